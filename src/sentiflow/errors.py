@@ -1,0 +1,86 @@
+"""The errors a user can meet, and the exit code each one ends with.
+
+    SentiflowError                1   anything that is not one of the below
+    ├── UsageError                2   a mistake in the call or the settings
+    │   ├── SettingsError             an unknown key, a value out of range
+    │   ├── SourceError               a path, file or column that is not there
+    │   ├── LineageError              settings that differ from the lineage's
+    │   └── NoModelError              no version to predict or evaluate with
+    ├── DataRejected              3   a critical expectation failed
+    ├── GateNotEvaluated          4   the decision could not be made: champion kept
+    ├── TrainingError             1   training ended without a model
+    │   ├── TrainingDiverged          the loss became NaN or infinite
+    │   └── TrainingTimedOut          training.max_minutes passed
+    └── ArtifactError             1   a stored snapshot, bundle or step is broken
+
+Every message says what was required, what was received and what to do next.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+
+class SentiflowError(Exception):
+    """Something went wrong that is not one of the more specific cases."""
+
+    exit_code = 1
+
+
+class UsageError(SentiflowError):
+    """The call or the settings ask for something that cannot be done."""
+
+    exit_code = 2
+
+
+class SettingsError(UsageError):
+    """A settings key is unknown or its value is not allowed."""
+
+
+class SourceError(UsageError):
+    """A source of reviews cannot be read at all."""
+
+
+class LineageError(UsageError):
+    """The settings would compare models that may not be compared."""
+
+
+class NoModelError(UsageError):
+    """There is no registered version that answers to what was asked."""
+
+
+class DataRejected(SentiflowError):
+    """The night's data failed a critical expectation.
+
+    Attributes:
+        reasons: one sentence per failed expectation.
+    """
+
+    exit_code = 3
+
+    def __init__(self, reasons: Sequence[str]) -> None:
+        """Keep the reasons, so that they can be reported one by one."""
+        super().__init__("The data was rejected: " + " ".join(reasons))
+        self.reasons = tuple(reasons)
+
+
+class GateNotEvaluated(SentiflowError):
+    """The decision could not be made, so the champion stays."""
+
+    exit_code = 4
+
+
+class TrainingError(SentiflowError):
+    """Training ended without a usable model."""
+
+
+class TrainingDiverged(TrainingError):
+    """The training loss became NaN or infinite."""
+
+
+class TrainingTimedOut(TrainingError):
+    """Training did not end within training.max_minutes."""
+
+
+class ArtifactError(SentiflowError):
+    """A stored file is missing, damaged or does not do what it did when it was made."""
