@@ -1,1 +1,53 @@
+# Sentiflow's commands. `make run` and `make test` need Python 3.11 or newer and a package index.
+SHELL := /bin/bash
 .DEFAULT_GOAL := help
+.PHONY: help setup setup-dev run ui test test-slow lint lock clean
+
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+# Without bytecode every process pays seconds of uncached imports.
+ENV := env -u PYTHONDONTWRITEBYTECODE
+
+help:  ## show this list
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 14
+
+$(VENV)/.installed: requirements.lock pyproject.toml
+	@scripts/install.sh "$(PYTHON)" $(VENV) requirements.lock
+	@touch $@
+
+$(VENV)/.installed-dev: requirements-dev.lock $(VENV)/.installed
+	@scripts/install.sh "$(PYTHON)" $(VENV) requirements-dev.lock
+	@touch $@
+
+setup: $(VENV)/.installed  ## make .venv from the hashed lock file
+setup-dev: $(VENV)/.installed-dev  ## the same with test and lint tools
+
+run: setup  ## one night on the embedded sample
+	@$(ENV) $(BIN)/sentiflow run
+
+ui: setup  ## MLflow's UI on what was recorded, on 127.0.0.1:5000
+	@$(ENV) MLFLOW_SERVER_ENABLE_JOB_EXECUTION=false MLFLOW_DISABLE_TELEMETRY=true $(BIN)/mlflow server \
+	  --host 127.0.0.1 --port $${PORT:-5000} --backend-store-uri sqlite:///$${SENTIFLOW_HOME:-$(CURDIR)/.sentiflow}/mlflow.db
+
+test: setup-dev  ## unit, property and end-to-end tests on the sample
+	@$(ENV) $(BIN)/python -m pytest -m "not slow"
+
+test-slow: setup-dev  ## the long tests: real reviews, failures
+	@$(ENV) $(BIN)/python -m pytest -m slow
+
+lint: setup-dev  ## ruff, mypy --strict, import-linter
+	@$(ENV) $(BIN)/ruff format --check .
+	@$(ENV) $(BIN)/ruff check .
+	@$(ENV) $(BIN)/mypy
+	@$(ENV) $(BIN)/lint-imports
+
+lock:  ## write both lock files anew (needs uv)
+	uv pip compile --universal --python-version 3.11 --generate-hashes --no-emit-index-url \
+	  --no-header --no-annotate --quiet --extra build pyproject.toml -o requirements.lock
+	uv pip compile --universal --python-version 3.11 --generate-hashes --no-emit-index-url \
+	  --no-header --no-annotate --quiet --extra build --extra dev -c requirements.lock \
+	  pyproject.toml -o requirements-dev.lock
+
+clean:  ## remove recorded state (.sentiflow); the environment stays
+	rm -rf .sentiflow

@@ -1,0 +1,1 @@
+"""The Prefect flows: thin wiring over the sentiflow library."""

@@ -1,0 +1,1 @@
+"""Nightly retraining of a text classifier, without knowledge of Prefect."""

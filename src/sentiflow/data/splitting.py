@@ -25,7 +25,7 @@ SPLITS: Final = ("train", "validation", "test")
 
 
 def normalize_text(text: str) -> str:
-    """Return the text lower-cased with every run of white space folded to one space.
+    r"""Return the text lower-cased with every run of white space folded to one space.
 
     >>> normalize_text("  Great\\n FOOD ")
     'great food'

@@ -1,0 +1,1 @@
+"""A night as an operation: stages, reuse, records."""

@@ -1,0 +1,128 @@
+"""The night: ingest → validate → split → tokenize → train → evaluate → register → decide."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from prefect import flow, runtime, task
+from prefect.artifacts import create_markdown_artifact
+from prefect.cache_policies import NO_CACHE
+from prefect.client.schemas.objects import State, TaskRun
+from prefect.tasks import Task
+
+from sentiflow.data.ingest import Ingested
+from sentiflow.errors import SentiflowError
+from sentiflow.operations.night import Night, open_night
+from sentiflow.operations.request import NightRequest
+from sentiflow.operations.stages import learning, releasing, rows
+from sentiflow.reporting.record import NightRecord
+from sentiflow.reporting.summary import write_markdown
+from sentiflow.settings import find_home
+
+
+@flow(name="retrain", log_prints=False)
+def retrain(request: NightRequest) -> NightRecord:
+    """Run one night and return what came of it."""
+    with open_night(request, find_home(), runtime.flow_run.id, on_close=publish) as night:
+        ingested = ingest(night)
+        version = find_unchanged(night, ingested)
+        if version is not None:
+            return rows.skip(night, version)
+        validate(night, ingested)
+        splits = split(night, ingested)
+        tokens = tokenize(night, splits)
+        trained = train(night, splits, tokens)
+        evaluated = evaluate(night, splits, trained)
+        number = register(night, ingested, splits, trained, evaluated)
+        return decide(night, splits, evaluated, number)
+
+
+def may_help(_: Task[..., Any], __: TaskRun, state: State[Any]) -> bool:
+    """Say whether trying again can help: not when sentiflow itself said what is wrong."""
+    return not isinstance(state.result(raise_on_failure=False), SentiflowError)
+
+
+# Reading sources and talking to the registry is what another try can mend; training is not.
+reading_or_writing = task(
+    cache_policy=NO_CACHE, retries=2, retry_delay_seconds=[5, 30], retry_condition_fn=may_help
+)
+computing = task(cache_policy=NO_CACHE)
+
+
+@reading_or_writing
+def ingest(night: Night) -> Ingested:
+    """Read every source into a snapshot; quarantine what cannot be used."""
+    with night.clock.measure("ingest"):
+        return rows.ingest(night)
+
+
+@reading_or_writing
+def find_unchanged(night: Night, ingested: Ingested) -> int | None:
+    """Return the last accepted version if rows, settings, code and lock are the same."""
+    return rows.find_unchanged(night, ingested)
+
+
+@reading_or_writing
+def validate(night: Night, ingested: Ingested) -> None:
+    """Check the whole night's profile with Great Expectations."""
+    with night.clock.measure("validate"):
+        rows.validate(night, ingested)
+
+
+@computing
+def split(night: Night, ingested: Ingested) -> rows.Splits:
+    """Part the snapshot into train, validation and test."""
+    with night.clock.measure("split"):
+        return rows.split(night, ingested)
+
+
+@computing
+def tokenize(night: Night, splits: rows.Splits) -> learning.Tokens:
+    """Fit the vocabulary on the training side and encode."""
+    with night.clock.measure("tokenize"):
+        return learning.tokenize(night, splits)
+
+
+@computing
+def train(night: Night, splits: rows.Splits, tokens: learning.Tokens) -> learning.Trained:
+    """Train the network in a child process."""
+    with night.clock.measure("train"):
+        return learning.train(night, splits, tokens)
+
+
+@computing
+def evaluate(night: Night, splits: rows.Splits, trained: learning.Trained) -> learning.Evaluated:
+    """Score model and baselines on the test side."""
+    with night.clock.measure("evaluate"):
+        return learning.evaluate(night, splits, trained)
+
+
+@reading_or_writing
+def register(
+    night: Night,
+    ingested: Ingested,
+    splits: rows.Splits,
+    trained: learning.Trained,
+    evaluated: learning.Evaluated,
+) -> int:
+    """Register the model and prove it in a fresh process."""
+    with night.clock.measure("register"):
+        return releasing.register(night, ingested, splits, trained, evaluated)
+
+
+@reading_or_writing
+def decide(
+    night: Night, splits: rows.Splits, evaluated: learning.Evaluated, number: int
+) -> NightRecord:
+    """Score the champion on the same rows and rule."""
+    with night.clock.measure("decide"):
+        return releasing.decide_release(night, splits, evaluated, number)
+
+
+def publish(record: NightRecord) -> None:
+    """Leave the night's summary as an artifact of the flow run."""
+    create_markdown_artifact(
+        key="night-summary",
+        markdown=write_markdown(record),
+        description=f"Night {record.night}: {record.outcome}",
+    )

@@ -1,0 +1,21 @@
+#!/usr/bin/env bash
+# Install a hashed lock file and this checkout into a virtual environment, bytecode compiled.
+# Usage: scripts/install.sh PYTHON VENV LOCK
+set -euo pipefail
+python=$1 venv=$2 lock=$3
+unset PYTHONDONTWRITEBYTECODE
+
+if ! "$python" -c 'import sys; sys.exit(not (3, 11) <= sys.version_info[:2] < (3, 14))'; then
+  echo "Python 3.11, 3.12 or 3.13 is needed. Received: $("$python" --version 2>&1). Name one: make run PYTHON=python3.11" >&2
+  exit 2
+fi
+echo "Installing $lock into $venv (about 3 GB; once)" >&2
+if command -v uv >/dev/null 2>&1; then
+  [ -x "$venv/bin/python" ] || uv venv --quiet --python "$python" "$venv"
+  uv pip install --quiet --python "$venv/bin/python" --compile-bytecode --require-hashes -r "$lock"
+  uv pip install --quiet --python "$venv/bin/python" --compile-bytecode --no-deps --no-build-isolation -e .
+else
+  [ -x "$venv/bin/python" ] || "$python" -m venv "$venv"
+  "$venv/bin/python" -m pip install --quiet --disable-pip-version-check --compile --require-hashes -r "$lock"
+  "$venv/bin/python" -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e .
+fi

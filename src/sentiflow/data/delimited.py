@@ -1,0 +1,218 @@
+"""Rows out of CSV with any of the usual delimiters; what is no record is rejected by line."""
+
+from __future__ import annotations
+
+import csv
+from collections import deque
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from typing import Final
+
+from sentiflow.data.formats import (
+    Record,
+    WantedColumns,
+    reject_long,
+    reject_undecodable,
+    report_damage,
+)
+from sentiflow.data.lines import SHOWN_CHARACTERS, LineReader, LongLine, show_line
+from sentiflow.data.reviews import Rejection, replace_surrogates
+from sentiflow.data.streams import ByteStream
+from sentiflow.errors import SourceError
+from sentiflow.settings import DataSettings
+
+_DELIMITERS: Final = (",", "\t", ";", "|")
+_HEAD_BYTES: Final = 1 << 14
+_MAX_READINGS: Final = 8
+
+
+def read_csv(
+    stream: ByteStream, file: str, wanted: WantedColumns, data: DataSettings
+) -> Iterator[Record]:
+    """Yield the rows of a CSV file with a header; quoted values may hold line breaks.
+
+    The delimiter is the one that splits the header into the wanted columns.
+
+    Args:
+        stream: the plain bytes.
+        file: the name that rows and rejections carry.
+        wanted: the columns to take.
+        data: the encoding, and the longest record.
+
+    Raises:
+        SourceError: there is no readable header, or it lacks a required column.
+    """
+    lines = LineReader(stream, data.encoding, data.max_line_bytes)
+    head = stream.peek(_HEAD_BYTES).decode(lines.codec, "replace")
+    reader = _RecordReader(lines, _choose_delimiter(head, wanted), file, data.max_line_bytes)
+    records = iter(reader)
+    header: list[str] = []
+    for first in records:
+        if isinstance(first, Rejection):
+            raise SourceError(
+                "A CSV file must begin with a header that names its columns. "
+                f"Received: file={file!r}, {first.reason} "
+                "Check the file, or name its kind with --set data.format=… or data.encoding=…"
+            )
+        header = [name.strip() for name in first.values]
+        wanted.check(header, file)
+        break
+    places = [header.index(name) if name in header else None for name in wanted.names]
+    for record in records:
+        if isinstance(record, Rejection):
+            yield record
+        elif len(record.values) != len(header):
+            reason = (
+                f"The record has {len(record.values)} fields, but the header has {len(header)}."
+            )
+            yield Rejection(
+                file, record.line, "wrong_field_count", reason, None, _show(record.text)
+            )
+        else:
+            values = [None if place is None else record.values[place] for place in places]
+            yield (file, record.line, *values), len(record.text)
+    if stream.damage is not None:
+        tail = show_line(lines.tail, lines.codec)
+        yield report_damage(file, reader.lines_read + 1, stream.damage, tail)
+
+
+@dataclass(frozen=True, slots=True)
+class _Line:
+    """A physical line: its number, its text with the line break, and how it came to be."""
+
+    number: int
+    text: str
+    length: int
+    too_long: bool = False
+    decoded: bool = True
+    readings: int = 1
+
+
+@dataclass(frozen=True, slots=True)
+class _CsvRecord:
+    """A record: the line it starts on, its values, and its text."""
+
+    line: int
+    values: list[str]
+    text: str
+
+
+class _TooLongError(Exception):
+    """The record in progress is longer than allowed."""
+
+
+class _RecordReader:
+    """Records out of lines, or a Rejection for every line that is part of none.
+
+    A stray quote makes everything up to the next quote one value. So of a record that does
+    not parse only the first line is rejected, and the lines after it are read again.
+
+    Attributes:
+        lines_read: how many physical lines were read so far.
+    """
+
+    def __init__(self, lines: LineReader, delimiter: str, file: str, max_bytes: int) -> None:
+        self.lines_read = 0
+        self._fresh = iter(lines)
+        self._again: deque[_Line] = deque()
+        self._current: list[_Line] = []
+        self._codec = lines.codec
+        self._delimiter = delimiter
+        self._file = file
+        self._max_bytes = max_bytes
+
+    def __iter__(self) -> Iterator[_CsvRecord | Rejection]:
+        # The limit is one of the process and not of a reader, so it is only ever raised; what
+        # bounds a record here is max_bytes.
+        csv.field_size_limit(max(csv.field_size_limit(), self._max_bytes))
+        parser = self._start_parser()
+        while True:
+            self._current = []
+            try:
+                values = next(parser)
+            except StopIteration:
+                return
+            except (csv.Error, _TooLongError) as error:
+                yield from self._reject(error)
+                parser = self._start_parser()
+                continue
+            text = "".join([line.text for line in self._current])
+            number = self._current[0].number
+            if len(values) <= 1 and not text.strip():
+                continue
+            if all(line.decoded for line in self._current):
+                yield _CsvRecord(number, values, text)
+            else:
+                yield reject_undecodable(self._file, number, self._codec, _show(text))
+
+    def _start_parser(self) -> Iterator[list[str]]:
+        # strict, because otherwise a stray quote changes texts without a trace.
+        return csv.reader(self._feed(), delimiter=self._delimiter, strict=True)
+
+    def _feed(self) -> Iterator[str]:
+        """Yield the text of every line to the parser, as long as the record is short enough."""
+        length = 0
+        while True:
+            if not self._current:
+                length = 0
+            if self._again:
+                line = self._again.popleft()
+            else:
+                fresh = next(self._fresh, None)
+                if fresh is None:
+                    return
+                line = self._number(fresh)
+            self._current.append(line)
+            length += line.length
+            if line.too_long or length > self._max_bytes:
+                raise _TooLongError(length)
+            yield line.text
+
+    def _number(self, line: bytes | LongLine) -> _Line:
+        """Return the fresh line decoded, with the next number."""
+        self.lines_read += 1
+        if isinstance(line, LongLine):
+            text = show_line(line, self._codec)
+            return _Line(self.lines_read, text, len(line), too_long=True)
+        try:
+            return _Line(self.lines_read, line.decode(self._codec) + "\n", len(line))
+        except UnicodeError:
+            text = line.decode(self._codec, "replace") + "\n"
+            return _Line(self.lines_read, text, len(line), decoded=False)
+
+    def _reject(self, error: Exception) -> Iterator[Rejection]:
+        """Yield a rejection of the first line of the record; have the others read again."""
+        first, *others = self._current
+        # Files exist in which every line opens a quote: without an end to it, reading the
+        # lines again and again would take time in the square of the file's size.
+        hopeless = any(line.readings >= _MAX_READINGS for line in others)
+        for line in self._current if hopeless else [first]:
+            raw = _show(line.text)
+            if isinstance(error, _TooLongError):
+                yield reject_long(self._file, line.number, error.args[0], raw)
+            elif not line.decoded:
+                yield reject_undecodable(self._file, line.number, self._codec, raw)
+            else:
+                reason = f"The record that starts here is no CSV ({error})."
+                yield Rejection(self._file, line.number, "not_csv", reason, None, raw)
+        if not hopeless:
+            again = [replace(line, readings=line.readings + 1) for line in others]
+            self._again.extendleft(reversed(again))
+
+
+def _choose_delimiter(head: str, wanted: WantedColumns) -> str:
+    """Return the delimiter that splits the header into the wanted columns, else into most."""
+    header = next((line for line in head.splitlines() if line.strip()), "")
+    most, chosen = 1, ","
+    for delimiter in _DELIMITERS:
+        names = [name.strip().strip('"') for name in header.split(delimiter)]
+        if all(column in names for column in wanted.required):
+            return delimiter
+        if len(names) > most:
+            most, chosen = len(names), delimiter
+    return chosen
+
+
+def _show(text: str) -> str:
+    """Return the beginning of a record for the quarantine."""
+    return replace_surrogates(text[:SHOWN_CHARACTERS].rstrip("\r\n"))

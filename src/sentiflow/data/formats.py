@@ -1,0 +1,273 @@
+"""Rows out of JSON lines and Parquet; what is no row becomes a rejection with its line.
+
+Every reader (the one of CSV is in delimited.py) yields, in file order, either a row with
+its approximate size in bytes or a Rejection. A row is a tuple: file, line, then one value
+per wanted column, as read.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import IO, Any, Final, NoReturn
+
+import orjson
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from sentiflow.data.lines import LineReader, LongLine, choose_codec, show_line
+from sentiflow.data.reviews import Rejection
+from sentiflow.data.streams import ByteStream
+from sentiflow.errors import SourceError
+from sentiflow.settings import DataSettings
+
+Row = tuple[Any, ...]
+Record = tuple[Row, int] | Rejection
+
+_HEAD_BYTES: Final = 1 << 12
+_SHOWN_COLUMNS: Final = 30
+_BATCH_ROWS: Final = 5_000
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class WantedColumns:
+    """The columns to read from a source, and which of them it must have.
+
+    Attributes:
+        names: one column of the source per value of a row; None yields None.
+        required: columns that must be there, each with what to do when it is not.
+        named: optional columns that the user named, each with its settings key.
+        archive_word: which file of a tar archive is meant: the one with this in its name.
+    """
+
+    names: tuple[str | None, ...]
+    required: Mapping[str, str]
+    named: Mapping[str, str]
+    archive_word: str
+
+    def check(self, received: Sequence[str], file: str) -> None:
+        """Compare with the columns that a file has; warn about named ones it lacks.
+
+        Raises:
+            SourceError: a required column is missing, or a wanted one is there twice.
+        """
+        shown = [column[:60] for column in received[:_SHOWN_COLUMNS]]
+        for column, advice in self.required.items():
+            if column not in received:
+                raise SourceError(
+                    f"A column named {column!r} is required. "
+                    f"Received: file={file!r}, columns={shown}. {advice}"
+                )
+        for name in self.names:
+            if name is not None and received.count(name) > 1:
+                raise SourceError(
+                    f"The column {name!r} must be there once. "
+                    f"Received: file={file!r}, columns={shown}. Rename one of them."
+                )
+        for column, key in self.named.items():
+            if column not in received:
+                logger.warning("%s has no column %r (%s): taken as missing", file, column, key)
+
+
+def read_jsonl(
+    stream: ByteStream, file: str, wanted: WantedColumns, data: DataSettings
+) -> Iterator[Record]:
+    """Yield the rows of a file with one JSON object per line; blank lines are passed over.
+
+    Args:
+        stream: the plain bytes.
+        file: the name that rows and rejections carry.
+        wanted: the keys to take from every object.
+        data: the encoding, the longest line and the chunk size.
+
+    Raises:
+        SourceError: it is JSON of another layout, or none of the first `data.chunk_rows`
+            objects has a required key.
+    """
+    lines = LineReader(stream, data.encoding, data.max_line_bytes)
+    _refuse_other_layouts(stream.peek(_HEAD_BYTES).decode(lines.codec, "replace"), file)
+    names = wanted.names
+    unseen = set(wanted.required) | set(wanted.named)
+    keys: dict[str, None] = {}
+    objects = number = 0
+
+    for number, line in enumerate(lines, start=1):
+        value = _parse_line(line, number, lines, file)
+        if isinstance(value, dict):
+            if unseen:
+                objects += 1
+                unseen.difference_update(value)
+                keys.update(dict.fromkeys(value))
+                if objects == data.chunk_rows:
+                    wanted.check(list(keys), file)
+                    unseen.clear()
+            get: Callable[[Any], Any] = value.get
+            yield (file, number, *[get(name) for name in names]), len(line)
+        elif value is not None:
+            yield value
+    if stream.damage is not None:
+        yield report_damage(file, number + 1, stream.damage, show_line(lines.tail, lines.codec))
+    if objects and unseen:
+        wanted.check(list(keys), file)
+
+
+def read_parquet(
+    handle: IO[bytes],
+    file: str,
+    wanted: WantedColumns,
+    data: DataSettings,
+    report_share: Callable[[float], None],
+) -> Iterator[Record]:
+    """Yield the rows of a Parquet file, a few pages at a time.
+
+    Args:
+        handle: the file, which must be seekable.
+        file: the name that rows and rejections carry.
+        wanted: the columns to take.
+        data: the encoding, which counts for columns of bytes only.
+        report_share: called with the share of the rows that has been read, 0 to 1.
+
+    Raises:
+        SourceError: a required column is missing.
+    """
+    number = 0
+    codec = choose_codec(data.encoding)
+    try:
+        # Without pre_buffer and with a buffer, pages are read one by one: a file made of one
+        # large row group would otherwise be held whole.
+        table = pq.ParquetFile(handle, pre_buffer=False, buffer_size=1 << 20)
+        received = table.schema_arrow.names
+        wanted.check(received, file)
+        names = [name if name in received else None for name in wanted.names]
+        present = list(dict.fromkeys(name for name in names if name is not None))
+        for batch in table.iter_batches(_BATCH_ROWS, columns=present):
+            columns: dict[str | None, list[Any]] = {None: [None] * batch.num_rows}
+            for name in present:
+                columns[name] = _list_values(batch.column(name), codec)
+            for values in zip(*(columns[name] for name in names), strict=True):
+                number += 1
+                yield _check_decoded((file, number, *values), codec)
+            report_share(number / table.metadata.num_rows)
+    except (pa.ArrowException, OSError, EOFError) as error:
+        yield report_damage(file, number + 1, f"{type(error).__name__}: {error}", "")
+
+
+def report_damage(file: str, line: int, damage: str, raw: str) -> Rejection:
+    """Return the one rejection that stands for all that is missing behind a damage."""
+    clause = " ".join(damage.split())[:200]
+    reason = f"The file is truncated or damaged from here on ({clause}); rows before it count."
+    return Rejection(file, line, "truncated_file", reason, None, raw)
+
+
+def reject_long(file: str, line: int, length: int, raw: str) -> Rejection:
+    """Return the rejection of a line that is too long to be held."""
+    reason = (
+        f"The line or record has at least {length} bytes, more than data.max_line_bytes allows."
+    )
+    return Rejection(file, line, "line_too_long", reason, None, raw)
+
+
+def reject_undecodable(file: str, line: int, codec: str, raw: str) -> Rejection:
+    """Return the rejection of a line with bytes that do not belong to the encoding."""
+    reason = (
+        f"The bytes are not {codec}: data.encoding must name the encoding of the file, "
+        "such as utf-8, cp1252 or utf-16."
+    )
+    return Rejection(file, line, "not_decodable", reason, None, raw)
+
+
+def _refuse_other_layouts(head: str, file: str) -> None:
+    """Raise SourceError for a JSON array and for objects that are spread over lines."""
+    lines = head.lstrip().splitlines()[:2]
+    is_array = bool(lines) and lines[0].startswith("[")
+    is_spread = len(lines) == 2 and lines[0].strip() == "{" and lines[1].lstrip().startswith('"')
+    if is_array or is_spread:
+        layout, query = ("a JSON array", ".[]") if is_array else ("indented JSON", ".")
+        raise SourceError(
+            f"JSON files must hold one object per line. Received: file={file!r}, {layout}. "
+            f"Convert it: jq -c '{query}' FILE > reviews.jsonl"
+        )
+
+
+def _parse_line(
+    line: bytes | LongLine, number: int, lines: LineReader, file: str
+) -> dict[str, Any] | Rejection | None:
+    """Return the line's object, a Rejection where it holds none, or None where it is blank."""
+    codec = lines.codec
+    if isinstance(line, LongLine):
+        return reject_long(file, number, len(line), show_line(line, codec))
+    try:
+        value = orjson.loads(line if codec == "utf-8" else line.decode(codec))
+    except ValueError:
+        # Both kinds of error end here, and the lines are few: look again, but closely.
+        try:
+            text = line.decode(codec)
+        except UnicodeError:
+            return reject_undecodable(file, number, codec, show_line(line, codec))
+        if not text or text.isspace():
+            return None
+        try:
+            # The standard library takes what orjson refuses: lone surrogates.
+            value = json.loads(text, parse_constant=_refuse_constant)
+        except (ValueError, RecursionError) as error:
+            reason = _explain_no_json(error, text, lines.at_tail)
+            return Rejection(file, number, "not_json", reason, None, show_line(line, codec))
+    if isinstance(value, dict):
+        return value
+    reason = f"The line is JSON but no object: {type(value).__name__}."
+    return Rejection(file, number, "not_an_object", reason, None, show_line(line, codec))
+
+
+def _refuse_constant(name: str) -> NoReturn:
+    raise ValueError(f"{name} is no JSON")
+
+
+def _explain_no_json(error: Exception, text: str, at_tail: bool) -> str:
+    """Return why the line is no JSON, in a sentence that quotes nothing from it."""
+    place = f" at character {error.pos + 1}" if isinstance(error, json.JSONDecodeError) else ""
+    what = error.msg if isinstance(error, json.JSONDecodeError) else str(error)
+    clause = f"{what}{place}"
+    if "\0" in text:
+        clause += "; it holds NUL bytes, as UTF-16 does: see data.encoding"
+    if at_tail:
+        return f"The last line looks truncated: no line break ends it and it is no JSON ({clause})."
+    return f"The line is no JSON ({clause})."
+
+
+def _list_values(column: pa.Array, codec: str) -> list[Any]:
+    """Return the column as Python values; bytes are text, or stay bytes if they are not."""
+    try:
+        values = column.to_pylist()
+    except (ValueError, OverflowError):
+        values = [_read_scalar(scalar) for scalar in column]
+    return [_decode(value, codec) if isinstance(value, bytes) else value for value in values]
+
+
+def _read_scalar(scalar: pa.Scalar[Any]) -> Any:
+    """Return the value; bytes where it is no UTF-8, False where Python has no such date."""
+    try:
+        return scalar.as_py()
+    except UnicodeDecodeError:
+        return scalar.cast(pa.large_binary()).as_py()
+    except (ValueError, OverflowError):
+        return False
+
+
+def _decode(value: bytes, codec: str) -> str | bytes:
+    try:
+        return value.decode(codec)
+    except UnicodeError:
+        return value
+
+
+def _check_decoded(row: Row, codec: str) -> Record:
+    """Return the row with its size, or its rejection if a value could not be decoded."""
+    texts = [value for value in row if isinstance(value, str | bytes)]
+    undecodable = [value for value in texts if isinstance(value, bytes)]
+    if undecodable:
+        return reject_undecodable(row[0], row[1], codec, show_line(undecodable[0], codec))
+    return row, sum(map(len, texts))

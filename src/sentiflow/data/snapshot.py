@@ -1,0 +1,327 @@
+"""Keep a night's reviews as content-addressed Parquet shards.
+
+Chunks are staged by a hash of the review id into PARTITIONS files, so that rows with the
+same id meet in one partition and no more than one partition is ever held in memory. Each
+partition is then cleaned of superseded rows, labelled, filtered, sorted by row digest and
+appended to shards. The fingerprint does not depend on the order of rows or files.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import shutil
+import tempfile
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any, Final
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from sentiflow.data.splitting import SPLITS, assign_buckets, digest_texts, name_splits
+from sentiflow.errors import ArtifactError
+from sentiflow.files import (
+    TEMPORARY_PREFIX,
+    digest_file,
+    digest_json,
+    new_folder,
+    read_json,
+    write_json,
+)
+from sentiflow.settings import SplitSettings
+
+PARTITIONS: Final = 64
+SHARD_ROWS: Final = 50_000
+FORMAT: Final = 1
+
+_STAGED: Final = pa.schema(
+    [
+        ("review_id", pa.string()),
+        ("user_id", pa.string()),
+        ("business_id", pa.string()),
+        ("stars", pa.float64()),
+        ("label", pa.int8()),
+        ("text", pa.large_string()),
+        ("date", pa.timestamp("us")),
+        ("categories", pa.string()),
+    ]
+)
+SNAPSHOT_COLUMNS: Final = (*_STAGED.names, "text_digest")
+
+Prepare = Callable[[pd.DataFrame], pd.DataFrame]
+
+
+@dataclass(frozen=True)
+class Snapshot:
+    """A night's reviews on disk.
+
+    Attributes:
+        fingerprint: SHA-256 content identity of the rows, hexadecimal.
+        folder: where the shards and manifest.json lie.
+        shards: file names of the Parquet shards, in order.
+        rows: number of reviews in all shards.
+    """
+
+    fingerprint: str
+    folder: str
+    shards: tuple[str, ...]
+    rows: int
+
+    @property
+    def paths(self) -> tuple[Path, ...]:
+        """The shards' paths, in order."""
+        return tuple(Path(self.folder) / shard for shard in self.shards)
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return the snapshot as a JSON value."""
+        return {**asdict(self), "shards": list(self.shards)}
+
+    @classmethod
+    def from_dict(cls, value: dict[str, Any]) -> Snapshot:
+        """Return the snapshot that `as_dict` described."""
+        return cls(**{**value, "shards": tuple(value["shards"])})
+
+
+def digest_rows(reviews: pd.DataFrame) -> list[bytes]:
+    """Return the SHA-256 of each row over every column that is kept; n digests of 32 bytes.
+
+    Each field is written with its length before it, so that no two rows can share an
+    encoding; a missing value has a mark of its own.
+    """
+    columns = []
+    for name in _STAGED.names:
+        column = reviews[name]
+        if name == "date":
+            micros = column.astype("datetime64[us]")
+            column = pd.Series(micros.astype("int64").astype(str)).where(micros.notna().to_numpy())
+        elif name in ("stars", "label"):
+            column = column.astype("Float64").astype(str).where(column.notna())
+        columns.append(
+            [
+                None if missing else value
+                for value, missing in zip(column, column.isna(), strict=True)
+            ]
+        )
+    digests = []
+    for row in zip(*columns, strict=True):
+        digest = hashlib.sha256()
+        for value in row:
+            if value is None:
+                digest.update(b"-")
+            else:
+                field = value.encode("utf-8", "surrogatepass")
+                digest.update(b"%d:" % len(field))
+                digest.update(field)
+        digests.append(digest.digest())
+    return digests
+
+
+def drop_superseded(reviews: pd.DataFrame, digests: npt.NDArray[np.object_]) -> pd.DataFrame:
+    """Keep of each review id the row with the newest date, then the greatest digest.
+
+    A row without a date counts as older than any row with one. The order of the rows
+    given does not matter; the rows returned are sorted by digest.
+
+    Args:
+        reviews: n reviews.
+        digests: their row digests, shape (n,), dtype object (bytes).
+
+    Returns:
+        At most n reviews with the column `row_digest` added.
+    """
+    dated = reviews.assign(row_digest=digests)
+    # The index reset makes the last of each id a position: newest date, then digest.
+    ordered = dated.sort_values(["date", "row_digest"], na_position="first", kind="stable")
+    kept = ordered.drop_duplicates("review_id", keep="last")
+    return kept.sort_values("row_digest", kind="stable").reset_index(drop=True)
+
+
+class SnapshotWriter:
+    """Collect chunks of reviews and turn them into a snapshot.
+
+    Use as a context manager; the staging folder is removed when the block ends.
+    """
+
+    def __init__(self, home: Path) -> None:
+        """Stage under `home`/snapshots, where the snapshot will lie too."""
+        self._root = home / "snapshots"
+        self._writers: dict[int, pq.ParquetWriter] = {}
+        self._staging = Path()
+        self.staged_rows = 0
+
+    def __enter__(self) -> SnapshotWriter:
+        """Make the staging folder."""
+        self._root.mkdir(parents=True, exist_ok=True)
+        self._staging = Path(tempfile.mkdtemp(prefix=TEMPORARY_PREFIX, dir=self._root))
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        """Remove the staging folder."""
+        self._close_writers()
+        shutil.rmtree(self._staging, ignore_errors=True)
+
+    def add(self, reviews: pd.DataFrame) -> None:
+        """Stage one chunk of checked reviews (REVIEW_COLUMNS and, where known, categories)."""
+        if reviews.empty:
+            return
+        if "categories" not in reviews:
+            reviews = reviews.assign(categories=pd.Series(pd.NA, index=reviews.index, dtype="str"))
+        hashed = pd.util.hash_array(reviews["review_id"].to_numpy(dtype=object), categorize=False)
+        partitions = (hashed % PARTITIONS).astype(np.int64)
+        order = np.argsort(partitions, kind="stable")
+        table = pa.Table.from_pandas(
+            reviews[_STAGED.names].iloc[order], schema=_STAGED, preserve_index=False
+        )
+        edges = np.searchsorted(partitions[order], np.arange(PARTITIONS + 1))
+        for partition in range(PARTITIONS):
+            start, end = int(edges[partition]), int(edges[partition + 1])
+            if start == end:
+                continue
+            if partition not in self._writers:
+                self._writers[partition] = pq.ParquetWriter(
+                    self._staging / f"{partition:02d}.parquet", _STAGED, compression="lz4"
+                )
+            self._writers[partition].write_table(table.slice(start, end - start))
+        self.staged_rows += len(reviews)
+
+    def finish(self, prepare: Prepare, scheme: dict[str, Any]) -> Snapshot:
+        """Write the shards, unless a snapshot with the same content lies there already.
+
+        Args:
+            prepare: called with each partition once superseded rows are gone and the
+                columns row_digest and text_digest are there; labels and filters it and may
+                count. It must treat each row alike wherever it stands.
+            scheme: what, beside the rows, decides the content (the label rule).
+
+        Returns:
+            The snapshot, in its final place.
+        """
+        self._close_writers()
+        shards_folder = self._staging / "shards"
+        shards_folder.mkdir()
+        total, rows = 0, 0
+        shards: list[dict[str, Any]] = []
+        waiting: list[pd.DataFrame] = []
+        for partition in range(PARTITIONS):
+            staged = self._staging / f"{partition:02d}.parquet"
+            if not staged.exists():
+                continue
+            reviews = pq.read_table(staged).to_pandas()
+            staged.unlink()
+            digests = np.array(digest_rows(reviews), dtype=object)
+            reviews = drop_superseded(reviews, digests)
+            reviews["text_digest"] = digest_texts(reviews["text"])
+            reviews = prepare(reviews)
+            total += sum(int.from_bytes(digest, "big") for digest in reviews["row_digest"])
+            rows += len(reviews)
+            waiting.append(reviews.drop(columns="row_digest"))
+            if sum(map(len, waiting)) >= SHARD_ROWS:
+                shards.append(_write_shard(waiting, shards_folder, len(shards)))
+                waiting = []
+        if sum(map(len, waiting)):
+            shards.append(_write_shard(waiting, shards_folder, len(shards)))
+
+        content = {
+            "format": FORMAT,
+            "rows": rows,
+            "sum": f"{total % 2**256:064x}",
+            "scheme": scheme,
+        }
+        fingerprint = digest_json(content)
+        snapshot = Snapshot(
+            fingerprint=fingerprint,
+            folder=str(self._root / fingerprint),
+            shards=tuple(shard["file"] for shard in shards),
+            rows=rows,
+        )
+        if not _is_whole(snapshot):
+            with new_folder(Path(snapshot.folder)) as folder:
+                for shard in shards:
+                    shutil.move(shards_folder / shard["file"], folder / shard["file"])
+                write_json(
+                    folder / "manifest.json",
+                    {"fingerprint": fingerprint, "content": content, "shards": shards},
+                )
+        return snapshot
+
+    def _close_writers(self) -> None:
+        for writer in self._writers.values():
+            writer.close()
+        self._writers.clear()
+
+
+def _write_shard(waiting: Sequence[pd.DataFrame], folder: Path, index: int) -> dict[str, Any]:
+    reviews = pd.concat(waiting, ignore_index=True)
+    schema = _STAGED.append(pa.field("text_digest", pa.uint64()))
+    table = pa.Table.from_pandas(
+        reviews[list(SNAPSHOT_COLUMNS)], schema=schema, preserve_index=False
+    )
+    path = folder / f"shard-{index:04d}.parquet"
+    pq.write_table(table, path, compression="zstd")
+    digest = digest_file(path)
+    named = path.with_name(f"shard-{index:04d}-{digest[:12]}.parquet")
+    path.rename(named)
+    return {"file": named.name, "rows": len(reviews), "sha256": digest}
+
+
+def _is_whole(snapshot: Snapshot) -> bool:
+    manifest = Path(snapshot.folder) / "manifest.json"
+    if not manifest.exists():
+        return False
+    shards = read_json(manifest)["shards"]
+    return (
+        all(
+            path.exists() and digest_file(path) == shard["sha256"]
+            for shard, path in ((shard, manifest.parent / shard["file"]) for shard in shards)
+        )
+        and tuple(shard["file"] for shard in shards) == snapshot.shards
+    )
+
+
+def check_snapshot(snapshot: Snapshot) -> None:
+    """Make sure that every shard is there with the bytes that were written.
+
+    Raises:
+        ArtifactError: a shard is missing or damaged.
+    """
+    if not _is_whole(snapshot):
+        raise ArtifactError(
+            "A snapshot's shards must be as they were written. "
+            f"Received: folder={snapshot.folder}. Remove that folder and run again."
+        )
+
+
+def read_shards(snapshot: Snapshot, columns: Sequence[str]) -> Iterator[pd.DataFrame]:
+    """Yield the reviews shard by shard, with the columns asked for (of SNAPSHOT_COLUMNS)."""
+    for path in snapshot.paths:
+        yield pq.read_table(path, columns=list(columns)).to_pandas()
+
+
+def read_split(
+    snapshot: Snapshot, split: SplitSettings, side: str, columns: Sequence[str]
+) -> pd.DataFrame:
+    """Return the reviews of one side: `train`, `validation` or `test`.
+
+    Raises:
+        ArtifactError: a shard cannot be read.
+    """
+    wanted = SPLITS.index(side)
+    extra = [] if "text_digest" in columns else ["text_digest"]
+    parts = []
+    try:
+        for reviews in read_shards(snapshot, [*columns, *extra]):
+            buckets = assign_buckets(reviews["text_digest"].to_numpy(dtype=np.uint64))
+            parts.append(reviews.loc[name_splits(buckets, split) == wanted, list(columns)])
+    except (OSError, pa.ArrowException) as error:
+        raise ArtifactError(
+            f"A snapshot must be readable. Received: folder={snapshot.folder}, error={error}. "
+            "Remove that folder and run again."
+        ) from error
+    if not parts:
+        return pd.DataFrame({column: [] for column in columns})
+    reviews: pd.DataFrame = pd.concat(parts, ignore_index=True)
+    return reviews

@@ -1,0 +1,199 @@
+"""Train in a child process that can be ended, and that ends with its parent.
+
+The job goes in as a JSON file and the child answers with one JSON object per line on its
+standard output. Nothing is pickled between the two.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import IO, Any
+
+from sentiflow.cost import measure_peak_memory_mb
+from sentiflow.errors import TrainingDiverged, TrainingError, TrainingTimedOut
+from sentiflow.files import read_json, write_json
+from sentiflow.progress import report_progress
+from sentiflow.settings import NetworkSettings, TrainingSettings
+
+
+@dataclass(frozen=True)
+class TrainingJob:
+    """What a training needs, as paths and settings.
+
+    Attributes:
+        tokens_folder: holds train.npz, validation.npz (TokenIds) and labels.npz
+            (train, validation: int8).
+        vocabulary_size: ids in use, padding and unknown included.
+        network: the network's shape.
+        training: how it is trained.
+        checkpoint: folder of the last finished epoch.
+        output: folder that receives network.weights.h5 and training.json.
+    """
+
+    tokens_folder: str
+    vocabulary_size: int
+    network: NetworkSettings
+    training: TrainingSettings
+    checkpoint: str
+    output: str
+
+
+def train_in_child(
+    job: TrainingJob, on_epoch: Callable[[dict[str, float]], None]
+) -> dict[str, Any]:
+    """Run a training job in a child process and wait for it.
+
+    Args:
+        job: the job.
+        on_epoch: called in this process with each finished epoch's log.
+
+    Returns:
+        `history`, `best_epoch` and `peak_memory_mb` of the child.
+
+    Raises:
+        TrainingTimedOut: training.max_minutes passed; the child is ended.
+        TrainingDiverged: the loss became NaN or infinite.
+        TrainingError: the child ended without a model.
+    """
+    description = {
+        **asdict(job),
+        "network": job.network.model_dump(mode="json"),
+        "training": job.training.model_dump(mode="json"),
+    }
+    with tempfile.TemporaryFile("w+") as errors, tempfile.TemporaryDirectory() as folder:
+        job_file = Path(folder) / "job.json"
+        write_json(job_file, description)
+        # The child watches its standard input: it closes when this process is gone, however
+        # it went, and the child leaves too.
+        child = subprocess.Popen(
+            [sys.executable, "-m", "sentiflow.model.training_process", str(job_file)],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=errors,
+            text=True,
+        )
+        deadline = time.monotonic() + job.training.max_minutes * 60
+        timer = threading.Timer(max(deadline - time.monotonic(), 0.0), child.kill)
+        timer.start()
+        try:
+            assert child.stdout is not None
+            failure = _follow(child.stdout, on_epoch)
+            code = child.wait()
+        finally:
+            timer.cancel()
+            if child.poll() is None:
+                child.kill()
+                child.wait()
+            if child.stdin:
+                child.stdin.close()
+        if failure:
+            raise TrainingDiverged(failure)
+        if code != 0 and time.monotonic() >= deadline:
+            raise TrainingTimedOut(
+                f"Training must end within training.max_minutes={job.training.max_minutes:g}. "
+                "It was ended. Finished epochs are kept: run again to go on after the last one, "
+                "or raise the limit with --set training.max_minutes=…"
+            )
+        if code != 0:
+            errors.seek(0)
+            lines = errors.read()[-4_000:].strip().splitlines()
+            last = lines[-1] if lines else "no output"
+            raise TrainingError(
+                f"The training process must end with code 0. Received: code={code}, last line: "
+                f"{last}. A negative code is a signal (-9 often means too little memory)."
+            )
+    trained: dict[str, Any] = read_json(Path(job.output) / "training.json")
+    return trained
+
+
+def _follow(lines: IO[str], on_epoch: Callable[[dict[str, float]], None]) -> str | None:
+    failure = None
+    for line in lines:
+        message = json.loads(line)
+        if message["event"] == "epoch":
+            on_epoch(message["log"])
+        elif message["event"] == "batch":
+            report_progress(
+                "train",
+                message["done"],
+                message["batches"],
+                f"epoch {message['epoch']}, batch {message['done']} of {message['batches']}, "
+                f"loss {message['loss']:.4f}",
+            )
+        elif message["event"] == "diverged":
+            failure = message["message"]
+    return failure
+
+
+def _say(event: str, **values: Any) -> None:
+    print(json.dumps({"event": event, **values}), flush=True)
+
+
+def _leave_with_parent() -> None:
+    """End this process when standard input closes."""
+    # The descriptor, not sys.stdin: a thread that holds its lock would break a normal exit.
+    while os.read(0, 1_024):
+        continue
+    os._exit(1)
+
+
+def run_job(job_file: Path) -> int:
+    """Train as the job file says and write the output; returns the exit code."""
+    import numpy as np
+
+    from sentiflow.model.tokenization import TokenIds
+    from sentiflow.model.training import train_network
+
+    description = read_json(job_file)
+    tokens_folder = Path(description["tokens_folder"])
+    with np.load(tokens_folder / "labels.npz", allow_pickle=False) as labels:
+        train_labels, validation_labels = labels["train"], labels["validation"]
+    said_at = 0.0
+
+    def say_batch(epoch: int, done: int, batches: int, loss: float) -> None:
+        nonlocal said_at
+        if time.monotonic() - said_at > 0.5 or done == batches:
+            said_at = time.monotonic()
+            _say("batch", epoch=epoch, done=done, batches=batches, loss=loss)
+
+    try:
+        trained = train_network(
+            TokenIds.load(tokens_folder / "train.npz"),
+            train_labels,
+            TokenIds.load(tokens_folder / "validation.npz"),
+            validation_labels,
+            description["vocabulary_size"],
+            NetworkSettings(**description["network"]),
+            TrainingSettings(**description["training"]),
+            checkpoint=Path(description["checkpoint"]),
+            on_epoch=lambda log: _say("epoch", log=log),
+            on_batch=say_batch,
+        )
+    except TrainingDiverged as error:
+        _say("diverged", message=str(error))
+        return 1
+    output = Path(description["output"])
+    trained.network.save_weights(output / "network.weights.h5")
+    write_json(
+        output / "training.json",
+        {
+            "history": trained.history,
+            "best_epoch": trained.best_epoch,
+            "peak_memory_mb": measure_peak_memory_mb(),
+        },
+    )
+    return 0
+
+
+if __name__ == "__main__":
+    threading.Thread(target=_leave_with_parent, daemon=True).start()
+    sys.exit(run_job(Path(sys.argv[1])))

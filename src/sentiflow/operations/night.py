@@ -1,0 +1,230 @@
+"""Open a night, keep what is known about it, and close it as what it became.
+
+A night is opened once per run of the flow; the stages are in operations/stages.py.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from datetime import date
+from pathlib import Path
+from typing import Any, Final
+
+from sentiflow.cost import StepClock, measure_peak_memory_mb
+from sentiflow.data.sample import SAMPLE_ROWS, SAMPLE_SEED, write_sample
+from sentiflow.errors import DataRejected, GateNotEvaluated, SentiflowError, UsageError
+from sentiflow.files import digest_json
+from sentiflow.operations.code import Code, describe_code
+from sentiflow.operations.request import NightRequest
+from sentiflow.operations.steps import Steps
+from sentiflow.release.lineage import Lineage, check_lineage, describe_lineage
+from sentiflow.reporting.record import NightRecord, Outcome, save_record
+from sentiflow.settings import (
+    Settings,
+    find_tracking_uri,
+    flatten_settings,
+    load_settings,
+    prepare_environment,
+)
+
+logger = logging.getLogger(__name__)
+
+# Settings that say where and how patiently a night runs, not what comes out of it.
+_NOT_IDENTITY: Final[dict[str, Any]] = {
+    "tracking": True,
+    "training": {"max_minutes"},
+    "data": {"chunk_rows"},
+}
+
+
+class Night:
+    """Everything the stages of one night share."""
+
+    def __init__(
+        self, request: NightRequest, settings: Settings, home: Path, run: Any, registry: Any
+    ) -> None:
+        """Keep the parts; `open_night` makes nights."""
+        self.request = request
+        self.settings = settings
+        self.home = home
+        self.run = run
+        self.registry = registry
+        self.clock = StepClock()
+        self.code: Code = describe_code()
+        self.steps = Steps(home, self.code.identity, ignore_stored=request.force)
+        self.lineage = find_lineage(request, settings)
+        self.date = request.as_of or date.today()
+        self.record = NightRecord(
+            night=self.date.isoformat(), lineage=self.lineage.digest, model=self.lineage.name
+        )
+
+    @property
+    def settings_digest(self) -> str:
+        """SHA-256 over the settings that decide the result."""
+        return digest_json(self.settings.model_dump(mode="json", exclude=_NOT_IDENTITY))
+
+    def identify(self, fingerprint: str) -> str:
+        """Return the identity of this night's result: lineage, night, rows, settings, code."""
+        parts = [self.lineage.digest, self.date.isoformat(), fingerprint]
+        return digest_json([*parts, self.settings_digest, self.code.identity])
+
+    def note(self, **values: Any) -> None:
+        """Write values into the night's record."""
+        self.record = self.record.model_copy(update=values)
+
+    def end(self, outcome: Outcome, reasons: Sequence[str], exit_code: int) -> NightRecord:
+        """Say what the night became."""
+        self.note(
+            outcome=outcome,
+            reasons=list(reasons),
+            exit_code=exit_code,
+            seconds=self.clock.read(),
+            peak_memory_mb=round(measure_peak_memory_mb(), 1),
+            reused_steps=list(self.steps.reused),
+        )
+        return self.record
+
+
+def find_lineage(request: NightRequest, settings: Settings) -> Lineage:
+    """Return the lineage of a request; without data it is the sample's."""
+    return describe_lineage(settings, is_sample=not request.data)
+
+
+def read_settings(request: NightRequest) -> Settings:
+    """Return the settings a request asks for.
+
+    Raises:
+        UsageError: they are not allowed, or do not go together.
+    """
+    settings = load_settings(request.config, request.overrides, request.category)
+    if settings.data.category is not None and not request.businesses:
+        raise UsageError(
+            "A category needs a businesses file to look it up in. Received: "
+            f"data.category={settings.data.category!r} without --businesses. "
+            "Add --businesses PATH."
+        )
+    if request.new_lineage and not request.reason:
+        raise UsageError("--new-lineage needs a reason that is kept: add --reason …")
+    return settings
+
+
+def find_sources(request: NightRequest, home: Path) -> tuple[str, ...]:
+    """Return the paths to read: the request's, or the embedded sample, written to the home."""
+    if request.data:
+        return request.data
+    sample = home / "sample" / f"sample-{SAMPLE_ROWS}-{SAMPLE_SEED}.jsonl"
+    sample.parent.mkdir(parents=True, exist_ok=True)
+    write_sample(sample, SAMPLE_ROWS, SAMPLE_SEED)
+    return (str(sample),)
+
+
+@contextmanager
+def open_night(
+    request: NightRequest,
+    home: Path,
+    flow_run_id: str | None,
+    on_close: Callable[[NightRecord], object] | None = None,
+) -> Iterator[Night]:
+    """Open a night and its MLflow run; close both when the block ends, however it does.
+
+    Args:
+        request: what is asked for.
+        home: SENTIFLOW_HOME.
+        flow_run_id: Prefect's id of the flow run; names the night's record.
+        on_close: called with the finished record, whatever the night became.
+
+    Yields:
+        The night. An error ends it as rejected (DataRejected) or failed, with its record
+        written, and is raised again.
+
+    Raises:
+        UsageError: the settings are wrong or differ from the lineage's.
+    """
+    prepare_environment(home)
+    from sentiflow.release.registry import Registry
+    from sentiflow.tracking import track_run
+
+    settings = read_settings(request)
+    uri = find_tracking_uri(settings.tracking, home)
+    registry = Registry(uri)
+    lineage = find_lineage(request, settings)
+    if not request.new_lineage:
+        check_lineage(lineage, registry.read_model_tags(lineage.name))
+    tags = {
+        **lineage.as_tags(),
+        "sentiflow.night": (request.as_of or date.today()).isoformat(),
+        "sentiflow.prefect_flow_run_id": flow_run_id or "",
+    }
+    artifacts = home / "mlartifacts" if uri.startswith("sqlite") else None
+    name = f"{lineage.name} {tags['sentiflow.night']}"
+    with track_run(uri, settings.tracking.experiment, artifacts, name, tags) as run:
+        night = Night(request, settings, home, run, registry)
+        night.note(mlflow_run_id=run.id, mlflow_run_path=run.path, prefect_flow_run_id=flow_run_id)
+        logger.info("night %s of %s, MLflow run %s", night.date, lineage.name, run.id)
+        run.log_parameters(flatten_settings(settings.model_dump(mode="json")))
+        try:
+            yield night
+        except DataRejected as error:
+            night.end("rejected", error.reasons, error.exit_code)
+            raise
+        except SentiflowError as error:
+            night.end("failed", [str(error)], error.exit_code)
+            raise
+        except BaseException as error:
+            logger.exception("the night ended unexpectedly")
+            night.end("failed", [f"{type(error).__name__}: {error}"[:500]], 1)
+            raise
+        finally:
+            save_record(home, flow_run_id or run.id, night.record)
+            _log_record(night)
+            if on_close:
+                on_close(night.record)
+
+
+def _log_record(night: Night) -> None:
+    record = night.record
+    night.run.set_tags(
+        {
+            "sentiflow.outcome": record.outcome,
+            "sentiflow.fingerprint": record.fingerprint or "",
+            "mlflow.note.content": "  \n".join(record.reasons) or record.outcome,
+        }
+    )
+    night.run.log_metrics(
+        {
+            **{f"seconds_{step}": value for step, value in record.seconds.items()},
+            "peak_memory_mb": record.peak_memory_mb,
+        }
+    )
+    night.run.log_json(record.model_dump(mode="json"), "night.json")
+
+
+def not_evaluated(reasons: Sequence[str]) -> GateNotEvaluated:
+    """Return the error that ends a night whose gate could not be evaluated."""
+    return GateNotEvaluated(" ".join(reasons) + " The champion is kept.")
+
+
+def prefix_metrics(prefix: str, metrics: Mapping[str, Any]) -> dict[str, float | None]:
+    """Return the numbers among metrics with a prefix, for MLflow."""
+    return {
+        f"{prefix}_{name}": value
+        for name, value in metrics.items()
+        if isinstance(value, int | float) and not isinstance(value, bool)
+    }
+
+
+def check_request(request: NightRequest) -> None:
+    """Make sure that a request can be run, before any server is started for it.
+
+    Raises:
+        UsageError: a setting is wrong, or a source is not there.
+    """
+    from sentiflow.data.sources import find_files
+
+    settings = read_settings(request)
+    if request.data:
+        find_files(request.data, settings.data)
+    if request.businesses:
+        find_files([request.businesses], settings.data)

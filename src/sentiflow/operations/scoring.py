@@ -1,0 +1,179 @@
+"""Ask registered models: answer texts, score labelled reviews, say what is champion."""
+
+from __future__ import annotations
+
+import json
+import tempfile
+from collections.abc import Sequence
+from datetime import date
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pandas as pd
+
+from sentiflow.data.ingest import read_sources
+from sentiflow.data.snapshot import SNAPSHOT_COLUMNS, read_shards
+from sentiflow.errors import DataRejected
+from sentiflow.reporting.record import find_last_record
+from sentiflow.settings import Settings, find_tracking_uri, load_settings
+
+if TYPE_CHECKING:
+    from sentiflow.release.registry import RegisteredModel
+
+
+def predict_texts(
+    texts: Sequence[str], which: str, config: str | None, overrides: Sequence[str], home: Path
+) -> dict[str, Any]:
+    """Return the answers of a registered model to texts.
+
+    Raises:
+        NoModelError: there is no such version.
+    """
+    settings = load_settings(config, overrides)
+    model = _load(settings, which, home)
+    rows = [
+        {
+            "text": text,
+            "label": "positive" if probability >= 0.5 else "negative",
+            "probability": round(float(probability), 6),
+        }
+        for text, probability in zip(texts, model.predict(texts), strict=True)
+    ]
+    return {
+        "model": model.version.name,
+        "model_version": model.version.number,
+        "predictions": rows,
+    }
+
+
+def evaluate_version(
+    data: Sequence[str],
+    businesses: str | None,
+    which: str,
+    config: str | None,
+    overrides: Sequence[str],
+    home: Path,
+) -> dict[str, Any]:
+    """Score a registered model on every labelled review of the sources.
+
+    Returns:
+        `model`, `model_version`, `rows`, `quarantined`, `seen_share` (share of the rows whose
+        text the model trained on), `metrics` and `slices`.
+
+    Raises:
+        NoModelError: there is no such version.
+        DataRejected: no row could be used.
+    """
+    from sentiflow.model.evaluation import count_words, score, score_slices
+
+    settings = load_settings(config, overrides)
+    model = _load(settings, which, home)
+    with tempfile.TemporaryDirectory(dir=home) as folder:
+        ingested = read_sources(data, businesses, settings, date.today(), Path(folder))
+        if ingested.snapshot.rows == 0:
+            raise DataRejected(
+                [
+                    f"An evaluation needs at least one usable row. Received: "
+                    f"{ingested.profile.rows_read} rows, {ingested.profile.quarantined} "
+                    f"quarantined ({ingested.profile.rejected_by_rule})."
+                ]
+            )
+        # A shard's texts are let go once they are answered and counted.
+        parts = []
+        for reviews in read_shards(ingested.snapshot, SNAPSHOT_COLUMNS):
+            texts = reviews.pop("text").tolist()
+            parts.append(reviews.assign(probability=model.predict(texts), words=count_words(texts)))
+    reviews = pd.concat(parts, ignore_index=True)
+    if reviews["categories"].isna().all():
+        reviews = reviews.drop(columns="categories")
+    labels = reviews["label"].to_numpy(np.int8)
+    probabilities = reviews["probability"].to_numpy(np.float32)
+    edges = json.loads(model.version.tags["sentiflow.length_edges"])
+    slices = score_slices(reviews, labels, probabilities, tuple(edges))
+    seen = np.isin(reviews["text_digest"].to_numpy(np.uint64), model.read_trained_on())
+    return {
+        "model": model.version.name,
+        "model_version": model.version.number,
+        "rows": len(reviews),
+        "quarantined": ingested.profile.quarantined,
+        "seen_share": round(float(seen.mean()), 6),
+        "metrics": score(labels, probabilities).as_dict(),
+        "slices": [part.as_dict() for part in slices],
+    }
+
+
+def write_evaluation(evaluation: dict[str, Any]) -> str:
+    """Return an evaluation as text."""
+    metrics = evaluation["metrics"]
+    lines = [
+        f"{evaluation['model']} version {evaluation['model_version']} on "
+        f"{evaluation['rows']:,} reviews ({evaluation['quarantined']:,} quarantined)",
+    ]
+    if evaluation["seen_share"] > 0:
+        lines.append(
+            f"  Warning: the model trained on {evaluation['seen_share']:.1%} of these texts; the "
+            "figures flatter it."
+        )
+    lines += [
+        f"  {name:<18} {value:.4f}" for name, value in metrics.items() if isinstance(value, float)
+    ]
+    lines += [
+        f"  {part['kind']:<9} {part['name']:<24} {part['rows']:>7,} rows  accuracy "
+        f"{part['metrics']['accuracy']:.4f}"
+        for part in evaluation["slices"]
+    ]
+    return "\n".join(lines)
+
+
+def describe_models(config: str | None, overrides: Sequence[str], home: Path) -> dict[str, Any]:
+    """Return champion, challenger and last night of each registered model of sentiflow."""
+    from sentiflow.release.registry import CHALLENGER, CHAMPION, Registry
+
+    settings = load_settings(config, overrides)
+    registry = Registry(find_tracking_uri(settings.tracking, home))
+    models = []
+    for name in registry.list_models():
+        entry: dict[str, Any] = {"model": name}
+        for alias in (CHAMPION, CHALLENGER):
+            version = registry.find_alias(name, alias)
+            entry[alias] = version and {
+                "version": version.number,
+                "night": version.tags.get("sentiflow.night"),
+                "outcome": version.tags.get("sentiflow.outcome"),
+            }
+        last = find_last_record(home, name)
+        entry["last_night"] = last and last.model_dump(
+            mode="json", include={"night", "outcome", "reasons", "version", "mlflow_run_id"}
+        )
+        models.append(entry)
+    return {"home": str(home), "models": models}
+
+
+def write_models(described: dict[str, Any]) -> str:
+    """Return the status of all models as text."""
+    if not described["models"]:
+        return "No model is registered yet. Run a night: sentiflow run"
+    lines = []
+    for entry in described["models"]:
+        lines.append(entry["model"])
+        for alias in ("champion", "challenger"):
+            version = entry[alias]
+            text = (
+                f"version {version['version']} of the night {version['night']}"
+                if version
+                else "none"
+            )
+            lines.append(f"  {alias:<11} {text}")
+        if entry["last_night"]:
+            last = entry["last_night"]
+            lines.append(f"  {'last night':<11} {last['night']} {last['outcome']}")
+            lines += [f"    {reason}" for reason in last["reasons"]]
+    return "\n".join(lines)
+
+
+def _load(settings: Settings, which: str, home: Path) -> RegisteredModel:
+    from sentiflow.release.registry import Registry
+
+    registry = Registry(find_tracking_uri(settings.tracking, home))
+    return registry.load(registry.resolve(settings.model.name, which))

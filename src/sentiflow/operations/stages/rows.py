@@ -1,0 +1,134 @@
+"""The stages about rows: ingest, compare with the last night, validate, split."""
+
+from __future__ import annotations
+
+import logging
+import tempfile
+from dataclasses import asdict, dataclass
+from datetime import date
+from pathlib import Path
+
+from sentiflow.data.ingest import Ingested, read_sources
+from sentiflow.data.profile import PreviousSnapshot
+from sentiflow.data.snapshot import Snapshot, check_snapshot, read_split
+from sentiflow.data.splitting import SPLITS
+from sentiflow.errors import ArtifactError, DataRejected
+from sentiflow.operations.night import Night, find_sources, prefix_metrics
+from sentiflow.reporting.record import NightRecord
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Splits:
+    """The snapshot with its sides: rows by side, and the digest that later steps key on."""
+
+    snapshot: Snapshot
+    rows: dict[str, int]
+    digest: str
+
+
+def ingest(night: Night) -> Ingested:
+    """Read the sources into a snapshot and a quarantine file."""
+    paths = find_sources(night.request, night.home)
+    ingested = read_sources(paths, night.request.businesses, night.settings, night.date, night.home)
+    profile, snapshot = ingested.profile, ingested.snapshot
+    night.note(
+        fingerprint=snapshot.fingerprint,
+        rows={
+            "read": profile.rows_read,
+            "quarantined": profile.quarantined,
+            "superseded": profile.superseded,
+            "left_out": profile.left_out,
+            "train": profile.train_rows,
+            "validation": profile.validation_rows,
+            "test": profile.test_rows,
+        },
+        join_coverage=profile.join_coverage,
+        quarantine=ingested.quarantine if profile.quarantined else None,
+    )
+    night.run.log_dataset(
+        night.lineage.name, snapshot.fingerprint, ", ".join(paths), snapshot.rows, "night"
+    )
+    night.run.log_json(asdict(profile), "data/profile.json")
+    night.run.log_metrics(prefix_metrics("data", asdict(profile)))
+    return ingested
+
+
+def find_unchanged(night: Night, ingested: Ingested) -> int | None:
+    """Return the version of the last accepted night if nothing differs from it, else None."""
+    if night.request.force:
+        return None
+    last = night.registry.find_last_accepted(night.lineage.name, night.lineage.digest)
+    if last is None:
+        return None
+    tonight = {
+        "sentiflow.fingerprint": ingested.snapshot.fingerprint,
+        "sentiflow.settings": night.settings_digest,
+        "sentiflow.code": night.code.identity,
+    }
+    is_same = all(last.tags.get(key) == value for key, value in tonight.items())
+    return last.number if is_same else None
+
+
+def skip(night: Night, version: int) -> NightRecord:
+    """Record a night in which nothing changed."""
+    champion = night.registry.find_alias(night.lineage.name, "champion")
+    night.note(version=version, champion_version=champion.number if champion else None)
+    reason = (
+        f"Unchanged: rows, settings, code and lock file are those of version {version} "
+        f"(fingerprint {(night.record.fingerprint or '')[:12]}). Nothing was trained; "
+        "--force trains anyway."
+    )
+    return night.end("skipped", [reason], 0)
+
+
+def validate(night: Night, ingested: Ingested) -> None:
+    """Check the whole night's profile; end the night when a critical expectation fails."""
+    from sentiflow.data.validation import check_table
+
+    previous = night.registry.find_last_accepted(
+        night.lineage.name, night.lineage.digest, not_after=night.date.isoformat()
+    )
+    compared_with = previous and PreviousSnapshot(
+        fingerprint=previous.tags["sentiflow.fingerprint"],
+        rows=int(previous.tags["sentiflow.rows"]),
+        positive_share=float(previous.tags["sentiflow.positive_share"]),
+    )
+    with tempfile.TemporaryDirectory(dir=night.home) as folder:
+        docs = Path(folder) / "data_docs"
+        report = check_table(
+            ingested.profile,
+            compared_with,
+            night.settings,
+            night.date,
+            docs,
+            replay=night.date < date.today(),
+        )
+        night.run.log_files(sorted(docs.iterdir()), "data/data_docs")
+    night.run.log_json([asdict(outcome) for outcome in report.outcomes], "data/validation.json")
+    night.note(warnings=[*night.record.warnings, *report.warnings])
+    for warning in report.warnings:
+        logger.warning("%s", warning)
+    if not report.passed:
+        raise DataRejected(report.reasons)
+
+
+def split(night: Night, ingested: Ingested) -> Splits:
+    """Part the snapshot into its sides and make sure that no row is lost on the way."""
+    snapshot, profile = ingested.snapshot, ingested.profile
+    check_snapshot(snapshot)
+    rows = {
+        side: len(read_split(snapshot, night.settings.split, side, ["text_digest"]))
+        for side in SPLITS
+    }
+    counted = {side: getattr(profile, f"{side}_rows") for side in SPLITS}
+    if rows != counted or profile.unaccounted_rows:
+        raise ArtifactError(
+            "Every row read must be quarantined, superseded, left out or on one side of the "
+            f"split. Received: on disk {rows}, counted {counted}, unaccounted "
+            f"{profile.unaccounted_rows}. Remove {snapshot.folder} and run again."
+        )
+    scheme = night.settings.split.model_dump(mode="json")
+    key = night.steps.key("split", {"fingerprint": snapshot.fingerprint, "split": scheme})
+    return Splits(snapshot=snapshot, rows=rows, digest=key)

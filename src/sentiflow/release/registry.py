@@ -1,0 +1,272 @@
+"""Keep versions and aliases in MLflow's model registry.
+
+A look-up that finds nothing and a look-up that fails are told apart everywhere: the first
+is None, the second raises, so that an unreachable registry can never read as "no champion".
+"""
+
+from __future__ import annotations
+
+import importlib.metadata
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final, TypeVar
+
+import mlflow
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+from mlflow import MlflowClient
+from mlflow.exceptions import MlflowException
+from mlflow.models import ModelSignature
+from mlflow.types import ColSpec, Schema
+
+from sentiflow.errors import ArtifactError, GateNotEvaluated, NoModelError
+
+CHAMPION: Final = "champion"
+CHALLENGER: Final = "challenger"
+OUTCOME_TAG: Final = "sentiflow.outcome"
+ACCEPTED: Final = ("promoted", "kept", "waiting")
+
+_Answer = TypeVar("_Answer")
+
+
+@dataclass(frozen=True)
+class Version:
+    """One registered version.
+
+    Attributes:
+        name: the registered model's name.
+        number: MLflow's version number.
+        run_id: the MLflow run that made it.
+        tags: its tags.
+    """
+
+    name: str
+    number: int
+    run_id: str
+    tags: Mapping[str, str]
+
+    @property
+    def uri(self) -> str:
+        """The address MLflow loads it by."""
+        return f"models:/{self.name}/{self.number}"
+
+
+class Registry:
+    """The model registry at one address."""
+
+    def __init__(self, uri: str) -> None:
+        """Remember the address; nothing is asked yet."""
+        self.uri = uri
+        self._client = MlflowClient(tracking_uri=uri, registry_uri=uri)
+
+    def read_model_tags(self, name: str) -> dict[str, str]:
+        """Return the registered model's tags; none when the name is not registered."""
+        model = self._find(lambda: self._client.get_registered_model(name))
+        return dict(model.tags) if model is not None else {}
+
+    def list_models(self) -> list[str]:
+        """Return the names of all registered models that sentiflow made."""
+        found = self._find(lambda: self._client.search_registered_models(max_results=1_000))
+        return sorted(model.name for model in found or () if "sentiflow.lineage" in model.tags)
+
+    def find_version(self, name: str, number: int) -> Version | None:
+        """Return the version with this number, or None."""
+        found = self._find(lambda: self._client.get_model_version(name, str(number)))
+        return _as_version(found) if found is not None else None
+
+    def find_alias(self, name: str, alias: str) -> Version | None:
+        """Return the version an alias points at, or None when there is no such alias."""
+        model = self._find(lambda: self._client.get_registered_model(name))
+        if model is None or alias not in model.aliases:
+            return None
+        number = int(model.aliases[alias])
+        version = self.find_version(name, number)
+        if version is None:
+            raise GateNotEvaluated(
+                f"The alias {alias} of {name} must point at a version. Received: version {number}, "
+                "which does not exist. Point the alias at a version that does."
+            )
+        return version
+
+    def find_versions(self, name: str, tags: Mapping[str, str]) -> list[Version]:
+        """Return the versions with all these tags, newest first."""
+        quoted = name.replace("'", "")
+        found = self._find(
+            lambda: self._client.search_model_versions(f"name='{quoted}'", max_results=10_000)
+        )
+        versions = [_as_version(version) for version in found or ()]
+        wanted = [
+            version
+            for version in versions
+            if all(version.tags.get(key) == value for key, value in tags.items())
+        ]
+        return sorted(wanted, key=lambda version: version.number, reverse=True)
+
+    def find_last_accepted(
+        self, name: str, lineage: str, not_after: str = "9999-12-31"
+    ) -> Version | None:
+        """Return the newest version of the lineage whose night the gate ruled on, or None.
+
+        Args:
+            name: the registered model's name.
+            lineage: the lineage's digest.
+            not_after: ISO date; versions of later nights do not count.
+        """
+        for version in self.find_versions(name, {"sentiflow.lineage": lineage}):
+            is_accepted = version.tags.get(OUTCOME_TAG) in ACCEPTED
+            if is_accepted and version.tags["sentiflow.night"] <= not_after:
+                return version
+        return None
+
+    def register(
+        self,
+        name: str,
+        run_id: str,
+        bundle: Path,
+        tags: Mapping[str, str],
+        model_tags: Mapping[str, str],
+        description: str,
+    ) -> Version:
+        """Log a bundle to a run and register it as a new version.
+
+        Args:
+            name: the registered model's name; made if it does not exist.
+            run_id: the run that holds the artifact.
+            bundle: the bundle's folder.
+            tags: the version's tags.
+            model_tags: the registered model's tags (its lineage).
+            description: the version's description, Markdown.
+
+        Returns:
+            The new version, without an alias.
+        """
+        mlflow.set_tracking_uri(self.uri)
+        mlflow.set_registry_uri(self.uri)
+        package = Path(__file__).resolve().parents[1]
+        # log_model knows no run id of its own: this block is the one place with an active run.
+        with mlflow.start_run(run_id=run_id, log_system_metrics=False):
+            logged = mlflow.pyfunc.log_model(
+                name="model",
+                python_model=str(package / "release" / "registered_model.py"),
+                artifacts={"bundle": str(bundle)},
+                signature=_SIGNATURE,
+                input_example=pd.DataFrame({"text": ["Great food and very friendly service!"]}),
+                pip_requirements=_list_requirements(),
+                code_paths=[str(package)],
+            )
+        if self._find(lambda: self._client.get_registered_model(name)) is None:
+            self._client.create_registered_model(name)
+        for key, value in model_tags.items():
+            self._client.set_registered_model_tag(name, key, value)
+        created = self._client.create_model_version(
+            name,
+            source=logged.model_uri,
+            run_id=run_id,
+            tags=dict(tags),
+            description=description,
+            model_id=logged.model_id,
+        )
+        return _as_version(created)
+
+    def point(self, name: str, alias: str, number: int) -> None:
+        """Point an alias at a version."""
+        self._client.set_registered_model_alias(name, alias, str(number))
+
+    def tag_version(self, version: Version, tags: Mapping[str, str]) -> None:
+        """Set tags on a version."""
+        for key, value in tags.items():
+            self._client.set_model_version_tag(version.name, str(version.number), key, value)
+
+    def describe_version(self, version: Version, description: str) -> None:
+        """Set a version's description."""
+        self._client.update_model_version(version.name, str(version.number), description)
+
+    def load(self, version: Version) -> RegisteredModel:
+        """Load a version's artifact.
+
+        Raises:
+            ArtifactError: it does not load or fails its probes.
+        """
+        mlflow.set_tracking_uri(self.uri)
+        mlflow.set_registry_uri(self.uri)
+        try:
+            model = mlflow.pyfunc.load_model(version.uri)
+        except (MlflowException, OSError, ArtifactError, ImportError, ValueError) as error:
+            raise ArtifactError(
+                f"Version {version.number} of {version.name} must load. Received: {error}."
+            ) from error
+        return RegisteredModel(version, model)
+
+    def resolve(self, name: str, which: str) -> Version:
+        """Return the version meant by `champion`, `challenger` or a number.
+
+        Raises:
+            NoModelError: there is none.
+        """
+        if which.isdigit():
+            version = self.find_version(name, int(which))
+        elif which in (CHAMPION, CHALLENGER):
+            version = self.find_alias(name, which)
+        else:
+            raise NoModelError(
+                f"--model must be champion, challenger or a version number. Received: {which!r}."
+            )
+        if version is None:
+            raise NoModelError(
+                f"The model {name} must have a version for {which!r}. Received: none. Run a night "
+                "first (sentiflow run), or name another model with --set model.name=…"
+            )
+        return version
+
+    def _find(self, ask: Callable[[], _Answer]) -> _Answer | None:
+        try:
+            return ask()
+        except MlflowException as error:
+            if error.error_code == "RESOURCE_DOES_NOT_EXIST":
+                return None
+            raise GateNotEvaluated(
+                f"The model registry must answer. Received: uri={self.uri}, "
+                f"error={str(error)[:300]}. Start it and run again; the champion is kept."
+            ) from error
+
+
+class RegisteredModel:
+    """A version loaded from the registry."""
+
+    def __init__(self, version: Version, model: Any) -> None:
+        """Keep the loaded model; `Registry.load` makes these."""
+        self.version = version
+        self._model = model
+
+    def predict(self, texts: Sequence[str]) -> npt.NDArray[np.float32]:
+        """Return P(positive) of n texts; shape (n,), dtype float32."""
+        answers = self._model.predict(pd.DataFrame({"text": list(texts)}, dtype=object))
+        return np.asarray(answers["probability"].to_numpy(), dtype=np.float32)
+
+    def read_trained_on(self) -> npt.NDArray[np.uint64]:
+        """Return the sorted digests of the texts this version was trained on; dtype uint64."""
+        digests: npt.NDArray[np.uint64] = self._model.unwrap_python_model().bundle.read_trained_on()
+        return digests
+
+
+_SIGNATURE: Final = ModelSignature(
+    inputs=Schema([ColSpec("string", "text")]),
+    outputs=Schema([ColSpec("string", "label"), ColSpec("float", "probability")]),
+)
+
+
+def _list_requirements() -> list[str]:
+    """Return what the artifact needs to load, pinned to what is installed here."""
+    packages = (
+        "fsspec", "keras", "mlflow", "numpy", "orjson", "pandas", "pyarrow", "pydantic",
+        "tensorflow",
+    )  # fmt: skip
+    return [f"{package}=={importlib.metadata.version(package)}" for package in packages]
+
+
+def _as_version(found: Any) -> Version:
+    return Version(
+        name=found.name, number=int(found.version), run_id=found.run_id, tags=dict(found.tags)
+    )

@@ -1,0 +1,62 @@
+"""Write down what came of a night."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any, Literal
+
+from pydantic import BaseModel
+
+from sentiflow.files import read_json, write_json
+
+Outcome = Literal["promoted", "kept", "waiting", "skipped", "rejected", "failed"]
+
+
+class NightRecord(BaseModel):
+    """What came of a night; `sentiflow run --json` prints it. Keys are added, never renamed."""
+
+    night: str
+    lineage: str | None = None
+    outcome: Outcome = "failed"
+    reasons: list[str] = []
+    warnings: list[str] = []
+    version: int | None = None
+    champion_version: int | None = None
+    rows: dict[str, int] = {}
+    metrics: dict[str, Any] = {}
+    baselines: dict[str, dict[str, Any]] = {}
+    champion_metrics: dict[str, Any] | None = None
+    seconds: dict[str, float] = {}
+    peak_memory_mb: float | None = None
+    fingerprint: str | None = None
+    model: str | None = None
+    join_coverage: float | None = None
+    quarantine: str | None = None
+    reused_steps: list[str] = []
+    mlflow_run_id: str | None = None
+    mlflow_run_path: str | None = None
+    prefect_flow_run_id: str | None = None
+    exit_code: int = 1
+
+
+def save_record(home: Path, key: str, record: NightRecord) -> Path:
+    """Write a night's record under `home`/nights and return its path."""
+    path = home / "nights" / f"{key}.json"
+    write_json(path, record.model_dump(mode="json"))
+    return path
+
+
+def find_record(home: Path, key: str) -> NightRecord | None:
+    """Return the record with this key, or None."""
+    path = home / "nights" / f"{key}.json"
+    return NightRecord(**read_json(path)) if path.exists() else None
+
+
+def find_last_record(home: Path, model: str) -> NightRecord | None:
+    """Return the record of the model's most recently run night, or None."""
+    paths = sorted((home / "nights").glob("*.json"), key=lambda path: path.stat().st_mtime)
+    for path in reversed(paths):
+        record = NightRecord(**read_json(path))
+        if record.model == model:
+            return record
+    return None

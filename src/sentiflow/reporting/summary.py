@@ -1,0 +1,124 @@
+"""Tell in words and tables what came of a night."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, Final
+
+from sentiflow.reporting.record import NightRecord
+
+_METRICS: Final = (
+    ("accuracy", "accuracy"),
+    ("balanced_accuracy", "balanced"),
+    ("macro_f1", "macro F1"),
+    ("roc_auc", "ROC AUC"),
+    ("log_loss", "log loss"),
+    ("brier", "Brier"),
+    ("ece", "ECE"),
+)
+_ANSWERERS: Final = {
+    "majority": "majority class",
+    "tfidf_logreg": "TF-IDF, tuned",
+    "tfidf_logreg_default": "TF-IDF, default",
+}
+_UNUSED: Final = ("quarantined", "superseded", "left_out")
+
+
+def write_text(record: NightRecord) -> str:
+    """Return the summary that the command line ends with."""
+    lines = [
+        "",
+        f"Night {record.night} of {record.model}: {record.outcome.upper()}",
+        *(f"  {reason}" for reason in record.reasons),
+        *(f"  Warning: {warning}" for warning in record.warnings),
+        "",
+    ]
+    if record.rows:
+        lines += [f"  Rows      {_describe_rows(record)}"]
+    if record.quarantine:
+        lines += [f"  Quarantine  {record.quarantine}"]
+    if record.metrics:
+        lines += ["", *("  " + row for row in _align(_tabulate_metrics(record)))]
+    if record.version is not None:
+        lines += ["", f"  Version   {record.model} version {record.version}, {_champion(record)}"]
+    if record.seconds:
+        lines += [f"  Seconds   {_describe_seconds(record)}"]
+    if record.peak_memory_mb is not None:
+        lines += [f"  Memory    {record.peak_memory_mb:,.0f} MB at most in one process"]
+    if record.reused_steps:
+        lines += [f"  Reused    {', '.join(record.reused_steps)}: finished before"]
+    lines += [f"  MLflow    run {record.mlflow_run_id}"]
+    return "\n".join(lines)
+
+
+def write_markdown(record: NightRecord) -> str:
+    """Return the summary that Prefect shows with the flow run."""
+    lines = [
+        f"# Night {record.night} of {record.model}: {record.outcome}",
+        *(f"- {reason}" for reason in record.reasons),
+        *(f"- Warning: {warning}" for warning in record.warnings),
+    ]
+    if record.rows:
+        lines += ["", f"**Rows** {_describe_rows(record)}"]
+    if record.metrics:
+        header, *rows = _tabulate_metrics(record)
+        lines += ["", f"| {' | '.join(header)} |", "|---" * len(header) + "|"]
+        lines += [f"| {' | '.join(row)} |" for row in rows]
+    if record.version is not None:
+        lines += ["", f"**Version** {record.version} of `{record.model}`, {_champion(record)}"]
+    lines += [
+        "",
+        f"**Seconds** {_describe_seconds(record)}",
+        "",
+        f"**MLflow run** `{record.mlflow_run_id}`: `{record.mlflow_run_path}` under the address of "
+        "the MLflow server (`make ui` starts one here)",
+    ]
+    return "\n".join(lines) + "\n"
+
+
+def _describe_rows(record: NightRecord) -> str:
+    rows = record.rows
+    unused = ", ".join(f"{rows[name]:,} {name.replace('_', ' ')}" for name in _UNUSED)
+    used = " + ".join(f"{rows[name]:,} {name}" for name in ("train", "validation", "test"))
+    text = f"{rows['read']:,} read = {unused}, {used}"
+    if record.join_coverage is not None:
+        text += f"; {record.join_coverage:.1%} of the businesses are known"
+    return text
+
+
+def _champion(record: NightRecord) -> str:
+    if record.champion_version is None:
+        return "no champion yet"
+    if record.champion_version == record.version:
+        return "now champion"
+    return f"champion is version {record.champion_version}"
+
+
+def _describe_seconds(record: NightRecord) -> str:
+    return ", ".join(f"{step} {seconds:.1f}" for step, seconds in record.seconds.items())
+
+
+def _tabulate_metrics(record: NightRecord) -> list[list[str]]:
+    table = [["test rows", *(title for _, title in _METRICS)]]
+    answerers: list[tuple[str, dict[str, Any]]] = [("tonight's model", record.metrics)]
+    if record.champion_metrics:
+        answerers.append((f"champion ({record.champion_version})", record.champion_metrics))
+    answerers += [(_ANSWERERS.get(name, name), held) for name, held in record.baselines.items()]
+    for title, metrics in answerers:
+        table.append([title, *(_format(metrics.get(name)) for name, _ in _METRICS)])
+    return table
+
+
+def _format(value: float | None) -> str:
+    return "-" if value is None else f"{value:.4f}"
+
+
+def _align(table: Sequence[Sequence[str]]) -> list[str]:
+    widths = [max(len(row[column]) for row in table) for column in range(len(table[0]))]
+    return [
+        "  ".join(
+            cell.ljust(width) if column == 0 else cell.rjust(width)
+            for column, (cell, width) in enumerate(zip(row, widths, strict=True))
+        )
+        for row in table
+    ]

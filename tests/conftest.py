@@ -1,0 +1,113 @@
+"""What all tests share: quiet libraries, a home of their own, small reviews, the real ones."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+REPOSITORY = Path(__file__).resolve().parents[1]
+REAL_FOLDER = REPOSITORY.parent / "shared" / "data"
+
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
+os.environ.setdefault("GX_ANALYTICS_ENABLED", "false")
+os.environ.setdefault("DO_NOT_TRACK", "true")
+os.environ.setdefault("PREFECT_SERVER_ANALYTICS_ENABLED", "false")
+
+
+@pytest.fixture(scope="session")
+def real_reviews() -> Path:
+    """The file of real reviews, which only lies beside the checkout."""
+    path = REAL_FOLDER / "yelp_reviews.jsonl.gz"
+    if not path.exists():
+        pytest.skip("the real reviews (../shared/data) are not on this machine")
+    return path
+
+
+@pytest.fixture(scope="session")
+def real_businesses(real_reviews: Path) -> Path:
+    return real_reviews.with_name("yelp_businesses.jsonl.gz")
+
+
+@pytest.fixture
+def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A SENTIFLOW_HOME of the test's own."""
+    path = tmp_path / "home"
+    path.mkdir()
+    monkeypatch.setenv("SENTIFLOW_HOME", str(path))
+    return path
+
+
+@pytest.fixture
+def write_reviews(tmp_path: Path) -> Callable[..., Path]:
+    """Write reviews, given as dicts, to a JSON-lines file and return its path."""
+
+    def write(reviews: list[dict[str, Any]], name: str = "reviews.jsonl") -> Path:
+        path = tmp_path / name
+        path.write_text("".join(json.dumps(review) + "\n" for review in reviews))
+        return path
+
+    return write
+
+
+def make_review(number: int, **changes: Any) -> dict[str, Any]:
+    """One sound review; every number gives another text."""
+    return {
+        "review_id": f"review-{number}",
+        "user_id": f"user-{number % 7}",
+        "business_id": f"business-{number % 5}",
+        "stars": float(number % 5 + 1),
+        "text": f"Visit number {number} was {'lovely' if number % 5 > 2 else 'dreadful'} again.",
+        "date": f"2026-0{number % 6 + 1}-1{number % 9}",
+        **changes,
+    }
+
+
+@pytest.fixture(scope="session")
+def review() -> Callable[..., dict[str, Any]]:
+    return make_review
+
+
+class _RealReviewCount:
+    """Count the tests that ran on the real reviews."""
+
+    def __init__(self) -> None:
+        self.ran = 0
+        self.known = 0
+
+    def pytest_collection_modifyitems(self, items: list[pytest.Item]) -> None:
+        self.known = sum("real_reviews" in getattr(item, "fixturenames", ()) for item in items)
+
+    def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
+        if report.when == "call" and report.passed and "real_reviews" in report.keywords:
+            self.ran += 1
+
+    def pytest_terminal_summary(self, terminalreporter: Any) -> None:
+        if self.known:
+            missing = "" if REAL_FOLDER.exists() else "; ../shared/data is missing"
+            terminalreporter.write_line(
+                f"real reviews: {self.ran} of {self.known} tests ran{missing}"
+            )
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    config.pluginmanager.register(_RealReviewCount())
+
+
+def pytest_itemcollected(item: pytest.Item) -> None:
+    if "real_reviews" in getattr(item, "fixturenames", ()):
+        item.add_marker(pytest.mark.real_reviews)
+
+
+@pytest.fixture(scope="session")
+def prefect_server() -> Iterator[None]:
+    """A real Prefect server of the test session's own."""
+    from prefect.testing.utilities import prefect_test_harness
+
+    with prefect_test_harness(server_startup_timeout=120):
+        yield

@@ -1,0 +1,61 @@
+import itertools
+
+import numpy as np
+import pytest
+
+from sentiflow.model.layers import MaskedPooling
+from sentiflow.model.network import build_network
+from sentiflow.settings import NetworkSettings
+
+SHAPES = [
+    NetworkSettings(cell=cell, units=(4,), embedding=5, pooling=pooling, bidirectional=both)
+    for cell, pooling, both in itertools.product(
+        ("lstm", "gru", "rnn"), ("last", "mean_max"), (True, False)
+    )
+] + [
+    NetworkSettings(units=(4, 3), embedding=5, dense=(6, 4), pooling="max"),
+    NetworkSettings(units=(4,), embedding=5, pooling="mean", dropout=0, embedding_dropout=0),
+]
+
+
+@pytest.fixture(params=SHAPES, ids=lambda shape: f"{shape.cell}-{shape.pooling}-{shape.bidirectional}")
+def network(request: pytest.FixtureRequest):
+    return build_network(request.param, 20)
+
+
+def test_every_network_answers_with_two_probabilities(network) -> None:
+    answers = network(np.array([[3, 4, 5], [7, 0, 0]], np.int32)).numpy()
+    assert answers.shape == (2, 2)
+    assert answers.dtype == np.float32
+    np.testing.assert_allclose(answers.sum(axis=1), 1, rtol=1e-5)
+
+
+def test_padding_changes_nothing(network) -> None:
+    short = network(np.array([[3, 4, 5]], np.int32)).numpy()
+    padded = network(np.array([[3, 4, 5, 0, 0, 0, 0]], np.int32)).numpy()
+    np.testing.assert_allclose(short, padded, atol=1e-6)
+
+
+def test_order_matters_to_every_network(network) -> None:
+    one = network(np.array([[3, 4, 5, 6]], np.int32)).numpy()
+    other = network(np.array([[6, 5, 4, 3]], np.int32)).numpy()
+    assert np.abs(one - other).max() > 1e-7
+
+
+def test_a_row_of_padding_and_a_row_of_unknowns_are_answered(network) -> None:
+    answers = network(np.array([[0, 0, 0], [1, 1, 1]], np.int32)).numpy()
+    assert np.isfinite(answers).all()
+
+
+def test_pooling_leaves_out_masked_steps() -> None:
+    states = np.array([[[1.0, -5.0], [3.0, -1.0], [99.0, 99.0]]], np.float32)
+    mask = np.array([[True, True, False]])
+    assert MaskedPooling("mean")(states, mask=mask).numpy().tolist() == [[2.0, -3.0]]
+    assert MaskedPooling("max")(states, mask=mask).numpy().tolist() == [[3.0, -1.0]]
+    assert MaskedPooling("mean_max")(states, mask=mask).numpy().tolist() == [[2.0, -3.0, 3.0, -1.0]]
+
+
+def test_pooling_of_nothing_is_zero() -> None:
+    states = np.ones((1, 2, 2), np.float32)
+    pooled = MaskedPooling("mean_max")(states, mask=np.array([[False, False]])).numpy()
+    assert pooled.tolist() == [[0.0] * 4]
