@@ -83,7 +83,7 @@ class SplitSettings(_Group):
 class TokenSettings(_Group):
     """How texts become token ids."""
 
-    vocabulary_size: int = Field(20_000, ge=10)
+    vocabulary_size: int = Field(10_000, ge=10)
     length: int = Field(256, ge=2)
     head_share: float = Field(0.5, ge=0, le=1)
 
@@ -93,24 +93,28 @@ class NetworkSettings(_Group):
 
     cell: Literal["lstm", "gru", "rnn"] = "lstm"
     embedding: int = Field(128, ge=1)
-    units: tuple[int, ...] = (64,)
+    word_vectors: Literal["random", "cooccurrence"] = "cooccurrence"
+    units: tuple[int, ...] = Field((32,), min_length=1)
     bidirectional: bool = True
     pooling: Literal["last", "mean", "max", "mean_max"] = "mean_max"
+    embedding_skip: bool = True
     dense: tuple[int, ...] = ()
-    embedding_dropout: float = Field(0.3, ge=0, lt=1)
+    word_dropout: float = Field(0.2, ge=0, lt=1)
+    embedding_dropout: float = Field(0.4, ge=0, lt=1)
     input_dropout: float = Field(0.0, ge=0, lt=1)
     recurrent_dropout: float = Field(0.0, ge=0, lt=1)
-    dropout: float = Field(0.4, ge=0, lt=1)
+    dropout: float = Field(0.5, ge=0, lt=1)
 
 
 class TrainingSettings(_Group):
     """How the network is trained."""
 
-    epochs: int = Field(12, ge=1)
+    epochs: int = Field(8, ge=1)
     patience: int = Field(2, ge=1)
     batch_size: int = Field(64, ge=1)
     learning_rate: float = Field(1e-3, gt=0)
     clip_norm: float = Field(1.0, gt=0)
+    averaging: float = Field(0.995, ge=0, lt=1)
     class_weights: Literal["none", "balanced"] = "none"
     pad_every_review_to: int | None = Field(None, ge=1)
     steps_per_epoch: int | None = Field(None, ge=1)
@@ -146,7 +150,6 @@ class TrackingSettings(_Group):
 
     uri: str | None = None
     experiment: str = "sentiflow"
-    max_wait_seconds: float = Field(60.0, gt=0)
 
 
 class Settings(_Group):
@@ -226,6 +229,7 @@ def prepare_environment(home: Path) -> None:
         "PREFECT_CLI_PROMPT": "false",
         "MLFLOW_TRACKING_URI": f"sqlite:///{home / 'mlflow.db'}",
         "MLFLOW_DISABLE_TELEMETRY": "true",
+        "MLFLOW_LOGGING_LEVEL": "WARNING",
         "GX_ANALYTICS_ENABLED": "false",
         "DO_NOT_TRACK": "true",
         "TF_CPP_MIN_LOG_LEVEL": "3",

@@ -19,9 +19,7 @@ Review = Callable[..., dict[str, Any]]
 
 def read(path: Path, home: Path, businesses: Path | None = None, *overrides: str) -> Ingested:
     settings: Settings = load_settings(None, overrides)
-    return read_sources(
-        [str(path)], str(businesses) if businesses else None, settings, NIGHT, home
-    )
+    return read_sources([str(path)], str(businesses) if businesses else None, settings, NIGHT, home)
 
 
 def load(ingested: Ingested) -> pd.DataFrame:
@@ -77,7 +75,9 @@ def test_a_newer_neutral_review_supersedes_an_older_one_before_it_is_left_out(
 def test_a_row_after_the_night_does_not_supersede_what_was_known_then(
     home: Path, write_reviews: Write, review: Review
 ) -> None:
-    path = write_reviews([review(1, stars=5, date="2026-06-30 23:59:59"), review(1, stars=1, date="2026-07-01")])
+    path = write_reviews(
+        [review(1, stars=5, date="2026-06-30 23:59:59"), review(1, stars=1, date="2026-07-01")]
+    )
     assert load(read(path, home))["stars"].tolist() == [5.0]
 
 

@@ -109,5 +109,16 @@ def test_a_date_that_is_not_iso_is_refused_by_name(name: str, day: object) -> No
         Profile(**{**COUNTS, name: day})
 
 
+@pytest.mark.parametrize("coverage", [float("nan"), -0.1, 1.1, "0.5", 1])
+def test_a_coverage_that_is_no_share_is_refused(coverage: object) -> None:
+    with pytest.raises(ArtifactError, match="Received: join_coverage="):
+        Profile(**{**COUNTS, "join_coverage": coverage})
+
+
+@pytest.mark.parametrize("coverage", [None, 0.0, 1.0])
+def test_a_coverage_may_be_unknown_nothing_or_everything(coverage: float | None) -> None:
+    assert Profile(**{**COUNTS, "join_coverage": coverage}).join_coverage == coverage
+
+
 def test_a_night_without_any_date_is_a_profile() -> None:
     assert Profile(**{**COUNTS, "earliest_date": None, "latest_date": None}).latest_date is None

@@ -52,7 +52,9 @@ def read_all(snapshot: Snapshot) -> pd.DataFrame:
 
 
 def many(count: int) -> list[tuple[str, str, float, str | None]]:
-    return [(f"id{n}", f"text {n}", float(n % 5 + 1), f"2026-01-{n % 28 + 1:02d}") for n in range(count)]
+    return [
+        (f"id{n}", f"text {n}", float(n % 5 + 1), f"2026-01-{n % 28 + 1:02d}") for n in range(count)
+    ]
 
 
 rows_strategy = st.lists(
@@ -113,7 +115,9 @@ def test_of_each_id_the_newest_row_is_kept(
         ("review_id", "id7b"),
     ],
 )
-def test_one_changed_field_changes_the_fingerprint(tmp_path: Path, column: str, value: object) -> None:
+def test_one_changed_field_changes_the_fingerprint(
+    tmp_path: Path, column: str, value: object
+) -> None:
     reviews = make_reviews(many(20))
     changed = reviews.copy()
     changed.loc[7, column] = value
@@ -151,9 +155,13 @@ def test_a_damaged_shard_is_noticed_and_written_anew(tmp_path: Path) -> None:
 
 
 def test_nothing_unfinished_is_left_when_writing_fails(tmp_path: Path) -> None:
-    with pytest.raises(RuntimeError, match="disk"), SnapshotWriter(tmp_path) as writer:
-        writer.add(make_reviews(many(5)))
-        raise RuntimeError("disk full")
+    def fail() -> None:
+        with SnapshotWriter(tmp_path) as writer:
+            writer.add(make_reviews(many(5)))
+            raise RuntimeError("disk full")
+
+    with pytest.raises(RuntimeError, match="disk"):
+        fail()
     assert list((tmp_path / "snapshots").iterdir()) == []
 
 

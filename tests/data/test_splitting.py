@@ -41,7 +41,9 @@ def test_a_review_never_changes_side_when_rows_arrive(old: list[str], new: list[
     assert after[len(new) :].tolist() == before.tolist()
 
 
-@pytest.mark.parametrize(("test_share", "validation_share"), [(0.15, 0.1), (0.3, 0.05), (0.01, 0.4)])
+@pytest.mark.parametrize(
+    ("test_share", "validation_share"), [(0.15, 0.1), (0.3, 0.05), (0.01, 0.4)]
+)
 def test_each_side_holds_its_share_of_the_buckets(
     test_share: float, validation_share: float
 ) -> None:

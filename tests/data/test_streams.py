@@ -3,9 +3,11 @@ import gzip
 import io
 import lzma
 import tarfile
+import zlib
 from collections.abc import Callable
 from pathlib import Path
 
+import fsspec
 import pytest
 from fsspec.implementations.memory import MemoryFileSystem
 from hypothesis import given
@@ -103,8 +105,7 @@ def test_a_gzip_file_cut_in_half_gives_all_that_its_half_holds() -> None:
     packed = gzip.compress(CONTENT)
     half = packed[: len(packed) // 2]
     stream = unpack(stream_of(half), "reviews")
-    decompressor = __import__("zlib").decompressobj(31)
-    assert read_all(stream) == decompressor.decompress(half)
+    assert read_all(stream) == zlib.decompressobj(wbits=31).decompress(half)
     assert stream.damage is not None
 
 
@@ -122,10 +123,8 @@ def test_no_damaged_byte_makes_reading_fail(
 ) -> None:
     packed = bytearray(compress(CONTENT[:2_000]))
     packed[place % len(packed)] = value
-    try:
-        read_all(unpack(stream_of(bytes(packed)), "reviews"))
-    except SourceError as error:  # the byte made the magic of another compression of it
-        assert "Unpack it first" in str(error)  # noqa: PT017
+    stream = unpack(stream_of(bytes(packed)), "reviews")
+    read_all(stream)
 
 
 @pytest.mark.parametrize(
@@ -173,21 +172,20 @@ def test_a_member_that_is_passed_over_does_not_shift_the_next() -> None:
     assert read == [("a.json", CONTENT[:5]), ("b.json", b"two")]
 
 
-@given(st.data())
-def test_an_archive_cut_anywhere_gives_what_stands_before_the_cut(data: st.DataObject) -> None:
-    members = {"a.json": CONTENT[:3_000], "b.json": CONTENT[:700]}
-    packed = pack_tar(members)
-    end = len(packed.rstrip(b"\0"))
-    cut = data.draw(st.integers(1, end))
+@given(st.integers(1, 4_800))
+def test_an_archive_cut_anywhere_gives_every_byte_before_the_cut(cut: int) -> None:
+    # Headers take 512 bytes, and contents are filled up to a multiple of that.
+    packed = pack_tar({"a.json": CONTENT[:3_000], "b.json": CONTENT[:700]}, tarfile.USTAR_FORMAT)
     stream = stream_of(packed[:cut])
-    held = 0
-    for name, content in list_all(stream):
-        assert members[name].startswith(content)
-        held += len(content)
-    assert stream.damage is not None or held < 3_700 or cut >= end - 1
-    if held < 3_700:
-        inner = [member.damage for _, member in list_members(stream_of(packed[:cut]))]
-        assert stream.damage is not None or any(inner) or inner == []
+    contents = []
+    damages = []
+    for _, member in list_members(stream):
+        contents.append(read_all(member))
+        damages.append(member.damage)
+    first, second = min(max(cut - 512, 0), 3_000), min(max(cut - 4_096, 0), 700)
+    assert b"".join(contents) == CONTENT[:first] + CONTENT[:second]
+    if first + second < 3_700:
+        assert any([*damages, stream.damage])
 
 
 def test_a_damaged_header_in_an_archive_is_not_taken_for_its_end() -> None:
@@ -216,15 +214,12 @@ def test_a_file_that_may_not_be_read_is_refused() -> None:
         def _open(self, path: str, *args: object, **options: object) -> io.BytesIO:
             raise PermissionError(13, "Permission denied", path)
 
-    Locked().pipe("/locked/reviews.jsonl", b"{}")
     file = SourceFile("locked/reviews.jsonl", Locked(), "/locked/reviews.jsonl", 2)
     with pytest.raises(SourceError, match=r"'locked/reviews\.jsonl'.*PermissionError"):
         file.open()
 
 
 def test_a_file_that_has_gone_since_is_refused(tmp_path: Path) -> None:
-    import fsspec
-
     file = SourceFile("gone.csv", fsspec.filesystem("file"), str(tmp_path / "gone.csv"), 2)
     with pytest.raises(SourceError, match="still exists"):
         file.open()

@@ -45,7 +45,10 @@ def test_batches_of_like_length_need_little_padding() -> None:
         assert padded < 1.15 * lengths.sum()
 
 
-@given(st.lists(st.lists(st.integers(1, 9), max_size=6), min_size=1, max_size=8), st.none() | st.integers(1, 8))
+@given(
+    st.lists(st.lists(st.integers(1, 9), max_size=6), min_size=1, max_size=8),
+    st.none() | st.integers(1, 8),
+)
 def test_padding_is_what_the_slow_way_gives(rows: list[list[int]], width: int | None) -> None:
     positions = np.arange(len(rows))[::-1]
     padded = pad_batch(make_ids(rows), positions, width)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -29,7 +31,7 @@ def measure_ece_slowly(labels, probabilities, bins):
         rows.append((confidence, predicted == label))
     edges = np.linspace(0, 1, bins + 1).tolist()
     ece = 0.0
-    for lower, upper in zip(edges[:-1], edges[1:], strict=True):
+    for lower, upper in pairwise(edges):
         inside = [row for row in rows if lower < row[0] <= upper]
         if inside:
             confidence = sum(row[0] for row in inside) / len(inside)

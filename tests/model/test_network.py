@@ -3,7 +3,7 @@ import itertools
 import numpy as np
 import pytest
 
-from sentiflow.model.layers import MaskedPooling
+from sentiflow.model.layers import Pooling, WordDropout
 from sentiflow.model.network import build_network
 from sentiflow.settings import NetworkSettings
 
@@ -14,11 +14,13 @@ SHAPES = [
     )
 ] + [
     NetworkSettings(units=(4, 3), embedding=5, dense=(6, 4), pooling="max"),
-    NetworkSettings(units=(4,), embedding=5, pooling="mean", dropout=0, embedding_dropout=0),
+    NetworkSettings(units=(4,), embedding=5, pooling="mean", embedding_skip=False, dropout=0),
 ]
 
 
-@pytest.fixture(params=SHAPES, ids=lambda shape: f"{shape.cell}-{shape.pooling}-{shape.bidirectional}")
+@pytest.fixture(
+    params=SHAPES, ids=lambda shape: f"{shape.cell}-{shape.pooling}-{shape.bidirectional}"
+)
 def network(request: pytest.FixtureRequest):
     return build_network(request.param, 20)
 
@@ -49,13 +51,34 @@ def test_a_row_of_padding_and_a_row_of_unknowns_are_answered(network) -> None:
 
 def test_pooling_leaves_out_masked_steps() -> None:
     states = np.array([[[1.0, -5.0], [3.0, -1.0], [99.0, 99.0]]], np.float32)
-    mask = np.array([[True, True, False]])
-    assert MaskedPooling("mean")(states, mask=mask).numpy().tolist() == [[2.0, -3.0]]
-    assert MaskedPooling("max")(states, mask=mask).numpy().tolist() == [[3.0, -1.0]]
-    assert MaskedPooling("mean_max")(states, mask=mask).numpy().tolist() == [[2.0, -3.0, 3.0, -1.0]]
+    two = np.array([2], np.int32)
+    assert Pooling("last")(states, two).numpy().tolist() == [[3.0, -1.0]]
+    assert Pooling("mean")(states, two).numpy().tolist() == [[2.0, -3.0]]
+    assert Pooling("max")(states, two).numpy().tolist() == [[3.0, -1.0]]
+    assert Pooling("mean_max")(states, two).numpy().tolist() == [[2.0, -3.0, 3.0, -1.0]]
 
 
-def test_pooling_of_nothing_is_zero() -> None:
-    states = np.ones((1, 2, 2), np.float32)
-    pooled = MaskedPooling("mean_max")(states, mask=np.array([[False, False]])).numpy()
-    assert pooled.tolist() == [[0.0] * 4]
+@pytest.mark.parametrize("mode", ["last", "mean", "max", "mean_max"])
+def test_pooling_of_nothing_is_zero(mode: str) -> None:
+    pooled = Pooling(mode)(np.ones((1, 2, 2), np.float32), np.array([0], np.int32)).numpy()
+    assert not pooled.any()
+
+
+def test_words_are_hidden_in_training_only_and_padding_never() -> None:
+    ids = np.array([[5] * 1_000 + [0] * 1_000], np.int32)
+    layer = WordDropout(0.3, 1)
+    assert np.array_equal(layer(ids).numpy(), ids)
+    hidden = layer(ids, training=True).numpy()
+    assert not hidden[0, 1_000:].any()
+    assert set(hidden[0, :1_000].tolist()) == {1, 5}
+    assert 0.2 < (hidden[0, :1_000] == 1).mean() < 0.4
+
+
+def test_reading_backwards_ends_at_the_first_word() -> None:
+    shape = NetworkSettings(units=(4,), embedding=5, pooling="last", embedding_skip=False)
+    network = build_network(shape, 20)
+    # `last` of the backward half has read everything: with a text of one other first word the
+    # whole answer changes, however long the text is.
+    one = network(np.array([[3, *[4] * 5]], np.int32)).numpy()
+    other = network(np.array([[9, *[4] * 5]], np.int32)).numpy()
+    assert np.abs(one - other).max() > 1e-4

@@ -39,7 +39,7 @@ def standardize(text: str) -> list[str]:
         ("5 < 6 and 7 > 2", ["5", "6", "and", "7", "2"]),
         ("\u597d\u5403", ["\u597d", "\u5403"]),
         ("nul\x00byte", ["nul", "byte"]),
-        ("half \ud83d pair", ["half", "?", "pair"]),
+        ("half \ud83d pair", ["half", "pair"]),
         ("", []),
     ],
 )
@@ -99,7 +99,9 @@ def test_long_rows_keep_head_and_tail_as_the_slow_way_says(share: float) -> None
 
 
 def test_a_batch_of_empty_texts_is_one_column_of_padding() -> None:
-    assert build_encoder(["good"], TOKENS)(tf.constant(["", " ", "..."])).numpy().tolist() == [[0]] * 3
+    assert (
+        build_encoder(["good"], TOKENS)(tf.constant(["", " ", "..."])).numpy().tolist() == [[0]] * 3
+    )
 
 
 def test_token_ids_come_back_from_disk(tmp_path) -> None:

@@ -126,20 +126,30 @@ class _RecordReader:
         # bounds a record here is max_bytes.
         csv.field_size_limit(max(csv.field_size_limit(), self._max_bytes))
         parser = self._start_parser()
+        fields = 0
+        doubtful = False
         while True:
             self._current = []
             try:
                 values = next(parser)
+                text = "".join([line.text for line in self._current])
+                # Behind a broken record may stand the rest of it, such as `and so on",5`, which
+                # would be a row by its number of fields. Elsewhere, quotes inside of values
+                # without quotes around them are common and harmless.
+                if doubtful and not _is_quoted_well(text, self._delimiter):
+                    raise csv.Error("a quote stands in a value without quotes around it")
             except StopIteration:
                 return
             except (csv.Error, _TooLongError) as error:
                 yield from self._reject(error)
+                doubtful = True
                 parser = self._start_parser()
                 continue
-            text = "".join([line.text for line in self._current])
             number = self._current[0].number
             if len(values) <= 1 and not text.strip():
                 continue
+            fields = fields or len(values)
+            doubtful = doubtful and len(values) != fields
             if all(line.decoded for line in self._current):
                 yield _CsvRecord(number, values, text)
             else:
@@ -211,6 +221,24 @@ def _choose_delimiter(head: str, wanted: WantedColumns) -> str:
         if len(names) > most:
             most, chosen = len(names), delimiter
     return chosen
+
+
+def _is_quoted_well(text: str, delimiter: str) -> bool:
+    """Say whether quotes stand only around whole values, or doubled inside of those.
+
+    >>> _is_quoted_well('1,"hi ""there""!",2', ","), _is_quoted_well('there""!",2', ",")
+    (True, False)
+    """
+    first, *others = text.rstrip("\r\n").split('"')
+    if not others:
+        return True
+    *between, last = others[1::2] or [first]
+    return (
+        len(others) % 2 == 0
+        and (not first or first.endswith(delimiter))
+        and (not last or last.startswith(delimiter))
+        and all(not gap or (gap[0] == delimiter == gap[-1]) for gap in between)
+    )
 
 
 def _show(text: str) -> str:

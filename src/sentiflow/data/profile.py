@@ -78,12 +78,13 @@ class Profile:
         """Refuse what no night can give, before an expectation skips it as null.
 
         Raises:
-            ArtifactError: a count is no whole number of at least 0, or a date is not ISO.
+            ArtifactError: a count is no whole number of at least 0, a date is not ISO, or the
+                coverage is no share.
         """
         counts = {field.name: getattr(self, field.name) for field in fields(self)}
         dates = {name: counts.pop(name) for name in ("earliest_date", "latest_date")}
         counts |= counts.pop("rejected_by_rule")
-        del counts["join_coverage"]
+        coverage = counts.pop("join_coverage")
         for name, count in counts.items():
             if type(count) is not int or count < 0:
                 raise ArtifactError(
@@ -96,6 +97,12 @@ class Profile:
                     "A profile's dates must be ISO dates (2024-01-31) or None. "
                     f"Received: {name}={day!r}. Run the night again with --force."
                 )
+
+        if coverage is not None and not (isinstance(coverage, float) and 0 <= coverage <= 1):
+            raise ArtifactError(
+                "A profile's join_coverage must be a share between 0.0 and 1.0 or None. "
+                f"Received: join_coverage={coverage!r}. Run the night again with --force."
+            )
 
     @property
     def left_out(self) -> int:

@@ -16,6 +16,7 @@ from sentiflow.data.formats import (
     report_damage,
 )
 from sentiflow.data.lines import choose_codec
+from sentiflow.data.reviews import Rejection
 from sentiflow.data.streams import (
     ByteStream,
     SourceFile,
@@ -95,16 +96,37 @@ def read_rows(
             yield from read_jsonl(stream, file.name, wanted, data)
         elif kind == "csv":
             yield from read_csv(stream, file.name, wanted, data)
-        elif stream.peek(1) or stream.damage:
-            if stream is stored:
-                handle.seek(0)
-                yield from read_parquet(handle, file.name, wanted, data, progress.set_share)
-                return
-            # Parquet is read from its end, which a compressed stream cannot do.
-            with tempfile.TemporaryFile() as unpacked:
-                shutil.copyfileobj(stream, unpacked)
-                unpacked.seek(0)
-                yield from read_parquet(unpacked, file.name, wanted, data, progress.set_share)
+        elif stream is not stored:
+            yield from _read_packed_parquet(stream, file, wanted, data, progress)
+        elif stream.peek(1):
+            handle.seek(0)
+            yield from read_parquet(handle, file.name, wanted, data, progress.set_share)
+
+
+def _read_packed_parquet(
+    stream: ByteStream,
+    file: SourceFile,
+    wanted: WantedColumns,
+    data: DataSettings,
+    progress: Progress,
+) -> Iterator[Record]:
+    """Yield the rows of a compressed Parquet file, which is unpacked to disk first.
+
+    Parquet is read from its end, which a compressed stream cannot do.
+    """
+    with tempfile.TemporaryFile() as unpacked:
+        shutil.copyfileobj(stream, unpacked)
+        damage = stream.damage
+        line = 1
+        if unpacked.tell():
+            unpacked.seek(0)
+            for record in read_parquet(unpacked, file.name, wanted, data, progress.set_share):
+                if isinstance(record, Rejection) and record.rule == "truncated_file":
+                    damage = None
+                line += 1
+                yield record
+    if damage is not None:
+        yield report_damage(file.name, line, damage, "")
 
 
 def _choose_format(stream: ByteStream, file: SourceFile, data: DataSettings) -> str:

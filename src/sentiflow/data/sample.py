@@ -19,10 +19,9 @@ import os
 import random
 from collections import deque
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack
 from datetime import date, timedelta
 from pathlib import Path
-from typing import IO, Any, Final, TypeAlias
+from typing import Any, Final, TypeAlias
 
 import orjson
 
@@ -67,25 +66,30 @@ def write_sample(path: Path, rows: int = SAMPLE_ROWS, seed: int = SAMPLE_SEED) -
         UsageError: rows is less than 1, or there can be no such file.
     """
     _require_rows(rows)
-    unfinished = path.with_name(f".{path.name}.{os.getpid()}.part")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        with ExitStack() as stack:
-            file: IO[bytes] = stack.enter_context(unfinished.open("wb"))
-            if path.suffix == ".gz":
-                # Without a name and a time, the same seed gives the same compressed bytes too.
-                compressed = gzip.GzipFile("", "wb", fileobj=file, mtime=0)
-                file = stack.enter_context(compressed)
-            file.writelines(generate_lines(rows, seed))
-        unfinished.replace(path)
+        unfinished = path.with_name(f".{path.name}.{os.getpid()}.part")
+        try:
+            _write_lines(unfinished, generate_lines(rows, seed), compress=path.suffix == ".gz")
+            unfinished.replace(path)
+        finally:
+            unfinished.unlink(missing_ok=True)
     except (IsADirectoryError, NotADirectoryError, FileExistsError, PermissionError) as error:
         raise UsageError(
             "The sample must be written to a file in a folder that can be written to. "
             f"Received: path={str(path)!r} ({error.strerror}). Name another file."
         ) from error
-    finally:
-        unfinished.unlink(missing_ok=True)
     return rows
+
+
+def _write_lines(path: Path, lines: Iterator[bytes], *, compress: bool) -> None:
+    """Write the lines, the same bytes every time: a compressed file gets no name and no date."""
+    with path.open("wb") as file:
+        if compress:
+            with gzip.GzipFile("", "wb", fileobj=file, mtime=0) as compressed:
+                compressed.writelines(lines)
+        else:
+            file.writelines(lines)
 
 
 def generate_lines(rows: int, seed: int) -> Iterator[bytes]:
@@ -138,9 +142,7 @@ def _require_rows(rows: int) -> None:
         )
 
 
-def _write_row(
-    grammar: Grammar, businesses: list[str], seed: int, number: int, draw: Draw
-) -> Row:
+def _write_row(grammar: Grammar, businesses: list[str], seed: int, number: int, draw: Draw) -> Row:
     """Return a sound review with the fields of a Yelp file."""
     # Squares: a few businesses and users have many reviews, most have few.
     business = int(draw() ** 2 * _BUSINESSES)
@@ -204,7 +206,9 @@ def _with(field: str, value: object) -> Callable[[Row], bytes]:
 FLAWS: Final[dict[str, Callable[[Row], bytes]]] = {
     "not JSON": lambda row: repr(row).encode(),
     "not UTF-8": lambda row: (
-        orjson.dumps(row | {"text": "At the café: " + row["text"]}).decode().encode("cp1252", "replace")
+        orjson.dumps(row | {"text": "At the café: " + row["text"]})
+        .decode()
+        .encode("cp1252", "replace")
     ),
     "not an object": lambda row: orjson.dumps(list(row.values())),
     "no text": _without("text"),

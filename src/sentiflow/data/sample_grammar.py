@@ -42,14 +42,14 @@ _FAVOURABLE: Final = {1: 0.02, 2: 0.08, 3: 0.25, 4: 0.93, 5: 0.98}
 
 # Words per review at these cumulative shares: half of what real Yelp reviews have (18, 46, 87,
 # 153 and 327 at 5, 25, 50, 75 and 95 %), so that a night on the sample is short.
-_LENGTHS: Final = ((0.0, 4), (0.05, 9), (0.25, 23), (0.5, 43), (0.75, 76), (0.95, 163), (1.0, 240))
+_LENGTHS: Final = ((0.0, 3), (0.05, 7), (0.25, 19), (0.5, 36), (0.75, 66), (0.95, 145), (1.0, 230))
 
 _NEUTRAL_SHARE: Final = 0.2
-_TURN_SHARE: Final = 0.12
+_TURN_SHARE: Final = 0.1
 _REVERSED_SHARE: Final = 0.6
 _TURN_FROM_WORDS: Final = 30
 _VERDICT_SHARE: Final = 0.35
-_SENTENCE_WORDS: Final = 13
+_OVERSHOOT_WORDS: Final = 10
 _SHORT_WORDS: Final = 12
 _MIXED_VERDICTS: Final = {1: 0.0, 2: 0.2, 3: 0.6, 4: 0.15, 5: 0.0}
 
@@ -134,7 +134,9 @@ def _build_kind(
         one, many = spoken["one"], spoken["many"]
         topic = _parse([*one, *many], names)
         topic_was = _parse([f"{it} was" for it in one] + [f"{they} were" for they in many], names)
-        good, bad = (judgements[f"general.{s}"] + judgements[f"{name}.{s}"] for s in ("good", "bad"))
+        good, bad = (
+            judgements[f"general.{s}"] + judgements[f"{name}.{s}"] for s in ("good", "bad")
+        )
         filled[name, True] = (topic, topic_was, good, bad)
         filled[name, False] = (topic, topic_was, bad, good)
     # Two judgements of one aspect would often be of one and the same thing; food has so many
@@ -184,9 +186,7 @@ def fill(choices: Choices, slots: Slots, draw: Draw) -> str:
     return "".join(pieces)
 
 
-def _append_parts(
-    parts: tuple[Part, ...], slots: Slots, draw: Draw, pieces: list[str]
-) -> None:
+def _append_parts(parts: tuple[Part, ...], slots: Slots, draw: Draw, pieces: list[str]) -> None:
     """Append the text of each part; the innermost loop of the whole sample."""
     for part in parts:
         if isinstance(part, str):
@@ -233,7 +233,7 @@ def write_text(grammar: Grammar, kind: Kind, stars: int, draw: Draw) -> str:
     written = sum(sentence.count(" ") + 1 for sentence in sentences + verdict)
     opinions = 0
     # A sentence more or less: stop where the next one would overshoot by more than half.
-    while opinions == 0 or written < words - _SENTENCE_WORDS / 2:
+    while opinions == 0 or written < words - _OVERSHOOT_WORDS:
         if words > _SHORT_WORDS and draw() < _NEUTRAL_SHARE:
             sentence = fill(kind.neutral, anything, draw)
         else:
@@ -252,9 +252,7 @@ def _draw_words(chance: float) -> float:
     return _LENGTHS[-1][1]
 
 
-def _type_out(
-    sentences: list[str], grammar: Grammar, slots: Slots, stars: int, draw: Draw
-) -> str:
+def _type_out(sentences: list[str], grammar: Grammar, slots: Slots, stars: int, draw: Draw) -> str:
     """Return the sentences as typed: capitals, end marks, breaks, and what slips in."""
     loud = 0.25 if stars in (1, 5) else 0.06
     if draw() < loud * 0.6 and len(sentences) > 1:

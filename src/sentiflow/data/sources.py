@@ -139,6 +139,9 @@ def want_reviews(columns: ColumnSettings) -> WantedColumns:
 def _find(path: str) -> list[SourceFile]:
     """Return the files that one path, glob, folder or URL names."""
     shown = hide_secrets(path)
+    if not path.strip():
+        # An empty path would be the working directory, and is more likely an unset variable.
+        raise SourceError(f"A path must not be empty. Received: {path!r}. Name a file with --data.")
     try:
         filesystem, inner = fsspec.core.url_to_fs(os.path.expanduser(path))
         # Listings are cached for the life of the process, which may be longer than a night.

@@ -224,6 +224,9 @@ def list_members(stream: ByteStream) -> Iterator[tuple[str, ByteStream]]:
                 hidden = base.startswith(".")
                 if member.isreg() and not hidden and _is_json(base):
                     yield member.name, _open_member(archive, member, stream)
+        # The checksum of a compressed archive stands behind its last block.
+        while stream.read():
+            pass
     except (tarfile.TarError, ValueError, OverflowError) as error:
         stream.mark_damaged(error)
 

@@ -260,8 +260,8 @@ def _validate(
 ) -> dict[str, ExpectationValidationResult]:
     """Run expectations on a table and return their results by name.
 
-    By name, because results do not keep the order of the suite: what could not be evaluated
-    comes first.
+    Raises:
+        SentiflowError: an expectation could not be evaluated.
     """
     with _ONE_AT_A_TIME:
         batch = _open_assets()[asset].get_batch({"dataframe": table})
@@ -270,8 +270,14 @@ def _validate(
         validated = batch.validate(
             ExpectationSuite(name=asset, expectations=list(suite)), result_format="COMPLETE"
         )
-    results = cast("list[Any]", validated.results)
-    return {result.expectation_config.meta["name"]: result for result in results}
+    results: dict[str, ExpectationValidationResult] = {}
+    for result in cast("list[Any]", validated.results):
+        name = result.expectation_config.meta["name"]
+        # What raised within Great Expectations has a result with nothing in it.
+        if not {"observed_value", "unexpected_index_list"} & result.result.keys():
+            raise _cannot_evaluate(name, result)
+        results[name] = result
+    return results
 
 
 def _find_failed_rows(
@@ -280,14 +286,10 @@ def _find_failed_rows(
     """Return the positions of the rows that failed one expectation.
 
     Raises:
-        SentiflowError: it was not evaluated, on all rows, with every failure listed.
+        SentiflowError: it did not see every row, or does not list every failure.
     """
-    found = result.result.get("unexpected_index_list")
-    if (
-        found is None
-        or result.result["element_count"] != rows
-        or result.result["unexpected_count"] != len(found)
-    ):
+    found: list[int] = result.result["unexpected_index_list"]
+    if result.result["element_count"] != rows or result.result["unexpected_count"] != len(found):
         raise _cannot_evaluate(name, result)
     return np.array(found, dtype=np.int64)
 
@@ -299,9 +301,6 @@ def _compare_with_bounds(
 
     The minimum of one row is its value; unlike the expectations on values, it fails where
     the value is missing.
-
-    Raises:
-        SentiflowError: one could not be evaluated.
     """
     row = pd.DataFrame({expected.name: [_as_cell(expected.value)] for expected in expectations})
     suite = [
@@ -319,11 +318,7 @@ def _compare_with_bounds(
         )
         for expected in expectations
     ]
-    results = _validate("night", row, suite)
-    for name, result in results.items():
-        if "observed_value" not in result.result:
-            raise _cannot_evaluate(name, result)
-    return results
+    return _validate("night", row, suite)
 
 
 def _as_cell(value: Bound | None) -> Bound | pd.Timestamp | None:

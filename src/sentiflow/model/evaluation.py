@@ -259,8 +259,8 @@ def _find_slices(
     low, middle, high = (math.floor(edge) for edge in length_edges)
     names = (
         f"up to {low} words",
-        f"{low + 1} to {middle} words",
-        f"{middle + 1} to {high} words",
+        _name_lengths(low + 1, middle),
+        _name_lengths(middle + 1, high),
         f"over {high} words",
     )
     for quartile, name in enumerate(names):
@@ -280,3 +280,8 @@ def _find_slices(
         by_frequency = sorted(rows_by_name, key=lambda name: (-len(rows_by_name[name]), name))
         for name in by_frequency[:MAX_CATEGORIES]:
             yield "category", name, rows_by_name[name]
+
+
+def _name_lengths(shortest: int, longest: int) -> str:
+    """Return "3 to 7 words", or "7 words" where that is all."""
+    return f"{longest} words" if shortest == longest else f"{shortest} to {longest} words"

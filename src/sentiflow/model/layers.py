@@ -9,11 +9,13 @@ import tensorflow as tf
 
 _PACKAGE: Final = "sentiflow"
 
+_SPACE: Final = 0x20
 # RE2 patterns, applied in this order to lower-cased text.
 _HTML_TAG: Final = r"</?[a-z][^<>]{0,200}>"
 _HTML_ENTITY: Final = r"&(amp|nbsp|quot|lt|gt|#[0-9]{1,7});"
 _APOSTROPHE: Final = "[\u2018\u2019\u02bc\u00b4`]|&#0?39;|&apos;|&rsquo;"
-_NOT_A_TOKEN: Final = r"[^\p{L}\p{M}\p{N}\p{So}\p{Sk}'!?]"
+# U+FFFD stands for what could not be read, though Unicode files it among the symbols.
+_NOT_A_TOKEN: Final = "\ufffd|" + r"[^\p{L}\p{M}\p{N}\p{So}\p{Sk}'!?]"
 _TOKEN_OF_ITS_OWN: Final = r"[!?\p{So}\p{Han}\p{Hiragana}\p{Katakana}]"
 _QUOTING_APOSTROPHE: Final = r"(^|\s)'+|'+(\s|$)"
 
@@ -26,12 +28,20 @@ def standardize_texts(texts: tf.Tensor) -> tf.Tensor:
     stand alone; HTML tags and entities and all other punctuation become spaces.
 
     Args:
-        texts: string tensor of any shape; bytes that are no UTF-8 are replaced by U+FFFD.
+        texts: string tensor of any shape; bytes that are no UTF-8 count as spaces.
 
     Returns:
         String tensor of the same shape.
     """
-    texts = tf.strings.unicode_transcode(texts, "UTF-8", "UTF-8", errors="replace")
+    # Lower-casing would end a text at a NUL, so control characters go first.
+    texts = tf.strings.unicode_transcode(
+        texts,
+        "UTF-8",
+        "UTF-8",
+        errors="replace",
+        replacement_char=_SPACE,
+        replace_control_characters=True,
+    )
     texts = tf.strings.lower(texts, encoding="utf-8")
     texts = tf.strings.regex_replace(texts, _HTML_TAG, " ")
     texts = tf.strings.regex_replace(texts, _APOSTROPHE, "'")
@@ -86,42 +96,113 @@ class HeadAndTail(keras.layers.Layer):  # type: ignore[misc]
 
 
 @keras.saving.register_keras_serializable(package=_PACKAGE)
-class MaskedPooling(keras.layers.Layer):  # type: ignore[misc]
-    """Pool the time steps that are no padding; all padding gives zeros.
+class WordDropout(keras.layers.Layer):  # type: ignore[misc]
+    """In training only, hide words: replace token ids by the unknown token's at random.
 
     Args:
-        mode: `mean`, `max` or `mean_max` (both, side by side).
+        rate: share of words hidden, 0 to 1.
+        unknown: the unknown token's id.
     """
 
-    def __init__(self, mode: Literal["mean", "max", "mean_max"], **keywords: Any) -> None:
+    def __init__(self, rate: float, unknown: int, **keywords: Any) -> None:
+        """Keep the settings."""
+        super().__init__(**keywords)
+        self.rate = rate
+        self.unknown = unknown
+        self.seed_generator = keras.random.SeedGenerator()
+
+    def call(self, token_ids: tf.Tensor, training: bool = False) -> tf.Tensor:
+        """Hide words of (n, steps) int32; padding, 0, stays."""
+        if not training:
+            return token_ids
+        chance = keras.random.uniform(tf.shape(token_ids), seed=self.seed_generator)
+        return tf.where((chance < self.rate) & (token_ids > 0), self.unknown, token_ids)
+
+    def compute_output_shape(self, input_shape: tuple[int | None, ...]) -> tuple[int | None, ...]:
+        """Return the input's shape."""
+        return input_shape
+
+    def compute_output_spec(self, inputs: Any, training: bool = False) -> keras.KerasTensor:  # noqa: ARG002
+        """Return the symbolic output: as the input."""
+        return keras.KerasTensor(inputs.shape, dtype=inputs.dtype)
+
+    def get_config(self) -> dict[str, Any]:
+        """Return what the constructor needs."""
+        return {**super().get_config(), "rate": self.rate, "unknown": self.unknown}
+
+
+@keras.saving.register_keras_serializable(package=_PACKAGE)
+class ReverseSteps(keras.layers.Layer):  # type: ignore[misc]
+    """Reverse each row's tokens and leave its padding on the right.
+
+    A recurrent layer over the reversed rows reads backwards and, like the forward one, meets
+    padding only after the last token. So neither needs a mask inside its loop, which makes
+    Keras' LSTM half again as fast on CPU (34 s against 22 s an epoch for 128 units).
+    """
+
+    def call(self, states: tf.Tensor, lengths: tf.Tensor) -> tf.Tensor:
+        """Reverse (n, steps, width) within lengths (n,) int32."""
+        return tf.reverse_sequence(states, lengths, seq_axis=1, batch_axis=0)
+
+    def compute_output_shape(
+        self,
+        states_shape: tuple[int | None, ...],
+        lengths_shape: tuple[int | None, ...] | None = None,  # noqa: ARG002
+    ) -> tuple[int | None, ...]:
+        """Return the input's shape."""
+        return states_shape
+
+
+@keras.saving.register_keras_serializable(package=_PACKAGE)
+class TokenCount(keras.layers.Layer):  # type: ignore[misc]
+    """Count the tokens of each row of right-padded token ids."""
+
+    def call(self, token_ids: tf.Tensor) -> tf.Tensor:
+        """Count in (n, steps) int32; returns (n,) int32."""
+        return tf.math.count_nonzero(token_ids, axis=1, dtype=tf.int32)
+
+    def compute_output_spec(self, inputs: Any) -> keras.KerasTensor:
+        """Return the symbolic output: int32 of shape (n,)."""
+        return keras.KerasTensor((inputs.shape[0],), dtype="int32")
+
+
+@keras.saving.register_keras_serializable(package=_PACKAGE)
+class Pooling(keras.layers.Layer):  # type: ignore[misc]
+    """Pool each row's time steps up to its length; a row without tokens gives zeros.
+
+    Args:
+        mode: `last`, `mean`, `max` or `mean_max` (both, side by side).
+    """
+
+    def __init__(self, mode: Literal["last", "mean", "max", "mean_max"], **keywords: Any) -> None:
         """Keep the mode."""
         super().__init__(**keywords)
         self.mode = mode
-        self.supports_masking = True
 
-    def compute_mask(self, inputs: Any, mask: Any = None) -> None:
-        """Pooled rows have no time steps left to mask."""
-
-    def call(self, states: tf.Tensor, mask: tf.Tensor | None = None) -> tf.Tensor:
-        """Pool (n, steps, width) float32 under the mask (n, steps) to (n, width or 2 width)."""
-        if mask is None:
-            mask = tf.ones(tf.shape(states)[:2], tf.bool)
-        present = tf.cast(mask, states.dtype)[:, :, tf.newaxis]
+    def call(self, states: tf.Tensor, lengths: tf.Tensor) -> tf.Tensor:
+        """Pool (n, steps, width) float32 under lengths (n,) int32 to (n, width or 2 width)."""
+        present = tf.sequence_mask(lengths, tf.shape(states)[1], states.dtype)[:, :, tf.newaxis]
+        counts = tf.cast(lengths, states.dtype)[:, tf.newaxis]
         pooled = []
+        if self.mode == "last":
+            last = tf.gather(states, tf.maximum(lengths - 1, 0), batch_dims=1)
+            pooled.append(last * tf.minimum(counts, 1.0))
         if self.mode in ("mean", "mean_max"):
-            counts = tf.maximum(tf.reduce_sum(present, axis=1), 1.0)
-            pooled.append(tf.reduce_sum(states * present, axis=1) / counts)
+            pooled.append(tf.reduce_sum(states * present, axis=1) / tf.maximum(counts, 1.0))
         if self.mode in ("max", "mean_max"):
-            lowest = states.dtype.min
-            highest = tf.reduce_max(tf.where(present > 0, states, lowest), axis=1)
-            pooled.append(tf.where(highest > lowest, highest, 0.0))
+            highest = tf.reduce_max(tf.where(present > 0, states, states.dtype.min), axis=1)
+            pooled.append(tf.where(counts > 0, highest, 0.0))
         return tf.concat(pooled, axis=-1)
 
-    def compute_output_shape(self, input_shape: tuple[int | None, ...]) -> tuple[int | None, ...]:
+    def compute_output_shape(
+        self,
+        states_shape: tuple[int | None, ...],
+        lengths_shape: tuple[int | None, ...] | None = None,  # noqa: ARG002
+    ) -> tuple[int | None, ...]:
         """Return (n, width) or (n, 2 width)."""
-        width = input_shape[-1]
+        width = states_shape[-1]
         assert width is not None
-        return (input_shape[0], 2 * width if self.mode == "mean_max" else width)
+        return (states_shape[0], 2 * width if self.mode == "mean_max" else width)
 
     def get_config(self) -> dict[str, Any]:
         """Return what the constructor needs."""

@@ -6,7 +6,8 @@ from typing import Any, Final
 
 import keras
 
-from sentiflow.model.layers import MaskedPooling
+from sentiflow.model.layers import Pooling, ReverseSteps, TokenCount, WordDropout
+from sentiflow.model.tokenization import UNKNOWN
 from sentiflow.settings import NetworkSettings
 
 _CELLS: Final = {
@@ -28,33 +29,55 @@ def build_network(network: NetworkSettings, vocabulary_size: int) -> keras.Model
         and P(positive). Padding changes nothing; a row of padding only is answered too.
     """
     token_ids = keras.Input(shape=(None,), dtype="int32", name="token_ids")
-    states: Any = keras.layers.Embedding(
-        vocabulary_size, network.embedding, mask_zero=True, name="embedding"
-    )(token_ids)
-    if network.embedding_dropout:
-        states = keras.layers.SpatialDropout1D(network.embedding_dropout, name="embedding_dropout")(
-            states
-        )
+    lengths = TokenCount(name="lengths")(token_ids)
+    words: Any = token_ids
+    if network.word_dropout:
+        words = WordDropout(network.word_dropout, UNKNOWN, name="word_dropout")(words)
+    embedded: Any = keras.layers.Embedding(vocabulary_size, network.embedding, name="embedding")(
+        words
+    )
+    embedded = _dropout(embedded, network.embedding_dropout, "embedding_dropout")
+    states = embedded
     for index, units in enumerate(network.units):
-        is_last = index == len(network.units) - 1
-        cell = _CELLS[network.cell](
+        states = _read_both_ways(states, lengths, network, units, index)
+    pooled = Pooling(network.pooling, name="pooling")(states, lengths)
+    if network.embedding_skip:
+        mean = Pooling("mean", name="embedding_mean")(embedded, lengths)
+        pooled = keras.layers.Concatenate(name="with_embedding_mean")([pooled, mean])
+    for index, units in enumerate(network.dense):
+        pooled = _dropout(pooled, network.dropout, f"dropout_{index}")
+        pooled = keras.layers.Dense(units, activation="relu", name=f"dense_{index}")(pooled)
+    pooled = _dropout(pooled, network.dropout, "dropout")
+    probabilities = keras.layers.Dense(2, activation="softmax", name="probabilities")(pooled)
+    return keras.Model(token_ids, probabilities, name=f"sentiment_{network.cell}")
+
+
+def _read_both_ways(
+    states: Any, lengths: Any, network: NetworkSettings, units: int, index: int
+) -> Any:
+    """Run one recurrent layer forwards and, where asked for, another one backwards.
+
+    The backward states of the last layer stay in reading order: every pooling takes either all
+    steps alike or, as `last`, the step that has read the whole text.
+    """
+
+    def read(sequence: Any, direction: str) -> Any:
+        return _CELLS[network.cell](
             units,
-            return_sequences=not (is_last and network.pooling == "last"),
+            return_sequences=True,
             dropout=network.input_dropout,
             recurrent_dropout=network.recurrent_dropout,
-            name=f"{network.cell}_{index}",
-        )
-        if network.bidirectional:
-            cell = keras.layers.Bidirectional(cell, name=f"bidirectional_{index}")
-        states = cell(states)
-    if network.pooling != "last":
-        states = MaskedPooling(network.pooling, name="pooling")(states)
-    for index, units in enumerate(network.dense):
-        states = _dropout(states, network.dropout, f"dropout_{index}")
-        states = keras.layers.Dense(units, activation="relu", name=f"dense_{index}")(states)
-    states = _dropout(states, network.dropout, "dropout")
-    probabilities = keras.layers.Dense(2, activation="softmax", name="probabilities")(states)
-    return keras.Model(token_ids, probabilities, name=f"sentiment_{network.cell}")
+            name=f"{network.cell}_{index}_{direction}",
+        )(sequence)
+
+    forward = read(states, "forward")
+    if not network.bidirectional:
+        return forward
+    reversed_states = ReverseSteps(name=f"reversed_{index}")(states, lengths)
+    backward = read(reversed_states, "backward")
+    if index < len(network.units) - 1:
+        backward = ReverseSteps(name=f"realigned_{index}")(backward, lengths)
+    return keras.layers.Concatenate(name=f"both_ways_{index}")([forward, backward])
 
 
 def _dropout(states: Any, share: float, name: str) -> Any:

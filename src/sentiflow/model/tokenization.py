@@ -64,8 +64,8 @@ class TokenIds:
 
 
 def clean_text(text: str) -> bytes:
-    """Return the text as valid UTF-8; lone surrogates become "?"."""
-    return text.encode("utf-8", "replace")
+    """Return the text as bytes; standardization takes lone surrogates for spaces."""
+    return text.encode("utf-8", "surrogatepass")
 
 
 def fit_vocabulary(texts: Sequence[str], tokens: TokenSettings) -> list[str]:

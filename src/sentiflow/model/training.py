@@ -24,6 +24,7 @@ import tensorflow as tf
 from sentiflow.errors import TrainingDiverged
 from sentiflow.files import new_folder, read_json
 from sentiflow.model.batches import plan_epoch, plan_in_order, stream_batches
+from sentiflow.model.embeddings import fit_word_vectors
 from sentiflow.model.network import build_network
 from sentiflow.model.tokenization import TokenIds
 from sentiflow.settings import NetworkSettings, TrainingSettings
@@ -99,7 +100,10 @@ def train_network(
     tf.config.experimental.enable_op_determinism()
     network = build_network(network_settings, vocabulary_size)
     optimizer = keras.optimizers.Adam(
-        learning_rate=training.learning_rate, global_clipnorm=training.clip_norm
+        learning_rate=training.learning_rate,
+        global_clipnorm=training.clip_norm,
+        use_ema=training.averaging > 0,
+        ema_momentum=training.averaging,
     )
     network.compile(
         optimizer=optimizer,
@@ -110,7 +114,13 @@ def train_network(
     optimizer.build(network.trainable_variables)
     progress = _Progress()
     best = network.get_weights()
-    if checkpoint is not None and checkpoint.exists():
+    is_resumed = checkpoint is not None and checkpoint.exists()
+    if network_settings.word_vectors == "cooccurrence" and not is_resumed:
+        vectors = fit_word_vectors(
+            train_ids, vocabulary_size, network_settings.embedding, training.seed
+        )
+        network.get_layer("embedding").set_weights([vectors])
+    if checkpoint is not None and is_resumed:
         progress, best = _load_checkpoint(checkpoint, network, optimizer)
         logger.info("training goes on after epoch %d", progress.epochs_done)
         for log in progress.history:
@@ -134,12 +144,18 @@ def train_network(
         watch = _Watch(epoch + 1, len(plan), on_batch)
         fitted = network.fit(
             stream_batches(train_ids, train_labels, plan, width),
-            validation_data=validation,
             class_weight=weights,
             callbacks=[watch],
+            shuffle=False,
             verbose=0,
         )
         log = {name: float(values[-1]) for name, values in fitted.history.items()}
+        # Keras leaves the moving average of the weights when fit ends (Polyak and Juditsky,
+        # 1992): that is validated and kept, and training goes on from its own weights.
+        candidate = network.get_weights()
+        scores = network.evaluate(validation, verbose=0, return_dict=True)
+        network.set_weights(watch.own_weights)
+        log |= {f"val_{name}": float(value) for name, value in scores.items()}
         if not math.isfinite(log["loss"]) or not math.isfinite(log["val_loss"]):
             raise TrainingDiverged(
                 f"The loss must stay finite. Received: loss={log['loss']}, "
@@ -155,7 +171,7 @@ def train_network(
         if log["val_loss"] < progress.best_val_loss:
             progress.best_val_loss = log["val_loss"]
             progress.best_epoch = epoch
-            best = network.get_weights()
+            best = candidate
         progress.history.append(log)
         progress.epochs_done += 1
         if checkpoint is not None:
@@ -188,7 +204,7 @@ def _seed_dropout(network: keras.Model, seed: int, epoch: int) -> None:
 
 
 class _Watch(keras.callbacks.Callback):  # type: ignore[misc]
-    """Time the training batches, pass on their loss, and stop at once when it is no number."""
+    """Time the batches, pass on their loss, stop when it is no number, keep the last weights."""
 
     def __init__(self, epoch: int, batches: int, on_batch: OnBatch | None) -> None:
         super().__init__()
@@ -197,9 +213,13 @@ class _Watch(keras.callbacks.Callback):  # type: ignore[misc]
         self._on_batch = on_batch
         self._started = 0.0
         self.seconds = 0.0
+        self.own_weights: list[npt.NDArray[Any]] = []
 
     def on_epoch_begin(self, epoch: int, logs: Any = None) -> None:  # noqa: ARG002
         self._started = time.monotonic()
+
+    def on_epoch_end(self, epoch: int, logs: Any = None) -> None:  # noqa: ARG002
+        self.own_weights = self.model.get_weights()
 
     def on_train_batch_end(self, batch: int, logs: Any = None) -> None:
         self.seconds = time.monotonic() - self._started

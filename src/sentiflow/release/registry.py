@@ -22,6 +22,7 @@ from mlflow.models import ModelSignature
 from mlflow.types import ColSpec, Schema
 
 from sentiflow.errors import ArtifactError, GateNotEvaluated, NoModelError
+from sentiflow.model.engine import load_engine
 
 CHAMPION: Final = "champion"
 CHALLENGER: Final = "challenger"
@@ -191,6 +192,7 @@ class Registry:
         """
         mlflow.set_tracking_uri(self.uri)
         mlflow.set_registry_uri(self.uri)
+        load_engine()
         try:
             model = mlflow.pyfunc.load_model(version.uri)
         except (MlflowException, OSError, ArtifactError, ImportError, ValueError) as error:

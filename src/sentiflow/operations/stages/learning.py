@@ -14,6 +14,7 @@ import numpy as np
 from sentiflow.data.snapshot import read_split
 from sentiflow.data.splitting import SPLITS
 from sentiflow.files import digest_file, write_json
+from sentiflow.model.engine import load_engine
 from sentiflow.operations.night import Night, prefix_metrics
 from sentiflow.operations.stages.rows import Splits
 
@@ -54,6 +55,7 @@ def tokenize(night: Night, splits: Splits) -> Tokens:
     settings = night.settings
 
     def compute(folder: Path) -> dict[str, Any]:
+        load_engine()
         from sentiflow.model.tokenization import encode_texts, fit_vocabulary, save_vocabulary
 
         labels = {}
@@ -100,6 +102,7 @@ def train(night: Night, splits: Splits, tokens: Tokens) -> Trained:
         )  # fmt: skip
 
     def compute(folder: Path) -> dict[str, Any]:
+        load_engine()
         from sentiflow.model.bundle import save_bundle
         from sentiflow.model.tokenization import load_vocabulary
         from sentiflow.model.training_process import TrainingJob, train_in_child
@@ -195,6 +198,7 @@ def evaluate(night: Night, splits: Splits, trained: Trained) -> Evaluated:
 def _score_test_rows(
     night: Night, splits: Splits, trained: Trained, baselines: Path, folder: Path
 ) -> dict[str, Any]:
+    load_engine()
     from sentiflow.model.bundle import load_bundle
     from sentiflow.model.evaluation import measure_length_edges, score, score_slices
     from sentiflow.reporting.figures import draw_all

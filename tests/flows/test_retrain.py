@@ -1,0 +1,261 @@
+"""Whole nights with the real Prefect, Great Expectations, MLflow and a small real LSTM."""
+
+from __future__ import annotations
+
+import itertools
+import json
+import random
+from collections.abc import Callable
+from datetime import date
+from pathlib import Path
+from typing import Any
+
+import mlflow
+import pandas as pd
+import pytest
+from mlflow import MlflowClient
+
+from flows.retrain import retrain
+from sentiflow.errors import DataRejected, GateNotEvaluated, LineageError
+from sentiflow.operations.request import NightRequest
+from sentiflow.reporting.record import NightRecord, find_record
+
+# One second of training: order-free praise and blame are enough for the wiring.
+SMALL = (
+    "training.epochs=3", "training.averaging=0.5", "training.learning_rate=0.02",
+    "tokens.length=16", "tokens.vocabulary_size=200", "network.embedding=8", "network.units=[4]",
+    "validation.min_rows=100", "validation.min_test_rows=20", "validation.min_test_class_rows=5",
+    "baseline.regularizations=[1.0]", "baseline.min_document_counts=[1]",
+)  # fmt: skip
+PRAISE = ("lovely", "great", "kind", "fresh", "perfect")
+BLAME = ("awful", "rude", "cold", "stale", "dirty")
+THINGS = ("soup", "waiter", "room", "bread", "coffee", "music", "garden", "price")
+
+pytestmark = [pytest.mark.usefixtures("prefect_server"), pytest.mark.filterwarnings("ignore")]
+
+
+def write_plain_reviews(path: Path, rows: int = 400, flip: float = 0.0) -> Path:
+    """Reviews whose words give their stars away; `flip` is the share of wrong stars."""
+    draw = random.Random(7)
+    with path.open("w") as stream:
+        for number in range(rows):
+            is_good = draw.random() < 0.6
+            words = PRAISE if is_good else BLAME
+            parts = [f"the {draw.choice(THINGS)} was {draw.choice(words)}" for _ in range(3)]
+            stars = draw.choice((4.0, 5.0) if is_good != (draw.random() < flip) else (1.0, 2.0))
+            review = {
+                "review_id": f"r{number}",
+                "user_id": "u",
+                "business_id": f"b{number % 4}",
+                "stars": stars,
+                "text": f"On visit {number} " + " and ".join(parts),
+                "date": f"2026-0{number % 5 + 1}-0{number % 9 + 1}",
+            }
+            stream.write(json.dumps(review) + "\n")
+    return path
+
+
+@pytest.fixture
+def night(home: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., NightRecord]:
+    """Run a night with small settings and give its record, also when it failed."""
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{home / 'mlflow.db'}")
+
+    def run(data: Path, *overrides: str, **request: Any) -> NightRecord:
+        state = retrain(
+            NightRequest(data=(str(data),), overrides=(*SMALL, *overrides), **request),
+            return_state=True,
+        )
+        record = find_record(home, str(state.state_details.flow_run_id))
+        if record is None:
+            raise state.result(raise_on_failure=False)
+        assert state.is_completed() == (record.exit_code == 0)
+        return record
+
+    return run
+
+
+def client(home: Path) -> MlflowClient:
+    return MlflowClient(f"sqlite:///{home / 'mlflow.db'}")
+
+
+def aliases(home: Path, name: str = "sentiflow") -> dict[str, int]:
+    model = client(home).get_registered_model(name)
+    return {alias: int(number) for alias, number in model.aliases.items()}
+
+
+def list_artifacts(home: Path, run_id: str, folder: str | None = None) -> set[str]:
+    found = set()
+    for entry in client(home).list_artifacts(run_id, folder):
+        found |= list_artifacts(home, run_id, entry.path) if entry.is_dir else {entry.path}
+    return found
+
+
+def test_a_night_promotes_and_a_second_one_with_nothing_new_is_skipped(
+    home: Path, tmp_path: Path, night: Callable[..., NightRecord]
+) -> None:
+    reviews = write_plain_reviews(tmp_path / "reviews.jsonl")
+    first = night(reviews)
+    assert first.outcome == "promoted", first.reasons
+    assert first.metrics["accuracy"] > 0.9
+    assert set(first.baselines) == {"majority", "tfidf_logreg", "tfidf_logreg_default"}
+    rows = first.rows
+    used = rows["train"] + rows["validation"] + rows["test"]
+    assert rows["read"] == rows["quarantined"] + rows["superseded"] + rows["left_out"] + used == 400
+    assert {
+        "ingest",
+        "validate",
+        "tokenize",
+        "train",
+        "evaluate",
+        "register",
+        "decide",
+        "total",
+    } <= set(first.seconds)
+    assert aliases(home) == {"champion": 1, "challenger": 1}
+
+    run = client(home).get_run(first.mlflow_run_id)
+    assert run.info.status == "FINISHED"
+    assert run.data.tags["sentiflow.prefect_flow_run_id"] == first.prefect_flow_run_id
+    assert run.data.params["training.epochs"] == "3"
+    assert run.data.metrics["test_accuracy"] == pytest.approx(first.metrics["accuracy"])
+    history = client(home).get_metric_history(first.mlflow_run_id, "val_loss")
+    assert [point.step for point in history] == [1, 2, 3]
+    (dataset,) = run.inputs.dataset_inputs
+    assert dataset.dataset.digest == first.fingerprint[:36]
+    artifacts = list_artifacts(home, first.mlflow_run_id)
+    assert {"decision.json", "night.json", "settings.json", "data/profile.json",
+            "environment/requirements.lock", "evaluation/answers.parquet"} <= artifacts  # fmt: skip
+    assert sum(path.startswith("figures/") for path in artifacts) == 6
+    assert any(path.startswith("data/data_docs/") for path in artifacts)
+    version = client(home).get_model_version("sentiflow", "1")
+    assert version.tags["sentiflow.fingerprint"] == first.fingerprint
+    assert version.tags["sentiflow.outcome"] == "promoted"
+
+    model = mlflow.pyfunc.load_model("models:/sentiflow@champion")
+    answers = model.predict(pd.DataFrame({"text": ["the soup was lovely", "the soup was awful"]}))
+    assert answers["label"].tolist() == ["positive", "negative"]
+
+    again = night(reviews)
+    assert (again.outcome, again.exit_code, again.version) == ("skipped", 0, 1)
+    assert again.fingerprint == first.fingerprint
+    assert len(client(home).search_model_versions("name='sentiflow'")) == 1
+
+
+def test_a_forced_night_of_equal_data_ties_and_keeps_the_champion(
+    home: Path, tmp_path: Path, night: Callable[..., NightRecord]
+) -> None:
+    reviews = write_plain_reviews(tmp_path / "reviews.jsonl")
+    first, second = night(reviews), night(reviews, force=True)
+    # Same rows, settings and seeds: the same model, so the gate sees a tie.
+    assert second.metrics["log_loss"] == first.metrics["log_loss"]
+    assert (second.outcome, second.exit_code) == ("kept", 0)
+    assert "ties keep" in " ".join(second.reasons)
+    assert second.champion_metrics["accuracy"] == first.metrics["accuracy"]
+    assert aliases(home) == {"champion": 1, "challenger": 2}
+
+
+def test_finished_steps_are_reused_when_only_the_gate_changed(
+    tmp_path: Path, night: Callable[..., NightRecord]
+) -> None:
+    reviews = write_plain_reviews(tmp_path / "reviews.jsonl")
+    night(reviews)
+    second = night(reviews, "gate.min_accuracy=0.55")
+    assert second.reused_steps == ["tokenize", "train", "baseline", "evaluate"]
+    assert second.outcome == "kept"
+
+
+def test_half_a_file_ends_the_night_before_training(
+    home: Path, tmp_path: Path, night: Callable[..., NightRecord]
+) -> None:
+    reviews = write_plain_reviews(tmp_path / "reviews.jsonl")
+    night(reviews)
+    lines = reviews.read_bytes().splitlines(keepends=True)
+    reviews.write_bytes(b"".join(lines[: len(lines) // 2]))
+    record = night(reviews)
+    assert (record.outcome, record.exit_code) == ("rejected", 3)
+    assert "train" not in record.seconds
+    assert any("half" in reason or "rows" in reason for reason in record.reasons)
+    assert client(home).get_run(record.mlflow_run_id).info.status == "FAILED"
+    assert aliases(home) == {"champion": 1, "challenger": 1}
+
+
+@pytest.mark.parametrize("override", ["data.positive_above=4", "split.test_share=0.25"])
+def test_settings_of_another_lineage_end_the_night_by_name(
+    tmp_path: Path, night: Callable[..., NightRecord], override: str
+) -> None:
+    reviews = write_plain_reviews(tmp_path / "reviews.jsonl")
+    night(reviews)
+    with pytest.raises(LineageError, match=override.split("=")[0]):
+        night(reviews, override)
+
+
+def test_a_new_lineage_starts_without_a_champion(
+    home: Path, tmp_path: Path, night: Callable[..., NightRecord]
+) -> None:
+    reviews = write_plain_reviews(tmp_path / "reviews.jsonl")
+    night(reviews)
+    second = night(reviews, "data.positive_above=4", new_lineage=True, reason="five stars only")
+    assert second.champion_metrics is None
+    third = night(reviews, "data.positive_above=4", force=True)
+    assert third.champion_version == (second.version if second.outcome == "promoted" else None)
+    tags = client(home).get_model_version("sentiflow", str(second.version)).tags
+    assert tags["sentiflow.new_lineage_reason"] == "five stars only"
+
+
+def test_an_unloadable_champion_is_kept_and_the_night_fails(
+    home: Path, tmp_path: Path, night: Callable[..., NightRecord]
+) -> None:
+    reviews = write_plain_reviews(tmp_path / "reviews.jsonl")
+    night(reviews)
+    for model in (home / "mlartifacts").rglob("model.keras"):
+        model.write_bytes(b"broken")
+    record = night(reviews, force=True)
+    assert (record.outcome, record.exit_code) == ("failed", GateNotEvaluated.exit_code)
+    assert "champion is kept" in record.reasons[0]
+    assert aliases(home)["champion"] == 1
+
+
+def test_a_model_that_learned_swapped_labels_does_not_replace_the_champion(
+    home: Path, tmp_path: Path, night: Callable[..., NightRecord]
+) -> None:
+    night(write_plain_reviews(tmp_path / "reviews.jsonl"))
+    # Half the labels are wrong: balance and volume look as ever, only the model is worse.
+    record = night(write_plain_reviews(tmp_path / "noisy.jsonl", flip=0.45))
+    assert record.outcome == "kept"
+    assert aliases(home)["champion"] == 1
+
+
+def test_an_older_night_registers_but_never_moves_the_champion(
+    home: Path, tmp_path: Path, night: Callable[..., NightRecord]
+) -> None:
+    reviews = write_plain_reviews(tmp_path / "reviews.jsonl", flip=0.2)
+    night(reviews, as_of=date(2026, 7, 2))
+    record = night(reviews, "training.seed=3", as_of=date(2026, 7, 1))
+    assert record.outcome == "kept"
+    assert any("backfill" in reason for reason in record.reasons)
+    assert aliases(home) == {"champion": 1, "challenger": 2}
+
+
+def test_the_night_leaves_nothing_unfinished_and_no_review_text_outside_its_data(
+    home: Path, tmp_path: Path, night: Callable[..., NightRecord]
+) -> None:
+    record = night(write_plain_reviews(tmp_path / "reviews.jsonl"))
+    assert record.outcome == "promoted"
+    assert list(home.rglob(".unfinished-*")) == []
+    assert not any((home / "checkpoints").iterdir())
+    texts = [b"On visit 1", b"the soup was"]
+    shown = itertools.chain((home / "nights").rglob("*"), (home / "mlartifacts").rglob("*"))
+    for path in shown:
+        # The artifact holds the vocabulary, that is words, but no review.
+        if path.is_file() and path.suffix in (".json", ".html", ".parquet", ".txt", ".yaml"):
+            assert not any(text in path.read_bytes() for text in texts), path
+
+
+def test_rejected_data_is_told_as_the_flows_own_failure(
+    home: Path, tmp_path: Path, night: Callable[..., NightRecord], caplog: pytest.LogCaptureFixture
+) -> None:
+    reviews = write_plain_reviews(tmp_path / "reviews.jsonl", rows=60)
+    state = retrain(NightRequest(data=(str(reviews),), overrides=SMALL), return_state=True)
+    error = state.result(raise_on_failure=False)
+    assert isinstance(error, DataRejected)
+    assert "min_rows" in str(error) or "100" in str(error)

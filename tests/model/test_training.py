@@ -1,0 +1,210 @@
+import json
+import math
+import os
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from sentiflow.errors import TrainingDiverged, TrainingError, TrainingTimedOut
+from sentiflow.files import write_json
+from sentiflow.model.batches import pad_batch
+from sentiflow.model.tokenization import TokenIds
+from sentiflow.model.training import Trained, train_network
+from sentiflow.model.training_process import TrainingJob, train_in_child
+from sentiflow.settings import NetworkSettings, TrainingSettings
+
+NETWORK = NetworkSettings(embedding=6, units=(4,), dropout=0.2, embedding_dropout=0.2)
+TRAINING = TrainingSettings(
+    epochs=4, patience=3, batch_size=16, learning_rate=0.01, averaging=0.9, seed=5
+)
+
+
+def make_reviews(count: int, seed: int) -> tuple[TokenIds, np.ndarray]:
+    """Rows whose label says which of the ids 2 and 3 comes last: order is all there is."""
+    random = np.random.default_rng(seed)
+    rows, labels = [], []
+    for _ in range(count):
+        length = int(random.integers(2, 9))
+        row = random.integers(4, 12, length)
+        first, second = sorted(random.choice(length, 2, replace=False))
+        label = int(random.integers(0, 2))
+        row[first], row[second] = (3, 2) if label else (2, 3)
+        rows.append(row)
+        labels.append(label)
+    offsets = np.cumsum([0, *map(len, rows)]).astype(np.int64)
+    return TokenIds(np.concatenate(rows).astype(np.int32), offsets), np.array(labels, np.int8)
+
+
+TRAIN, VALIDATION = make_reviews(240, 1), make_reviews(60, 2)
+
+
+def train(training: TrainingSettings = TRAINING, **keywords) -> Trained:
+    return train_network(*TRAIN, *VALIDATION, 12, NETWORK, training, **keywords)
+
+
+def weights(trained: Trained) -> list[np.ndarray]:
+    return trained.network.get_weights()
+
+
+def are_equal(one: Trained, other: Trained) -> bool:
+    return all(np.array_equal(a, b) for a, b in zip(weights(one), weights(other), strict=True))
+
+
+@pytest.fixture(scope="module")
+def undisturbed() -> Trained:
+    return train()
+
+
+def test_a_run_repeats_to_the_bit(undisturbed: Trained) -> None:
+    again = train()
+    assert are_equal(undisturbed, again)
+    losses = [[log["val_loss"] for log in run.history] for run in (undisturbed, again)]
+    assert losses[0] == losses[1]
+
+
+def test_another_seed_is_another_model(undisturbed: Trained) -> None:
+    assert not are_equal(undisturbed, train(TRAINING.model_copy(update={"seed": 6})))
+
+
+@pytest.mark.parametrize("epoch", [1, 3])
+def test_an_interrupted_training_goes_on_to_the_same_end(
+    tmp_path: Path, undisturbed: Trained, epoch: int
+) -> None:
+    def interrupt(log: dict[str, float]) -> None:
+        if log["epoch"] == epoch:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        train(checkpoint=tmp_path / "checkpoint", on_epoch=interrupt)
+    seen = []
+    resumed = train(checkpoint=tmp_path / "checkpoint", on_epoch=lambda log: seen.append(log))
+    assert are_equal(undisturbed, resumed)
+    assert [log["epoch"] for log in seen] == [1, 2, 3, 4]
+    assert [log["loss"] for log in seen] == [log["loss"] for log in undisturbed.history]
+
+
+def test_it_learns_what_only_order_can_tell() -> None:
+    trained = train(TRAINING.model_copy(update={"epochs": 25, "patience": 25}))
+    assert max(log["val_accuracy"] for log in trained.history) > 0.8
+
+
+def test_the_best_epochs_weights_are_kept_and_patience_ends_training() -> None:
+    # A learning rate this high makes later epochs worse than an early one.
+    wild = TRAINING.model_copy(update={"learning_rate": 0.3, "epochs": 30, "patience": 2})
+    trained = train(wild)
+    losses = [log["val_loss"] for log in trained.history]
+    assert trained.best_epoch == int(np.argmin(losses)) + 1
+    assert len(losses) == trained.best_epoch + 2 < 30
+    ids, labels = VALIDATION
+    padded = pad_batch(ids, np.arange(len(ids)))
+    answers = trained.network.predict(padded, verbose=0)
+    loss = -np.log(answers[np.arange(len(labels)), labels]).mean()
+    assert loss == pytest.approx(min(losses), rel=1e-3)
+
+
+def test_balanced_class_weights_raise_the_rarer_class() -> None:
+    ids, labels = TRAIN
+    # One positive in six, independent of the tokens: only the prior can be learned.
+    rare = (np.arange(len(labels)) % 6 == 0).astype(np.int8)
+    answers = {}
+    for weights_setting in ("none", "balanced"):
+        training = TRAINING.model_copy(update={"class_weights": weights_setting, "averaging": 0.0})
+        trained = train_network(ids, rare, ids, rare, 12, NETWORK, training)
+        answers[weights_setting] = trained.network.predict(np.array([[4, 5, 6]]), verbose=0)[0, 1]
+    assert answers["none"] < 0.35 < answers["balanced"]
+
+
+def test_a_loss_that_is_no_number_stops_with_a_clear_error() -> None:
+    with pytest.raises(TrainingDiverged, match=r"learning_rate"):
+        train(TRAINING.model_copy(update={"learning_rate": 3e38, "clip_norm": 1e30}))
+
+
+def test_steps_per_epoch_cuts_an_epoch_short() -> None:
+    counted = []
+    train(
+        TRAINING.model_copy(update={"steps_per_epoch": 3, "epochs": 1}),
+        on_batch=lambda epoch, done, batches, loss: counted.append((done, batches)),
+    )
+    assert counted == [(1, 3), (2, 3), (3, 3)]
+
+
+@pytest.fixture
+def job(tmp_path: Path) -> TrainingJob:
+    tokens = tmp_path / "tokens"
+    tokens.mkdir()
+    TRAIN[0].save(tokens / "train.npz")
+    VALIDATION[0].save(tokens / "validation.npz")
+    np.savez(tokens / "labels.npz", train=TRAIN[1], validation=VALIDATION[1])
+    output = tmp_path / "output"
+    output.mkdir()
+    return TrainingJob(
+        str(tokens), 12, NETWORK, TRAINING, str(tmp_path / "checkpoint"), str(output)
+    )
+
+
+def test_a_child_process_trains_the_same_model(job: TrainingJob, undisturbed: Trained) -> None:
+    logs = []
+    answer = train_in_child(job, logs.append)
+    assert [log["loss"] for log in logs] == [log["loss"] for log in undisturbed.history]
+    assert answer["best_epoch"] == undisturbed.best_epoch
+    assert answer["peak_memory_mb"] > 50
+    network = undisturbed.network
+    before = weights(undisturbed)
+    network.load_weights(Path(job.output) / "network.weights.h5")
+    assert all(np.array_equal(a, b) for a, b in zip(before, network.get_weights(), strict=True))
+
+
+def test_a_child_that_takes_too_long_is_ended(job: TrainingJob) -> None:
+    slow = TrainingJob(
+        **{**vars(job), "training": TRAINING.model_copy(update={"max_minutes": 0.01})}
+    )
+    with pytest.raises(TrainingTimedOut, match=r"training\.max_minutes"):
+        train_in_child(slow, lambda log: None)
+
+
+def test_a_child_says_that_the_loss_diverged(job: TrainingJob) -> None:
+    wild = TRAINING.model_copy(update={"learning_rate": 3e38, "clip_norm": 1e30})
+    with pytest.raises(TrainingDiverged, match="finite"):
+        train_in_child(TrainingJob(**{**vars(job), "training": wild}), lambda log: None)
+
+
+def test_a_child_that_fails_says_why(job: TrainingJob) -> None:
+    (Path(job.tokens_folder) / "labels.npz").unlink()
+    with pytest.raises(TrainingError, match=r"labels\.npz"):
+        train_in_child(job, lambda log: None)
+
+
+def test_a_child_leaves_when_its_parent_is_killed(job: TrainingJob, tmp_path: Path) -> None:
+    long = {**TRAINING.model_dump(), "epochs": 100_000, "patience": 100_000}
+    write_json(
+        tmp_path / "job.json",
+        {**vars(job), "network": NETWORK.model_dump(mode="json"), "training": long},
+    )
+    child = subprocess.Popen(
+        [sys.executable, "-m", "sentiflow.model.training_process", str(tmp_path / "job.json")],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+        env={**os.environ},
+    )
+    try:
+        assert child.stdout
+        assert child.stdin
+        assert json.loads(child.stdout.readline())["event"] in ("batch", "epoch")
+        # What the operating system does when the parent dies.
+        child.stdin.close()
+        deadline = time.monotonic() + 30
+        while child.poll() is None and time.monotonic() < deadline:
+            child.stdout.readline()
+        assert child.poll() == 1
+    finally:
+        child.kill()
+        child.wait()
+
+
+def test_losses_are_finite(undisturbed: Trained) -> None:
+    assert all(math.isfinite(log["loss"]) for log in undisturbed.history)

@@ -1,0 +1,155 @@
+"""The command line as a user types it: real processes, real exit codes."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+Run = Callable[..., subprocess.CompletedProcess[str]]
+CONTRACT = {
+    "night", "lineage", "outcome", "reasons", "version", "champion_version", "rows", "metrics",
+    "baselines", "seconds", "peak_memory_mb", "fingerprint", "mlflow_run_id",
+    "prefect_flow_run_id",
+}  # fmt: skip
+QUICK = (
+    "--set", "training.epochs=2", "--set", "training.averaging=0.9",
+    "--set", "network.embedding=16", "--set", "network.units=[8]",
+    "--set", "training.learning_rate=0.01",
+    "--set", "baseline.regularizations=[1.0]", "--set", "baseline.min_document_counts=[2]",
+)  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def sentiflow(tmp_path_factory: pytest.TempPathFactory) -> Run:
+    """Run `sentiflow …` in a folder of its own, as from a shell."""
+    folder = tmp_path_factory.mktemp("work")
+    kept = {
+        key: value
+        for key, value in os.environ.items()
+        if not key.startswith(("PREFECT_", "MLFLOW_", "SENTIFLOW_"))
+    }
+
+    def run(*arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
+        return subprocess.run(
+            [sys.executable, "-m", "sentiflow", *arguments],
+            cwd=folder, env={**kept, **environment}, capture_output=True, text=True,
+            timeout=300, check=False,
+        )  # fmt: skip
+
+    return run
+
+
+def parse(answer: subprocess.CompletedProcess[str]) -> dict[str, Any]:
+    """The one JSON object that --json promises, whatever the exit code."""
+    value: dict[str, Any] = json.loads(answer.stdout)
+    return value
+
+
+def test_a_night_from_the_shell_and_all_commands_after_it(sentiflow: Run, tmp_path: Path) -> None:
+    answer = sentiflow("run", "--json", *QUICK)
+    night = parse(answer)
+    assert (answer.returncode, night["outcome"]) == (0, "promoted"), answer.stderr
+    assert set(night) >= CONTRACT
+    rows = night["rows"]
+    assert rows["quarantined"] > 0
+    assert rows["superseded"] > 0
+    assert rows["read"] == sum(value for name, value in rows.items() if name != "read")
+    assert night["metrics"]["accuracy"] > night["baselines"]["majority"]["accuracy"]
+    assert "Traceback" not in answer.stderr
+
+    again = sentiflow("run", *QUICK)
+    assert again.returncode == 0
+    assert "SKIPPED" in again.stdout
+    assert "Next" in again.stdout
+
+    status = parse(sentiflow("status", "--json"))
+    (model,) = status["models"]
+    assert model["model"] == "sentiflow-sample"
+    assert model["champion"]["version"] == 1
+    assert model["last_night"]["outcome"] == "skipped"
+
+    named = ("--set", "model.name=sentiflow-sample")
+    answered = sentiflow("predict", *named, "--json", "It was great!", "", "\N{PILE OF POO}")
+    assert len(parse(answered)["predictions"]) == 3
+    assert all(0 <= row["probability"] <= 1 for row in parse(answered)["predictions"])
+
+    sample = tmp_path / "other.jsonl"
+    assert (
+        sentiflow("sample", "--output", str(sample), "--rows", "500", "--seed", "9").returncode == 0
+    )
+    evaluation = parse(sentiflow("evaluate", *named, "--data", str(sample), "--json"))
+    assert set(evaluation) >= {"model_version", "rows", "seen_share", "metrics", "slices"}
+    assert evaluation["seen_share"] < 0.01
+    assert evaluation["rows"] + evaluation["quarantined"] <= 500
+    assert evaluation["metrics"]["accuracy"] > 0.5
+
+    refused = sentiflow("predict", "--json", "text")
+    assert refused.returncode == 2
+    assert "sentiflow run" in parse(refused)["reasons"][0]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (("run", "--data", "nowhere.jsonl"), "nowhere.jsonl"),
+        (("run", "--set", "training.epoch=3"), "training.epochs"),
+        (("run", "--set", "training.epochs=none"), "training.epochs"),
+        (("run", "--set", "epochs"), "group.key=value"),
+        (("run", "--config", "no-such-preset"), "article-2018"),
+        (("run", "--as-of", "yesterday"), "2026-01-31"),
+        (("run", "--category", "Restaurants"), "--businesses"),
+        (("run", "--new-lineage"), "--reason"),
+        (("predict", "text", "--model", "best"), "champion"),
+        (("evaluate", "--data", "nowhere.csv"), "nowhere.csv"),
+        (("sample", "--output", "/proc/nowhere/file"), "--output"),
+        (("sample", "--output", "x.jsonl", "--rows", "0"), "rows"),
+    ],
+)
+def test_a_mistake_is_one_clear_line_and_exit_code_2(
+    sentiflow: Run, arguments: tuple[str, ...], words: str
+) -> None:
+    answer = sentiflow(*arguments)
+    assert answer.returncode == 2, answer.stderr
+    assert words in answer.stderr
+    assert len(answer.stderr.strip().splitlines()) == 1
+    assert answer.stdout == ""
+    as_json = sentiflow(*arguments, "--json")
+    assert as_json.returncode == 2
+    assert words in parse(as_json)["reasons"][0]
+
+
+def test_help_names_every_command_and_answers_without_heavy_imports(sentiflow: Run) -> None:
+    answer = sentiflow("--help")
+    assert answer.returncode == 0
+    for command in ("run", "evaluate", "predict", "sample", "status"):
+        assert command in answer.stdout
+    script = (
+        "import sys; sys.argv = ['sentiflow', '--help']\n"
+        "import atexit; heavy = ('tensorflow', 'mlflow', 'prefect', 'great_expectations', 'pandas')\n"
+        "atexit.register(lambda: print('HEAVY', [name for name in heavy if name in sys.modules]))\n"
+        "from sentiflow.cli import main; main()"
+    )
+    answer = subprocess.run(
+        [sys.executable, "-c", script], capture_output=True, text=True, check=True
+    )
+    assert "HEAVY []" in answer.stdout
+
+
+def test_data_that_is_rejected_ends_with_exit_code_3_and_the_reasons(
+    sentiflow: Run, tmp_path: Path
+) -> None:
+    path = tmp_path / "few.jsonl"
+    assert sentiflow("sample", "--output", str(path), "--rows", "300").returncode == 0
+    answer = sentiflow("run", "--json", "--data", str(path))
+    night = parse(answer)
+    assert (answer.returncode, night["outcome"]) == (3, "rejected")
+    assert len(night["reasons"]) >= 1
+    assert night["rows"]["read"] == 300
+    assert "Traceback" not in answer.stderr

@@ -1,0 +1,56 @@
+from pathlib import Path
+
+import pytest
+
+from sentiflow.errors import ArtifactError
+from sentiflow.files import digest_json, new_folder, read_json, write_json, write_text
+
+
+def test_a_file_is_replaced_whole_or_not_at_all(tmp_path: Path) -> None:
+    path = tmp_path / "value.json"
+    write_json(path, {"a": 1})
+    with pytest.raises(ValueError, match="JSON"):
+        write_json(path, {"a": float("nan")})
+    assert read_json(path) == {"a": 1}
+    with pytest.raises(UnicodeEncodeError):
+        write_text(path, "\ud800")
+    assert read_json(path) == {"a": 1}
+    assert [entry.name for entry in tmp_path.iterdir()] == ["value.json"]
+
+
+def test_a_folder_appears_whole_and_replaces_an_older_one(tmp_path: Path) -> None:
+    for content in ("old", "new"):
+        with new_folder(tmp_path / "target") as folder:
+            (folder / content).write_text(content)
+            assert folder != tmp_path / "target"
+    assert [path.name for path in (tmp_path / "target").iterdir()] == ["new"]
+    assert [path.name for path in tmp_path.iterdir()] == ["target"]
+
+
+def test_a_folder_that_fails_leaves_the_older_one(tmp_path: Path) -> None:
+    with new_folder(tmp_path / "target") as folder:
+        (folder / "old").touch()
+    def fail() -> None:
+        with new_folder(tmp_path / "target") as folder:
+            (folder / "half").touch()
+            raise RuntimeError
+
+    with pytest.raises(RuntimeError):
+        fail()
+    assert [path.name for path in (tmp_path / "target").iterdir()] == ["old"]
+    assert [path.name for path in tmp_path.iterdir()] == ["target"]
+
+
+@pytest.mark.parametrize("content", [None, "{", "\x00"])
+def test_a_broken_json_file_is_an_artifact_error(tmp_path: Path, content: str | None) -> None:
+    path = tmp_path / "value.json"
+    if content is not None:
+        path.write_text(content)
+    with pytest.raises(ArtifactError, match="readable JSON"):
+        read_json(path)
+
+
+def test_the_digest_of_a_json_value_knows_values_and_not_key_order() -> None:
+    assert digest_json({"a": 1, "b": [1, 2]}) == digest_json({"b": [1, 2], "a": 1})
+    assert digest_json({"a": 1}) != digest_json({"a": "1"})
+    assert digest_json([1, 2]) != digest_json([2, 1])

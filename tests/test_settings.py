@@ -1,0 +1,107 @@
+import tomllib
+from pathlib import Path
+
+import pytest
+
+from sentiflow.errors import SettingsError
+from sentiflow.settings import (
+    NetworkSettings,
+    Settings,
+    TokenSettings,
+    flatten_settings,
+    list_keys,
+    list_presets,
+    load_settings,
+)
+
+CONFIGS = Path(__file__).parents[1] / "configs"
+
+
+def test_the_default_preset_is_the_defaults_and_names_every_key() -> None:
+    written = tomllib.loads((CONFIGS / "default.toml").read_text())
+    assert load_settings("default") == Settings()
+    # None cannot be written in TOML: such keys are named in comments.
+    named = set(flatten_settings(written))
+    text = (CONFIGS / "default.toml").read_text()
+    for key in set(list_keys()) - named:
+        assert f"# {key.split('.')[-1]} =" in text, key
+
+
+@pytest.mark.parametrize(
+    "preset", ["default", "article-2018", "article-2018-verbatim", "rnn", "restaurants", "large"]
+)
+def test_every_preset_loads(preset: str) -> None:
+    assert preset in list_presets()
+    assert isinstance(load_settings(preset), Settings)
+
+
+def test_the_articles_presets_are_the_articles_network() -> None:
+    settings = load_settings("article-2018")
+    assert settings.tokens == TokenSettings(vocabulary_size=2_500, length=879)
+    assert settings.network == NetworkSettings(
+        cell="lstm", embedding=128, word_vectors="random", units=(196,), bidirectional=False,
+        pooling="last", embedding_skip=False, word_dropout=0, embedding_dropout=0,
+        input_dropout=0.2, recurrent_dropout=0.2, dropout=0,
+    )  # fmt: skip
+    assert (settings.training.epochs, settings.training.batch_size) == (1, 32)
+    assert settings.data.positive_above == 3
+    verbatim = load_settings("article-2018-verbatim")
+    assert verbatim.training.pad_every_review_to == 879
+    assert verbatim.network == settings.network
+
+
+def test_later_sources_win(tmp_path: Path) -> None:
+    path = tmp_path / "mine.toml"
+    path.write_text("[training]\nepochs = 5\nseed = 1\n")
+    settings = load_settings(str(path), ["training.epochs=6", "training.epochs=7"])
+    assert (settings.training.epochs, settings.training.seed) == (7, 1)
+
+
+@pytest.mark.parametrize(
+    ("override", "key", "value"),
+    [
+        ("network.units=[64, 32]", "network.units", (64, 32)),
+        ("data.columns.text=Review", "data.columns.text", "Review"),
+        ("data.columns.stars=none", "data.columns.stars", None),
+        ("data.encoding=latin-1", "data.encoding", "latin-1"),
+        ("network.bidirectional=false", "network.bidirectional", False),
+        ("training.learning_rate=1e-2", "training.learning_rate", 0.01),
+    ],
+)
+def test_overrides_take_toml_values_and_plain_words(override: str, key: str, value: object) -> None:
+    settings = load_settings(None, [override, "data.columns.label=label"])
+    held: object = settings
+    for part in key.split("."):
+        held = getattr(held, part)
+    assert held == value
+
+
+@pytest.mark.parametrize(
+    ("override", "words"),
+    [
+        ("training.epoch=3", "training.epochs"),
+        ("training.epochs=0", "training.epochs"),
+        ("training.epochs=many", "training.epochs"),
+        ("network.cell=transformer", "lstm"),
+        ("training.epochs.deep=1", "training.epochs"),
+        ("nothing", "group.key=value"),
+        ("model.name=../etc", "model.name"),
+        ("data.columns.stars=none", "data.columns"),
+    ],
+)
+def test_a_mistake_is_named(override: str, words: str) -> None:
+    with pytest.raises(SettingsError, match=words.replace(".", r"\.")):
+        load_settings(None, [override])
+
+
+def test_settings_cannot_be_changed() -> None:
+    with pytest.raises(ValueError, match="frozen"):
+        Settings().training.epochs = 3
+
+
+@pytest.mark.parametrize("content", [b"[training\n", b"\xff\xfe", b"[nothing]\na = 1\n"])
+def test_a_broken_settings_file_is_a_settings_error(tmp_path: Path, content: bytes) -> None:
+    path = tmp_path / "broken.toml"
+    path.write_bytes(content)
+    with pytest.raises(SettingsError, match=r"broken\.toml|nothing"):
+        load_settings(str(path))
