@@ -38,7 +38,11 @@ def main() -> None:
             [sys.executable, __file__, "--ingest", str(path)],
             stdout=subprocess.PIPE, text=True, check=True,
         )  # fmt: skip
-    print(json.dumps({"rows": arguments.rows, "file_mb": round(megabytes), **json.loads(answer.stdout)}))
+    print(
+        json.dumps(
+            {"rows": arguments.rows, "file_mb": round(megabytes), **json.loads(answer.stdout)}
+        )
+    )
 
 
 def ingest(path: Path) -> dict[str, float]:

@@ -121,7 +121,10 @@ def measure(pooled: pd.DataFrame, name: str) -> dict[str, Any]:
     values = pooled[name].to_numpy()
     metrics = score(labels, values).as_dict()
     resampled = [
-        (np.mean((values[rows] >= 0.5) == (labels[rows] == 1)), rank_auc(labels[rows], values[rows]))
+        (
+            np.mean((values[rows] >= 0.5) == (labels[rows] == 1)),
+            rank_auc(labels[rows], values[rows]),
+        )
         for rows in draw_resamples(len(pooled))
     ]
     low, high = np.quantile(resampled, [0.025, 0.975], axis=0)
@@ -138,7 +141,10 @@ def measure_difference(pooled: pd.DataFrame) -> dict[str, Any]:
     lstm, tfidf = (pooled[name].to_numpy() for name in ("lstm", "tfidf_logreg"))
     gain = ((lstm >= 0.5) == labels).astype(float) - ((tfidf >= 0.5) == labels)
     resampled = [
-        (gain[rows].mean(), rank_auc(labels[rows], lstm[rows]) - rank_auc(labels[rows], tfidf[rows]))
+        (
+            gain[rows].mean(),
+            rank_auc(labels[rows], lstm[rows]) - rank_auc(labels[rows], tfidf[rows]),
+        )
         for rows in draw_resamples(len(pooled))
     ]
     low, high = np.quantile(resampled, [0.025, 0.975], axis=0)

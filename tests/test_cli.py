@@ -132,7 +132,8 @@ def test_help_names_every_command_and_answers_without_heavy_imports(sentiflow: R
         assert command in answer.stdout
     script = (
         "import sys; sys.argv = ['sentiflow', '--help']\n"
-        "import atexit; heavy = ('tensorflow', 'mlflow', 'prefect', 'great_expectations', 'pandas')\n"
+        "import atexit\n"
+        "heavy = ('tensorflow', 'mlflow', 'prefect', 'great_expectations', 'pandas')\n"
         "atexit.register(lambda: print('HEAVY', [name for name in heavy if name in sys.modules]))\n"
         "from sentiflow.cli import main; main()"
     )

@@ -30,6 +30,7 @@ def test_a_folder_appears_whole_and_replaces_an_older_one(tmp_path: Path) -> Non
 def test_a_folder_that_fails_leaves_the_older_one(tmp_path: Path) -> None:
     with new_folder(tmp_path / "target") as folder:
         (folder / "old").touch()
+
     def fail() -> None:
         with new_folder(tmp_path / "target") as folder:
             (folder / "half").touch()

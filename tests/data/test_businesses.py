@@ -5,7 +5,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from sentiflow.data.businesses import is_in_category, join_categories, read_categories
@@ -13,7 +13,6 @@ from sentiflow.errors import SourceError
 from sentiflow.settings import DataSettings
 
 DATA = DataSettings()
-REAL_BUSINESSES = Path(__file__).parents[2].parent / "shared" / "data" / "yelp_businesses.jsonl.gz"
 
 
 def write_lines(path: Path, *businesses: Any) -> str:
@@ -125,6 +124,7 @@ def test_a_category_is_found_as_a_whole_name_in_any_case(
     assert found.tolist() == [expected, False, expected]
 
 
+@settings(deadline=None)
 @given(st.lists(st.none() | st.lists(st.sampled_from(["A", "b", "C d"])).map(", ".join)))
 def test_every_row_is_judged_by_its_own_names(texts: list[str | None]) -> None:
     found = is_in_category(pd.Series(texts, dtype="str"), "a")
@@ -132,9 +132,7 @@ def test_every_row_is_judged_by_its_own_names(texts: list[str | None]) -> None:
 
 
 @pytest.mark.real_reviews
-def test_real_businesses_are_read() -> None:
-    if not REAL_BUSINESSES.exists():
-        pytest.skip("needs the real businesses in ../shared/data, which may not be passed on")
-    categories = read_categories(str(REAL_BUSINESSES), DATA)
+def test_real_businesses_are_read(real_businesses: Path) -> None:
+    categories = read_categories(str(real_businesses), DATA)
     assert len(categories) == 17_851
     assert is_in_category(categories, "restaurants").sum() > 1_000

@@ -4,7 +4,7 @@ import time
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from sentiflow.data.delimited import read_csv
@@ -55,6 +55,7 @@ def test_quoted_line_breaks_belong_to_the_value_and_count_as_lines() -> None:
     assert rows == [(2, "one\r\ntwo\n\nfour", "5", None), (7, 'say "hi"', "1", None)]
 
 
+@settings(deadline=None)
 @given(st.lists(st.tuples(TEXTS, TEXTS)), st.sampled_from([",", "\t", ";", "|"]))
 def test_any_text_comes_back_as_it_was_written(
     written: list[tuple[str, str]], delimiter: str
@@ -67,6 +68,7 @@ def test_any_text_comes_back_as_it_was_written(
     assert rejections == []
 
 
+@settings(deadline=None)
 @given(
     st.lists(st.tuples(TEXTS, st.text("12345", min_size=1))),
     st.sampled_from(["utf-16", "utf-32-be"]),
@@ -78,6 +80,7 @@ def test_wide_encodings_change_nothing(written: list[tuple[str, str]], encoding:
     assert [row[1:3] for row in rows] == written
 
 
+@settings(deadline=None)
 @given(SCRAPS)
 def test_any_scraps_are_read_without_failing_and_in_order(scraps: str) -> None:
     content = "text,stars\n" + scraps
@@ -89,6 +92,7 @@ def test_any_scraps_are_read_without_failing_and_in_order(scraps: str) -> None:
         assert lines == filled[1:]
 
 
+@settings(deadline=None)
 @given(SCRAPS)
 def test_what_is_csv_as_a_whole_is_read_as_pythons_own_reader_does(scraps: str) -> None:
     content = "text,stars\n" + scraps
@@ -177,6 +181,8 @@ def test_an_undecodable_byte_costs_its_record_only() -> None:
         (2, "not_decodable", "caf\ufffd,5"),
         (3, "not_decodable", '"one\ncaf\ufffd",5'),
     ]
+    _, (rejection,) = read_table(b'text,stars\n"caf\xe9" au lait,5\n')
+    assert rejection.rule == "not_decodable"
     rows, _ = read_table(b"text,stars\ncaf\xe9,5\n", encoding="latin-1")
     assert rows[0][1] == "café"
 

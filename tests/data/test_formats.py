@@ -7,7 +7,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from sentiflow.data.formats import Record, WantedColumns, read_jsonl, read_parquet
@@ -85,6 +85,7 @@ def reject_slowly(content: bytes) -> list[tuple[int, str | None]]:
     return outcomes
 
 
+@settings(deadline=None)
 @given(st.lists(SOME_LINES, max_size=12), st.booleans())
 def test_any_bytes_in_any_line_are_accounted_for(lines: list[bytes], closed: bool) -> None:
     content = b"\n".join([GOOD, *lines]) + b"\n" * closed
@@ -243,6 +244,20 @@ def test_a_parquet_file_gives_its_rows_in_order() -> None:
     assert rejections == []
 
 
+def test_the_share_of_the_rows_that_were_read_is_reported() -> None:
+    shares: list[float] = []
+    content = write_table({"text": ["a"] * 2_500, "stars": [1] * 2_500})
+    list(read_parquet(io.BytesIO(content), "f", WANTED, DataSettings(), shares.append))
+    assert shares == [0.4, 0.8, 1.0]
+
+
+def test_a_parquet_row_that_is_too_long_is_quarantined() -> None:
+    content = write_table({"text": ["a" * 1_001, "b" * 1_000], "stars": [1, 2]})
+    rows, (rejection,) = read_table(content, max_line_bytes=1_000)
+    assert [row[3] for row in rows] == [2]
+    assert (rejection.line, rejection.rule, rejection.raw) == (1, "line_too_long", "a" * 1_001)
+
+
 def test_parquet_values_of_any_type_are_read() -> None:
     day = datetime.date(2012, 1, 1)
     columns = {
@@ -299,6 +314,7 @@ def test_a_column_that_is_there_twice_is_refused() -> None:
         read_table(written.getvalue())
 
 
+@settings(deadline=None)
 @given(st.integers(4, 2_000))
 def test_a_parquet_file_cut_anywhere_is_one_truncated_file(cut: int) -> None:
     content = write_table({"text": ["Good"] * 99, "stars": list(range(99))})

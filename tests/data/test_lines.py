@@ -2,7 +2,7 @@ import io
 import tracemalloc
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from sentiflow.data.lines import LineReader, LongLine, choose_codec, show_line
@@ -51,6 +51,7 @@ def test_the_part_of_a_line_before_a_damage_is_no_line() -> None:
     assert lines.tail == b"two and"
 
 
+@settings(deadline=None)
 @given(st.binary(max_size=60), st.integers(1, 7))
 def test_lines_are_those_of_split_however_the_bytes_arrive(content: bytes, step: int) -> None:
     expected = content.removeprefix(b"\xef\xbb\xbf").split(b"\n")
@@ -60,6 +61,7 @@ def test_lines_are_those_of_split_however_the_bytes_arrive(content: bytes, step:
 
 
 @pytest.mark.parametrize("encoding", BYTE_ENCODINGS + WIDE_ENCODINGS)
+@settings(deadline=None)
 @given(texts=st.lists(TEXTS), step=st.sampled_from([1, 2, 3, 5, 64]), closed=st.booleans())
 def test_lines_are_split_right_in_every_encoding(
     encoding: str, texts: list[str], step: int, closed: bool
@@ -128,6 +130,7 @@ def test_an_encoding_that_is_none_is_refused_by_name(encoding: str) -> None:
     assert repr(encoding) in str(caught.value)
 
 
+@settings(deadline=None)
 @given(st.binary(), st.sampled_from(BYTE_ENCODINGS + WIDE_ENCODINGS + ["utf-7"]))
 def test_any_bytes_can_be_shown_in_the_quarantine(line: bytes, encoding: str) -> None:
     shown = show_line(line, choose_codec(encoding))

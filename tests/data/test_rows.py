@@ -13,7 +13,7 @@ import pytest
 from sentiflow.data.formats import WantedColumns
 from sentiflow.data.reviews import Rejection
 from sentiflow.data.rows import Progress, read_rows
-from sentiflow.data.streams import SourceFile
+from sentiflow.data.streams import ByteStream, SourceFile
 from sentiflow.errors import SourceError
 from sentiflow.settings import DataSettings
 
@@ -197,7 +197,17 @@ def test_an_archive_cut_before_its_reviews_is_one_truncated_file(read: Any) -> N
         assert (rejection.file, rejection.rule) == ("yelp.tar", "truncated_file")
 
 
-def test_progress_never_passes_the_size_of_the_file() -> None:
+def test_a_file_that_grows_while_it_is_read_does_not_pass_its_size() -> None:
+    progress = Progress(10)
+    stream = ByteStream(io.BytesIO(b"a" * 20).read)
+    progress.follow(stream)
+    stream.read(4)
+    assert progress.bytes_read == 4
+    stream.read(20)
+    assert progress.bytes_read == 10
+
+
+def test_the_share_of_rows_stands_for_the_bytes_where_those_do_not_tell() -> None:
     progress = Progress(100)
     assert progress.bytes_read == 0
     progress.set_share(0.5)

@@ -11,18 +11,22 @@ from pathlib import Path
 from typing import Any
 
 import mlflow
+import numpy as np
 import pandas as pd
 import pytest
 from mlflow import MlflowClient
 
 from flows.retrain import retrain
+from sentiflow.data.splitting import assign_buckets, digest_texts, name_splits
 from sentiflow.errors import DataRejected, GateNotEvaluated, LineageError
 from sentiflow.operations.request import NightRequest
 from sentiflow.reporting.record import NightRecord, find_record
+from sentiflow.settings import SplitSettings
 
 # One second of training: order-free praise and blame are enough for the wiring.
 SMALL = (
-    "training.epochs=3", "training.averaging=0.5", "training.learning_rate=0.02",
+    "training.epochs=4", "training.averaging=0.5", "training.learning_rate=0.02",
+    "training.batch_size=16",
     "tokens.length=16", "tokens.vocabulary_size=200", "network.embedding=8", "network.units=[4]",
     "validation.min_rows=100", "validation.min_test_rows=20", "validation.min_test_class_rows=5",
     "baseline.regularizations=[1.0]", "baseline.min_document_counts=[1]",
@@ -116,10 +120,10 @@ def test_a_night_promotes_and_a_second_one_with_nothing_new_is_skipped(
     run = client(home).get_run(first.mlflow_run_id)
     assert run.info.status == "FINISHED"
     assert run.data.tags["sentiflow.prefect_flow_run_id"] == first.prefect_flow_run_id
-    assert run.data.params["training.epochs"] == "3"
+    assert run.data.params["training.epochs"] == "4"
     assert run.data.metrics["test_accuracy"] == pytest.approx(first.metrics["accuracy"])
     history = client(home).get_metric_history(first.mlflow_run_id, "val_loss")
-    assert [point.step for point in history] == [1, 2, 3]
+    assert [point.step for point in history] == [1, 2, 3, 4]
     (dataset,) = run.inputs.dataset_inputs
     assert dataset.dataset.digest == first.fingerprint[:36]
     artifacts = list_artifacts(home, first.mlflow_run_id)
@@ -259,3 +263,49 @@ def test_rejected_data_is_told_as_the_flows_own_failure(
     error = state.result(raise_on_failure=False)
     assert isinstance(error, DataRejected)
     assert "min_rows" in str(error) or "100" in str(error)
+
+
+def test_nothing_is_fitted_on_validation_or_test_rows(
+    home: Path, tmp_path: Path, night: Callable[..., NightRecord]
+) -> None:
+    reviews = write_plain_reviews(tmp_path / "reviews.jsonl")
+    night(reviews, "tokens.vocabulary_size=2000")
+    texts = [json.loads(line)["text"] for line in reviews.read_text().splitlines()]
+    digests = digest_texts(texts)
+    sides = name_splits(assign_buckets(digests), SplitSettings())
+    # Every text names its visit, so a leak of one row shows as one number.
+    numbers = {side: {text.split()[2] for text, at in zip(texts, sides, strict=True) if at == side}
+               for side in range(3)}  # fmt: skip
+    (vocabulary_file,) = home.glob("steps/tokenize-*/vocabulary.json")
+    vocabulary = set(json.loads(vocabulary_file.read_text()))
+    assert numbers[0] <= vocabulary
+    assert not vocabulary & (numbers[1] | numbers[2])
+    (trained_on,) = home.glob("steps/train-*/bundle/trained_on.npy")
+    assert sorted(np.load(trained_on)) == sorted(digests[sides == 0])
+
+
+def test_a_category_trains_a_model_of_its_own_and_leaves_the_champion_alone(
+    home: Path, tmp_path: Path, night: Callable[..., NightRecord]
+) -> None:
+    reviews = write_plain_reviews(tmp_path / "reviews.jsonl", rows=900)
+    night(reviews)
+    businesses = tmp_path / "businesses.jsonl"
+    businesses.write_text(
+        "".join(
+            json.dumps({"business_id": f"b{n}", "categories": "Restaurants" if n < 2 else "Spas"})
+            + "\n"
+            for n in range(4)
+        )
+    )
+    record = night(reviews, businesses=str(businesses), category="Restaurants")
+    assert record.model == "sentiflow-restaurants"
+    assert record.rows["left_out"] == 450
+    assert record.join_coverage == 1.0
+    assert aliases(home) == {"champion": 1, "challenger": 1}
+    assert aliases(home, "sentiflow-restaurants")["challenger"] == 1
+    slices = json.loads(
+        Path(
+            client(home).download_artifacts(record.mlflow_run_id, "evaluation/slices.json")
+        ).read_text()
+    )
+    assert ("category", "Restaurants") in {(part["kind"], part["name"]) for part in slices}

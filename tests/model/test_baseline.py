@@ -120,6 +120,18 @@ def test_the_point_with_the_lowest_validation_log_loss_is_taken(fitted):
     assert notes["chosen_by"] == "validation_log_loss"
 
 
+def test_log_loss_chooses_even_where_accuracy_would_choose_otherwise():
+    # On mislabelled rows a model that is very sure loses much, though it is right more often.
+    mislabelled = VALIDATION[1].copy()
+    mislabelled[::6] = 1 - mislabelled[::6]
+    two = BaselineSettings(regularizations=(1.0, 1_000.0), min_document_counts=(2,))
+    tuned, _ = fit_tfidf_logreg(*TRAIN, VALIDATION[0], mislabelled, TEST[0], two, SEED)
+    timid, bold = tuned.notes["grid"]
+    assert bold["validation_accuracy"] > timid["validation_accuracy"]
+    assert bold["validation_log_loss"] > timid["validation_log_loss"]
+    assert tuned.notes["C"] == timid["C"] == 1.0
+
+
 def test_validation_rows_of_another_kind_lead_to_another_choice(fitted):
     texts, labels = VALIDATION
     misled, default = fit_tfidf_logreg(*TRAIN, texts, 1 - labels, TEST[0], GRID, SEED)

@@ -41,7 +41,8 @@ def test_a_loaded_bundle_gives_the_same_numbers(bundle: Bundle) -> None:
 
 def test_a_fresh_process_gives_the_same_numbers(bundle: Bundle) -> None:
     script = (
-        "import json, sys; from pathlib import Path; from sentiflow.model.bundle import load_bundle;"
+        "import json, sys; from pathlib import Path;"
+        "from sentiflow.model.bundle import load_bundle;"
         "from sentiflow.model.probes import PROBES;"
         "print(json.dumps(load_bundle(Path(sys.argv[1])).predict(PROBES).tolist()))"
     )

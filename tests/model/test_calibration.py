@@ -59,6 +59,13 @@ def test_ece_weighs_bins_by_their_rows():
     )
 
 
+def test_ece_has_fifteen_bins_unless_told_otherwise():
+    # Sure to 0.62 and right, sure to 0.68 and wrong: two bins of fifteen, but one of ten.
+    labels, probabilities = [1, 0], [0.62, 0.68]
+    assert measure_ece(labels, probabilities) == pytest.approx((0.38 + 0.68) / 2)
+    assert measure_ece(labels, probabilities, 10) == pytest.approx((0.68 - 0.38) / 2)
+
+
 def test_ece_looks_at_the_predicted_label_not_at_positives():
     # Two rows of P(positive) 0.1 and 0.9, both right: sure to 0.9, right always.
     assert measure_ece([0, 1], [0.1, 0.9]) == pytest.approx(0.1)

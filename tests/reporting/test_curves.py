@@ -51,6 +51,15 @@ def test_a_constant_answer_has_its_precision_at_every_recall(tmp_path):
     assert np.ptp(columns[right]) > 0.3
 
 
+def test_one_class_is_said_to_have_no_ranking_in_both_panels(tmp_path):
+    answers = make_probabilities()
+    path = draw_ranking_curves(tmp_path / "curves.png", np.ones_like(LABELS), answers, {})
+    assert len(find_pixels(path, BLUE)[0]) == 0
+    middle = imread(path)[400:560, :, :3]
+    for columns in (slice(100, 600), slice(800, 1250)):
+        assert (middle[:, columns] < 0.5).any()
+
+
 def test_each_baseline_adds_grey_to_the_blue_of_the_model(tmp_path):
     baselines = {"majority": np.full(len(LABELS), 0.5), "something_else": make_probabilities(1)}
     grey = []

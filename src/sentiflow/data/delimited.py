@@ -83,7 +83,6 @@ class _Line:
     number: int
     text: str
     length: int
-    too_long: bool = False
     decoded: bool = True
     readings: int = 1
 
@@ -174,7 +173,7 @@ class _RecordReader:
                 line = self._number(fresh)
             self._current.append(line)
             length += line.length
-            if line.too_long or length > self._max_bytes:
+            if length > self._max_bytes:
                 raise _TooLongError(length)
             yield line.text
 
@@ -182,8 +181,7 @@ class _RecordReader:
         """Return the fresh line decoded, with the next number."""
         self.lines_read += 1
         if isinstance(line, LongLine):
-            text = show_line(line, self._codec)
-            return _Line(self.lines_read, text, len(line), too_long=True)
+            return _Line(self.lines_read, show_line(line, self._codec), len(line))
         try:
             return _Line(self.lines_read, line.decode(self._codec) + "\n", len(line))
         except UnicodeError:

@@ -17,8 +17,8 @@ import orjson
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from sentiflow.data.lines import LineReader, LongLine, choose_codec, show_line
-from sentiflow.data.reviews import Rejection
+from sentiflow.data.lines import SHOWN_CHARACTERS, LineReader, LongLine, choose_codec, show_line
+from sentiflow.data.reviews import Rejection, replace_surrogates
 from sentiflow.data.streams import ByteStream
 from sentiflow.errors import SourceError
 from sentiflow.settings import DataSettings
@@ -28,7 +28,7 @@ Record = tuple[Row, int] | Rejection
 
 _HEAD_BYTES: Final = 1 << 12
 _SHOWN_COLUMNS: Final = 30
-_BATCH_ROWS: Final = 5_000
+_BATCH_ROWS: Final = 1_000
 
 logger = logging.getLogger(__name__)
 
@@ -128,7 +128,7 @@ def read_parquet(
         handle: the file, which must be seekable.
         file: the name that rows and rejections carry.
         wanted: the columns to take.
-        data: the encoding, which counts for columns of bytes only.
+        data: the encoding, which counts for columns of bytes only, and the longest row.
         report_share: called with the share of the rows that has been read, 0 to 1.
 
     Raises:
@@ -150,7 +150,7 @@ def read_parquet(
                 columns[name] = _list_values(batch.column(name), codec)
             for values in zip(*(columns[name] for name in names), strict=True):
                 number += 1
-                yield _check_decoded((file, number, *values), codec)
+                yield _check_row((file, number, *values), codec, data)
             report_share(number / table.metadata.num_rows)
     except (pa.ArrowException, OSError, EOFError) as error:
         yield report_damage(file, number + 1, f"{type(error).__name__}: {error}", "")
@@ -165,9 +165,7 @@ def report_damage(file: str, line: int, damage: str, raw: str) -> Rejection:
 
 def reject_long(file: str, line: int, length: int, raw: str) -> Rejection:
     """Return the rejection of a line that is too long to be held."""
-    reason = (
-        f"The line or record has at least {length} bytes, more than data.max_line_bytes allows."
-    )
+    reason = f"The line or row has at least {length} bytes, more than data.max_line_bytes allows."
     return Rejection(file, line, "line_too_long", reason, None, raw)
 
 
@@ -264,10 +262,14 @@ def _decode(value: bytes, codec: str) -> str | bytes:
         return value
 
 
-def _check_decoded(row: Row, codec: str) -> Record:
-    """Return the row with its size, or its rejection if a value could not be decoded."""
-    texts = [value for value in row if isinstance(value, str | bytes)]
-    undecodable = [value for value in texts if isinstance(value, bytes)]
-    if undecodable:
-        return reject_undecodable(row[0], row[1], codec, show_line(undecodable[0], codec))
-    return row, sum(map(len, texts))
+def _check_row(row: Row, codec: str, data: DataSettings) -> Record:
+    """Return the row with its size, or its rejection if a value is undecoded or too long."""
+    texts = [value for value in row[2:] if isinstance(value, str | bytes)]
+    undecoded = [value for value in texts if isinstance(value, bytes)]
+    if undecoded:
+        return reject_undecodable(row[0], row[1], codec, show_line(undecoded[0], codec))
+    size = sum(map(len, texts))
+    if size > data.max_line_bytes:
+        raw = replace_surrogates(str(max(texts, key=len))[:SHOWN_CHARACTERS])
+        return reject_long(row[0], row[1], size, raw)
+    return row, size

@@ -27,6 +27,7 @@ import orjson
 
 from sentiflow.data.sample_grammar import Draw, Grammar, load_grammar, write_text
 from sentiflow.errors import UsageError
+from sentiflow.files import TEMPORARY_PREFIX
 
 SAMPLE_ROWS: Final = 6_000
 SAMPLE_SEED: Final = 2018
@@ -65,10 +66,9 @@ def write_sample(path: Path, rows: int = SAMPLE_ROWS, seed: int = SAMPLE_SEED) -
     Raises:
         UsageError: rows is less than 1, or there can be no such file.
     """
-    _require_rows(rows)
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        unfinished = path.with_name(f".{path.name}.{os.getpid()}.part")
+        unfinished = path.with_name(f"{TEMPORARY_PREFIX}{path.name}.{os.getpid()}")
         try:
             _write_lines(unfinished, generate_lines(rows, seed), compress=path.suffix == ".gz")
             unfinished.replace(path)
@@ -108,7 +108,10 @@ def generate_lines(rows: int, seed: int) -> Iterator[bytes]:
     Raises:
         UsageError: rows is less than 1.
     """
-    _require_rows(rows)
+    if rows < 1:
+        raise UsageError(
+            f"A sample must have at least one row. Received: rows={rows}. Ask for 1 or more."
+        )
     draw = random.Random(seed).random
     grammar = load_grammar()
     businesses = [_make_id(seed, "business", number) for number in range(_BUSINESSES)]
@@ -123,7 +126,7 @@ def generate_lines(rows: int, seed: int) -> Iterator[bytes]:
             flawed_at, repeated_at = int(draw() * half), half + int(draw() * half)
         row = _write_row(grammar, businesses, seed, number, draw)
         if number == rows - 1 and rows >= _TRUNCATED_FROM:
-            yield _cut_short(row)
+            yield cut_short(row)
         elif place == flawed_at:
             yield flaws[block % len(flaws)](row) + b"\n"
         elif place == repeated_at:
@@ -133,13 +136,6 @@ def generate_lines(rows: int, seed: int) -> Iterator[bytes]:
             yield orjson.dumps(row) + b"\n"
             if row["date"] is not None and row["date"][:10] > _DAYS[0]:
                 recent.append(row)
-
-
-def _require_rows(rows: int) -> None:
-    if rows < 1:
-        raise UsageError(
-            f"A sample must have at least one row. Received: rows={rows}. Ask for 1 or more."
-        )
 
 
 def _write_row(grammar: Grammar, businesses: list[str], seed: int, number: int, draw: Draw) -> Row:
@@ -188,7 +184,7 @@ def _copy(row: Row, earlier_line: Row, _: Draw) -> Row:
     return row | {"text": earlier_line["text"], "stars": earlier_line["stars"]}
 
 
-def _cut_short(row: Row) -> bytes:
+def cut_short(row: Row) -> bytes:
     """Return the first part of a line, as a writer leaves it that is killed in the middle."""
     line = orjson.dumps(row)
     # Between two characters: bytes that are no UTF-8 are a flaw of their own.

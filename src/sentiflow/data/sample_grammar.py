@@ -40,8 +40,8 @@ _SLOTS: Final = (
 # does, but are close enough to half that no model can be sure of them.
 _FAVOURABLE: Final = {1: 0.02, 2: 0.08, 3: 0.25, 4: 0.93, 5: 0.98}
 
-# Words per review at these cumulative shares: half of what real Yelp reviews have (18, 46, 87,
-# 153 and 327 at 5, 25, 50, 75 and 95 %), so that a night on the sample is short.
+# Words to aim at by cumulative share. What is written then has about half the words of real Yelp
+# reviews (18, 46, 87, 153 and 327 at 5, 25, 50, 75 and 95 %): a night on the sample is short.
 _LENGTHS: Final = ((0.0, 3), (0.05, 7), (0.25, 19), (0.5, 36), (0.75, 66), (0.95, 145), (1.0, 230))
 
 _NEUTRAL_SHARE: Final = 0.2
@@ -232,7 +232,7 @@ def write_text(grammar: Grammar, kind: Kind, stars: int, draw: Draw) -> str:
         sentences.append(fill(phrases[turn], anything, draw))
     written = sum(sentence.count(" ") + 1 for sentence in sentences + verdict)
     opinions = 0
-    # A sentence more or less: stop where the next one would overshoot by more than half.
+    # Stop where one more sentence would overshoot by more than it is short of now.
     while opinions == 0 or written < words - _OVERSHOOT_WORDS:
         if words > _SHORT_WORDS and draw() < _NEUTRAL_SHARE:
             sentence = fill(kind.neutral, anything, draw)

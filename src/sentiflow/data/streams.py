@@ -12,7 +12,6 @@ import io
 import lzma
 import re
 import tarfile
-import zlib
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from tarfile import EOFHeaderError, HeaderError, ReadError  # type: ignore[attr-defined]
@@ -26,7 +25,6 @@ BLOCK_BYTES: Final = 1 << 16
 TAR_SUFFIXES: Final = (".tar", ".tgz", ".tbz2", ".txz")
 COMPRESSION_SUFFIXES: Final = (".gz", ".bz2", ".xz")
 
-_DAMAGE: Final = (OSError, EOFError, zlib.error, lzma.LZMAError)
 _COMPRESSIONS: Final[dict[bytes, Callable[[ByteStream], _Readable]]] = {
     b"\x1f\x8b": lambda stream: gzip.GzipFile(fileobj=stream, mode="rb"),
     b"BZh": lambda stream: bz2.BZ2File(stream),
@@ -148,7 +146,8 @@ class ByteStream(io.RawIOBase):
             return b""
         try:
             block = self._read(size)
-        except _DAMAGE as error:
+        except Exception as error:
+            # Whatever a decompressor or the library behind a URL raises.
             self._damage = error
             return b""
         self.bytes_read += len(block)

@@ -24,7 +24,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Final, NamedTuple
+from typing import TYPE_CHECKING, Any, Final, NamedTuple, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
@@ -36,9 +36,12 @@ from sentiflow.model.evaluation import score
 from sentiflow.settings import BaselineSettings
 
 if TYPE_CHECKING:
+    import pandas as pd
     from scipy.sparse import csr_matrix
     from sklearn.feature_extraction.text import TfidfTransformer
     from sklearn.linear_model import LogisticRegression
+
+    Texts: TypeAlias = Sequence[str] | pd.Series[str]
 
 # Reached in 6 to 8 iterations; see above for what the default of 1e-4 would leave undone.
 _TOLERANCE: Final = 1e-6
@@ -84,11 +87,11 @@ def fit_majority(train_labels: npt.NDArray[np.int8], n_test: int) -> Baseline:
 
 
 def fit_tfidf_logreg(
-    train_texts: Sequence[str],
+    train_texts: Texts,
     train_labels: npt.NDArray[np.int8],
-    validation_texts: Sequence[str],
+    validation_texts: Texts,
     validation_labels: npt.NDArray[np.int8],
-    test_texts: Sequence[str],
+    test_texts: Texts,
     settings: BaselineSettings,
     seed: int,
 ) -> tuple[Baseline, Baseline]:
@@ -117,10 +120,7 @@ def fit_tfidf_logreg(
     Raises:
         SentiflowError: training texts hold no word or one class only, or no grid point is left.
     """
-    from sklearn.feature_extraction.text import (
-        CountVectorizer,
-        TfidfTransformer,
-    )
+    from sklearn.feature_extraction.text import CountVectorizer, TfidfTransformer
     from sklearn.linear_model import LogisticRegression
 
     rows = _sample_rows(train_texts, settings.max_rows, seed)
@@ -212,7 +212,7 @@ def _rank_point(point: _Point) -> tuple[float, float, int, float]:
     )
 
 
-def _sample_rows(texts: Sequence[str], max_rows: int, seed: int) -> npt.NDArray[np.intp]:
+def _sample_rows(texts: Texts, max_rows: int, seed: int) -> npt.NDArray[np.intp]:
     """Return the ascending positions of at most `max_rows` texts, chosen by content and seed."""
     if len(texts) <= max_rows:
         return np.arange(len(texts))
@@ -230,7 +230,8 @@ def _weigh(
     """Return TF-IDF weights of the chosen n-grams; document shares come from training alone."""
     chosen = [matrix[:, columns].astype(dtype) for matrix in counts]
     weigher.fit(chosen[0])
-    return _Matrices(*(weigher.transform(matrix) for matrix in chosen))
+    # In place: the chosen columns are copies already.
+    return _Matrices(*(weigher.transform(matrix, copy=False) for matrix in chosen))
 
 
 def _fit_point(

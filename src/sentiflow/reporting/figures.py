@@ -195,13 +195,13 @@ def draw_slices(path: Path, slices: Sequence[SliceMetrics], overall: Metrics) ->
         "va": "center",
         "parse_math": False,
     }
-    axes.text(1.07, 0, "reviews", **beside)
+    axes.text(1.12, 0, "reviews", **beside)
     for line, part in zip(lines, slices, strict=True):
         name = part.name
         if len(name) > _MAX_NAME_CHARACTERS:
             name = name[: _MAX_NAME_CHARACTERS - 1] + "…"
         axes.text(-0.015, line, name, **beside)
-        axes.text(1.07, line, f"{part.rows:,}", **beside)
+        axes.text(1.12, line, f"{part.rows:,}", **beside)
     for kind in dict.fromkeys(kinds):
         line = lines[kinds.index(kind)] - 1
         axes.text(-0.015, line, _KINDS.get(kind, kind), weight="bold", **beside)

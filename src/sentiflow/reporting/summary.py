@@ -21,6 +21,12 @@ _ANSWERERS: Final = {
     "tfidf_logreg": "TF-IDF, tuned",
     "tfidf_logreg_default": "TF-IDF, default",
 }
+_STEPS: Final = {
+    step: place
+    for place, step in enumerate(
+        ("ingest", "validate", "split", "tokenize", "train", "evaluate", "register", "decide")
+    )
+}
 _UNUSED: Final = ("quarantined", "superseded", "left_out")
 
 
@@ -95,7 +101,8 @@ def _champion(record: NightRecord) -> str:
 
 
 def _describe_seconds(record: NightRecord) -> str:
-    return ", ".join(f"{step} {seconds:.1f}" for step, seconds in record.seconds.items())
+    steps = sorted(record.seconds, key=lambda step: (step not in _STEPS, _STEPS.get(step, 0)))
+    return ", ".join(f"{step} {record.seconds[step]:.1f}" for step in steps)
 
 
 def _tabulate_metrics(record: NightRecord) -> list[list[str]]:

@@ -106,7 +106,7 @@ def validate(night: Night, ingested: Ingested) -> None:
             replay=night.date < date.today(),
         )
         night.run.log_files(sorted(docs.iterdir()), "data/data_docs")
-    night.run.log_json([asdict(outcome) for outcome in report.outcomes], "data/validation.json")
+    night.run.log_json(asdict(report), "data/validation.json")
     night.note(warnings=[*night.record.warnings, *report.warnings])
     for warning in report.warnings:
         logger.warning("%s", warning)

@@ -1,0 +1,71 @@
+from sentiflow.reporting.record import NightRecord, find_last_record, find_record, save_record
+from sentiflow.reporting.summary import write_markdown, write_text
+
+RECORD = NightRecord(
+    night="2026-11-24",
+    model="sentiflow",
+    outcome="kept",
+    reasons=["Accuracy 0.8800 ties the champion's on the same rows: ties keep."],
+    warnings=["Dates are missing."],
+    version=4,
+    champion_version=3,
+    rows={
+        "read": 1_106, "quarantined": 1, "superseded": 2, "left_out": 3,
+        "train": 800, "validation": 100, "test": 200,
+    },
+    metrics={"accuracy": 0.88, "roc_auc": 0.95, "confusion": [[1, 2], [3, 4]]},
+    champion_metrics={"accuracy": 0.88},
+    baselines={"tfidf_logreg": {"accuracy": 0.87, "roc_auc": None}},
+    seconds={"total": 60.0, "train": 40.0, "ingest": 2.0},
+    peak_memory_mb=1_234.5,
+    quarantine="some/file.jsonl",
+    mlflow_run_id="abc",
+    mlflow_run_path="/#/experiments/1/runs/abc",
+)  # fmt: skip
+
+
+def test_the_text_tells_outcome_rows_metrics_and_time_in_the_order_of_the_night() -> None:
+    text = write_text(RECORD)
+    assert "KEPT" in text
+    assert (
+        "1,106 read = 1 quarantined, 2 superseded, 3 left out, 800 train + 100 validation" in text
+    )
+    assert "ingest 2.0, train 40.0, total 60.0" in text
+    assert "champion is version 3" in text
+    assert "Warning: Dates are missing." in text
+    lines = [line for line in text.splitlines() if "0.8800" in line or "0.8700" in line]
+    assert [line.split("  ")[1] for line in lines[1:]] == [
+        "tonight's model", "champion (3)", "TF-IDF, tuned",
+    ]  # fmt: skip
+    assert " - " in lines[-1] or lines[-1].rstrip().endswith("-")
+
+
+def test_columns_are_aligned() -> None:
+    rows = [
+        line for line in write_text(RECORD).splitlines() if "0.88" in line or "accuracy" in line
+    ]
+    ends = {line.index("0.8800") + 6 for line in rows if "tonight" in line or "champion (" in line}
+    header = next(line for line in rows if "test rows" in line)
+    assert ends == {header.index("accuracy") + len("accuracy")}
+
+
+def test_the_markdown_links_the_mlflow_run_and_is_a_table() -> None:
+    markdown = write_markdown(RECORD)
+    assert "/#/experiments/1/runs/abc" in markdown
+    assert "| tonight's model | 0.8800 |" in markdown
+    assert "- Warning: Dates are missing." in markdown
+
+
+def test_a_night_that_failed_early_has_a_summary_too() -> None:
+    record = NightRecord(night="2026-11-24", model="sentiflow", reasons=["No."])
+    assert "FAILED" in write_text(record)
+    assert "No." in write_markdown(record)
+
+
+def test_records_are_found_again(tmp_path) -> None:
+    assert find_record(tmp_path, "abc") is None
+    assert find_last_record(tmp_path, "sentiflow") is None
+    save_record(tmp_path, "abc", RECORD)
+    save_record(tmp_path, "other", RECORD.model_copy(update={"model": "another"}))
+    assert find_record(tmp_path, "abc") == RECORD
+    assert find_last_record(tmp_path, "sentiflow") == RECORD
