@@ -27,14 +27,16 @@ def retrain(request: NightRequest) -> NightRecord:
         ingested = ingest(night)
         version = find_unchanged(night, ingested)
         if version is not None:
-            return rows.skip(night, version)
-        validate(night, ingested)
-        splits = split(night, ingested)
-        tokens = tokenize(night, splits)
-        trained = train(night, splits, tokens)
-        evaluated = evaluate(night, splits, trained)
-        number = register(night, ingested, splits, trained, evaluated)
-        return decide(night, splits, evaluated, number)
+            rows.skip(night, version)
+        else:
+            validate(night, ingested)
+            splits = split(night, ingested)
+            tokens = tokenize(night, splits)
+            trained = train(night, splits, tokens)
+            evaluated = evaluate(night, splits, trained)
+            number = register(night, ingested, splits, trained, evaluated)
+            decide(night, splits, evaluated, number)
+    return night.record
 
 
 def may_help(_: Task[..., Any], __: TaskRun, state: State[Any]) -> bool:
@@ -111,12 +113,10 @@ def register(
 
 
 @reading_or_writing
-def decide(
-    night: Night, splits: rows.Splits, evaluated: learning.Evaluated, number: int
-) -> NightRecord:
+def decide(night: Night, splits: rows.Splits, evaluated: learning.Evaluated, number: int) -> None:
     """Score the champion on the same rows and rule."""
     with night.clock.measure("decide"):
-        return releasing.decide_release(night, splits, evaluated, number)
+        releasing.decide_release(night, splits, evaluated, number)
 
 
 def publish(record: NightRecord) -> None:

@@ -271,9 +271,9 @@ class _LiveLine(logging.Handler):
                 bar = "" if share is None else f"[{'#' * round(share * 20):<20}] "
                 sys.stderr.write(f"\r\x1b[2K  {bar}{message}"[:160])
                 self._is_live = True
-            elif share is None or int(share * 4) != self._last_share.get(step):
+            elif share is not None and int(share * 4) != self._last_share.get(step):
                 # Without a terminal a line for every quarter is enough.
-                self._last_share[step] = int((share or 0) * 4)
+                self._last_share[step] = int(share * 4)
                 sys.stderr.write(f"  {message}\n")
         else:
             start = "\r\x1b[2K" if self._is_live else ""
@@ -293,7 +293,11 @@ def _progress() -> Iterator[None]:
     logger.addHandler(handler)
     logger.setLevel(logging.INFO)
     logger.propagate = False
+    # A root logger without any handler would print Prefect's tracebacks as a last resort.
+    silence = logging.NullHandler()
+    logging.getLogger().addHandler(silence)
     try:
         yield
     finally:
+        logging.getLogger().removeHandler(silence)
         logger.removeHandler(handler)

@@ -11,7 +11,7 @@ import tomllib
 from collections.abc import Mapping, Sequence
 from difflib import get_close_matches
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
@@ -94,11 +94,11 @@ class NetworkSettings(_Group):
     cell: Literal["lstm", "gru", "rnn"] = "lstm"
     embedding: int = Field(128, ge=1)
     word_vectors: Literal["random", "cooccurrence"] = "cooccurrence"
-    units: tuple[int, ...] = Field((32,), min_length=1)
+    units: tuple[Annotated[int, Field(ge=1)], ...] = Field((32,), min_length=1)
     bidirectional: bool = True
     pooling: Literal["last", "mean", "max", "mean_max"] = "mean_max"
     embedding_skip: bool = True
-    dense: tuple[int, ...] = ()
+    dense: tuple[Annotated[int, Field(ge=1)], ...] = ()
     word_dropout: float = Field(0.2, ge=0, lt=1)
     embedding_dropout: float = Field(0.4, ge=0, lt=1)
     input_dropout: float = Field(0.0, ge=0, lt=1)
@@ -112,7 +112,7 @@ class TrainingSettings(_Group):
     epochs: int = Field(8, ge=1)
     patience: int = Field(2, ge=1)
     batch_size: int = Field(64, ge=1)
-    learning_rate: float = Field(1e-3, gt=0)
+    learning_rate: float = Field(2e-3, gt=0)
     clip_norm: float = Field(1.0, gt=0)
     averaging: float = Field(0.995, ge=0, lt=1)
     class_weights: Literal["none", "balanced"] = "none"
@@ -126,8 +126,10 @@ class BaselineSettings(_Group):
     """The TF-IDF with logistic regression that stands beside every model."""
 
     max_rows: int = Field(200_000, ge=10)
-    regularizations: tuple[float, ...] = (1.0, 3.0, 10.0, 30.0)
-    min_document_counts: tuple[int, ...] = (1, 2, 5)
+    regularizations: tuple[Annotated[float, Field(gt=0)], ...] = Field(
+        (1.0, 3.0, 10.0, 30.0, 100.0), min_length=1
+    )
+    min_document_counts: tuple[Annotated[int, Field(ge=1)], ...] = Field((1, 2, 5), min_length=1)
 
 
 class GateSettings(_Group):

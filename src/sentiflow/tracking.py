@@ -15,6 +15,7 @@ from typing import Any, Final
 from mlflow import MlflowClient
 from mlflow.entities import Dataset, DatasetInput, InputTag, Metric, Param, RunTag
 from mlflow.exceptions import MlflowException
+from sqlalchemy.exc import SQLAlchemyError
 
 from sentiflow.errors import SentiflowError
 
@@ -110,8 +111,8 @@ def track_run(
     Raises:
         SentiflowError: MLflow cannot be reached.
     """
-    client = MlflowClient(tracking_uri=uri, registry_uri=uri)
     try:
+        client = MlflowClient(tracking_uri=uri, registry_uri=uri)
         found = client.get_experiment_by_name(experiment)
         if found is not None:
             experiment_id = found.experiment_id
@@ -123,7 +124,7 @@ def track_run(
                 tags={"mlflow.experimentKind": "custom_model_development"},
             )
         run = client.create_run(experiment_id, run_name=name, tags=dict(tags))
-    except MlflowException as error:
+    except (MlflowException, SQLAlchemyError, OSError) as error:
         raise SentiflowError(
             f"MLflow must answer. Received: uri={uri}, error={str(error)[:300]}. "
             "Start the server or set tracking.uri."

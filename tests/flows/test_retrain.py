@@ -121,7 +121,7 @@ def test_a_night_promotes_and_a_second_one_with_nothing_new_is_skipped(
     assert run.info.status == "FINISHED"
     assert run.data.tags["sentiflow.prefect_flow_run_id"] == first.prefect_flow_run_id
     assert run.data.params["training.epochs"] == "4"
-    assert run.data.metrics["test_accuracy"] == pytest.approx(first.metrics["accuracy"])
+    assert run.data.metrics["test/accuracy"] == pytest.approx(first.metrics["accuracy"])
     history = client(home).get_metric_history(first.mlflow_run_id, "val_loss")
     assert [point.step for point in history] == [1, 2, 3, 4]
     (dataset,) = run.inputs.dataset_inputs
@@ -145,6 +145,7 @@ def test_a_night_promotes_and_a_second_one_with_nothing_new_is_skipped(
     assert len(client(home).search_model_versions("name='sentiflow'")) == 1
 
 
+@pytest.mark.slow
 def test_a_forced_night_of_equal_data_ties_and_keeps_the_champion(
     home: Path, tmp_path: Path, night: Callable[..., NightRecord]
 ) -> None:
@@ -158,6 +159,7 @@ def test_a_forced_night_of_equal_data_ties_and_keeps_the_champion(
     assert aliases(home) == {"champion": 1, "challenger": 2}
 
 
+@pytest.mark.slow
 def test_finished_steps_are_reused_when_only_the_gate_changed(
     tmp_path: Path, night: Callable[..., NightRecord]
 ) -> None:
@@ -168,6 +170,7 @@ def test_finished_steps_are_reused_when_only_the_gate_changed(
     assert second.outcome == "kept"
 
 
+@pytest.mark.slow
 def test_half_a_file_ends_the_night_before_training(
     home: Path, tmp_path: Path, night: Callable[..., NightRecord]
 ) -> None:
@@ -183,6 +186,7 @@ def test_half_a_file_ends_the_night_before_training(
     assert aliases(home) == {"champion": 1, "challenger": 1}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("override", ["data.positive_above=4", "split.test_share=0.25"])
 def test_settings_of_another_lineage_end_the_night_by_name(
     tmp_path: Path, night: Callable[..., NightRecord], override: str
@@ -193,6 +197,7 @@ def test_settings_of_another_lineage_end_the_night_by_name(
         night(reviews, override)
 
 
+@pytest.mark.slow
 def test_a_new_lineage_starts_without_a_champion(
     home: Path, tmp_path: Path, night: Callable[..., NightRecord]
 ) -> None:
@@ -206,6 +211,7 @@ def test_a_new_lineage_starts_without_a_champion(
     assert tags["sentiflow.new_lineage_reason"] == "five stars only"
 
 
+@pytest.mark.slow
 def test_an_unloadable_champion_is_kept_and_the_night_fails(
     home: Path, tmp_path: Path, night: Callable[..., NightRecord]
 ) -> None:
@@ -219,6 +225,7 @@ def test_an_unloadable_champion_is_kept_and_the_night_fails(
     assert aliases(home)["champion"] == 1
 
 
+@pytest.mark.slow
 def test_a_model_that_learned_swapped_labels_does_not_replace_the_champion(
     home: Path, tmp_path: Path, night: Callable[..., NightRecord]
 ) -> None:
@@ -229,6 +236,7 @@ def test_a_model_that_learned_swapped_labels_does_not_replace_the_champion(
     assert aliases(home)["champion"] == 1
 
 
+@pytest.mark.slow
 def test_an_older_night_registers_but_never_moves_the_champion(
     home: Path, tmp_path: Path, night: Callable[..., NightRecord]
 ) -> None:
@@ -240,36 +248,21 @@ def test_an_older_night_registers_but_never_moves_the_champion(
     assert aliases(home) == {"champion": 1, "challenger": 2}
 
 
-def test_the_night_leaves_nothing_unfinished_and_no_review_text_outside_its_data(
+def test_the_night_leaves_nothing_unfinished_and_leaks_neither_text_nor_test_rows(
     home: Path, tmp_path: Path, night: Callable[..., NightRecord]
 ) -> None:
-    record = night(write_plain_reviews(tmp_path / "reviews.jsonl"))
+    reviews = write_plain_reviews(tmp_path / "reviews.jsonl")
+    record = night(reviews, "tokens.vocabulary_size=2000")
     assert record.outcome == "promoted"
     assert list(home.rglob(".unfinished-*")) == []
     assert not any((home / "checkpoints").iterdir())
-    texts = [b"On visit 1", b"the soup was"]
+    fragments = [b"On visit 1", b"the soup was"]
     shown = itertools.chain((home / "nights").rglob("*"), (home / "mlartifacts").rglob("*"))
     for path in shown:
         # The artifact holds the vocabulary, that is words, but no review.
         if path.is_file() and path.suffix in (".json", ".html", ".parquet", ".txt", ".yaml"):
-            assert not any(text in path.read_bytes() for text in texts), path
+            assert not any(text in path.read_bytes() for text in fragments), path
 
-
-def test_rejected_data_is_told_as_the_flows_own_failure(
-    home: Path, tmp_path: Path, night: Callable[..., NightRecord], caplog: pytest.LogCaptureFixture
-) -> None:
-    reviews = write_plain_reviews(tmp_path / "reviews.jsonl", rows=60)
-    state = retrain(NightRequest(data=(str(reviews),), overrides=SMALL), return_state=True)
-    error = state.result(raise_on_failure=False)
-    assert isinstance(error, DataRejected)
-    assert "min_rows" in str(error) or "100" in str(error)
-
-
-def test_nothing_is_fitted_on_validation_or_test_rows(
-    home: Path, tmp_path: Path, night: Callable[..., NightRecord]
-) -> None:
-    reviews = write_plain_reviews(tmp_path / "reviews.jsonl")
-    night(reviews, "tokens.vocabulary_size=2000")
     texts = [json.loads(line)["text"] for line in reviews.read_text().splitlines()]
     digests = digest_texts(texts)
     sides = name_splits(assign_buckets(digests), SplitSettings())
@@ -284,6 +277,18 @@ def test_nothing_is_fitted_on_validation_or_test_rows(
     assert sorted(np.load(trained_on)) == sorted(digests[sides == 0])
 
 
+@pytest.mark.slow
+def test_rejected_data_is_told_as_the_flows_own_failure(
+    home: Path, tmp_path: Path, night: Callable[..., NightRecord], caplog: pytest.LogCaptureFixture
+) -> None:
+    reviews = write_plain_reviews(tmp_path / "reviews.jsonl", rows=60)
+    state = retrain(NightRequest(data=(str(reviews),), overrides=SMALL), return_state=True)
+    error = state.result(raise_on_failure=False)
+    assert isinstance(error, DataRejected)
+    assert "min_rows" in str(error) or "100" in str(error)
+
+
+@pytest.mark.slow
 def test_a_category_trains_a_model_of_its_own_and_leaves_the_champion_alone(
     home: Path, tmp_path: Path, night: Callable[..., NightRecord]
 ) -> None:

@@ -62,7 +62,7 @@ def test_a_version_answers_in_a_fresh_process_as_it_does_here(
     assert model.read_trained_on().tolist() == [3, 7]
 
 
-@pytest.mark.parametrize("value", [0.5, np.nan])
+@pytest.mark.parametrize("value", [0.9, np.nan])
 def test_other_probabilities_are_refused(
     registry: Registry, version: Version, tmp_path: Path, value: float
 ) -> None:
@@ -123,7 +123,7 @@ def test_the_artifact_refuses_what_is_no_text_in_words(
 
     mlflow.set_tracking_uri(registry.uri)
     model = mlflow.pyfunc.load_model(version.uri).unwrap_python_model()
-    with pytest.raises(ValueError, match="row 1 of type NoneType"):
+    with pytest.raises(ValueError, match="row 1 of type"):
         model.predict(None, pd.DataFrame({"text": ["good", None]}))
 
 

@@ -323,5 +323,5 @@ def read_split(
         ) from error
     if not parts:
         return pd.DataFrame({column: [] for column in columns})
-    reviews: pd.DataFrame = pd.concat(parts, ignore_index=True)
-    return reviews
+    whole: pd.DataFrame = pd.concat(parts, ignore_index=True)
+    return whole

@@ -143,7 +143,7 @@ def fit_tfidf_logreg(
         train_counts, counter.transform(validation_texts), counter.transform(test_texts)
     )
     documents = np.bincount(train_counts.indices, minlength=train_counts.shape[1])
-    logger.info("counted %d n-grams in %d training rows", len(documents), len(texts))
+    logger.debug("counted %d n-grams in %d training rows", len(documents), len(texts))
 
     # The default stays float64: that is what others get from the same two lines.
     weights = _weigh(counts, slice(None), TfidfTransformer(), np.float64)
@@ -252,5 +252,5 @@ def _fit_point(
         "validation_log_loss": metrics.log_loss,
         "validation_accuracy": metrics.accuracy,
     }
-    logger.info("fitted tf-idf with logistic regression: %s", notes)
+    logger.debug("fitted tf-idf with logistic regression: %s", notes)
     return _Point(notes, model.predict_proba(weights.test)[:, 1].astype(np.float32))

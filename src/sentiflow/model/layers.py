@@ -136,8 +136,7 @@ class ReverseSteps(keras.layers.Layer):  # type: ignore[misc]
     """Reverse each row's tokens and leave its padding on the right.
 
     A recurrent layer over the reversed rows reads backwards and, like the forward one, meets
-    padding only after the last token. So neither needs a mask inside its loop, which makes
-    Keras' LSTM half again as fast on CPU (34 s against 22 s an epoch for 128 units).
+    padding only after the last token. So neither needs a mask inside its loop.
     """
 
     def call(self, states: tf.Tensor, lengths: tf.Tensor) -> tf.Tensor:

@@ -74,17 +74,9 @@ class Night:
         """Write values into the night's record."""
         self.record = self.record.model_copy(update=values)
 
-    def end(self, outcome: Outcome, reasons: Sequence[str], exit_code: int) -> NightRecord:
+    def end(self, outcome: Outcome, reasons: Sequence[str], exit_code: int) -> None:
         """Say what the night became."""
-        self.note(
-            outcome=outcome,
-            reasons=list(reasons),
-            exit_code=exit_code,
-            seconds=self.clock.read(),
-            peak_memory_mb=round(measure_peak_memory_mb(), 1),
-            reused_steps=list(self.steps.reused),
-        )
-        return self.record
+        self.note(outcome=outcome, reasons=list(reasons), exit_code=exit_code)
 
 
 def find_lineage(request: NightRequest, settings: Settings) -> Lineage:
@@ -177,6 +169,11 @@ def open_night(
             night.end("failed", [f"{type(error).__name__}: {error}"[:500]], 1)
             raise
         finally:
+            night.note(
+                seconds=night.clock.read(),
+                peak_memory_mb=round(measure_peak_memory_mb(), 1),
+                reused_steps=list(night.steps.reused),
+            )
             save_record(home, flow_run_id or run.id, night.record)
             _log_record(night)
             if on_close:
@@ -194,7 +191,7 @@ def _log_record(night: Night) -> None:
     )
     night.run.log_metrics(
         {
-            **{f"seconds_{step}": value for step, value in record.seconds.items()},
+            **{f"seconds/{step}": value for step, value in record.seconds.items()},
             "peak_memory_mb": record.peak_memory_mb,
         }
     )
@@ -207,9 +204,9 @@ def not_evaluated(reasons: Sequence[str]) -> GateNotEvaluated:
 
 
 def prefix_metrics(prefix: str, metrics: Mapping[str, Any]) -> dict[str, float | None]:
-    """Return the numbers among metrics with a prefix, for MLflow."""
+    """Return the numbers among metrics under a prefix; MLflow groups its charts by it."""
     return {
-        f"{prefix}_{name}": value
+        f"{prefix}/{name}": value
         for name, value in metrics.items()
         if isinstance(value, int | float) and not isinstance(value, bool)
     }

@@ -14,6 +14,7 @@ import pandas as pd
 
 from sentiflow.data.ingest import read_sources
 from sentiflow.data.snapshot import SNAPSHOT_COLUMNS, read_shards
+from sentiflow.data.sources import find_files
 from sentiflow.errors import DataRejected
 from sentiflow.reporting.record import find_last_record
 from sentiflow.settings import Settings, find_tracking_uri, load_settings
@@ -68,6 +69,8 @@ def evaluate_version(
     from sentiflow.model.evaluation import count_words, score, score_slices
 
     settings = load_settings(config, overrides)
+    # A wrong path is told before a model is loaded for it.
+    find_files(data, settings.data)
     model = _load(settings, which, home)
     with tempfile.TemporaryDirectory(dir=home) as folder:
         ingested = read_sources(data, businesses, settings, date.today(), Path(folder))

@@ -9,6 +9,7 @@ from __future__ import annotations
 import importlib.metadata
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any, Final, TypeVar
 
@@ -20,6 +21,7 @@ from mlflow import MlflowClient
 from mlflow.exceptions import MlflowException
 from mlflow.models import ModelSignature
 from mlflow.types import ColSpec, Schema
+from sqlalchemy.exc import SQLAlchemyError
 
 from sentiflow.errors import ArtifactError, GateNotEvaluated, NoModelError
 from sentiflow.model.engine import load_engine
@@ -60,7 +62,10 @@ class Registry:
     def __init__(self, uri: str) -> None:
         """Remember the address; nothing is asked yet."""
         self.uri = uri
-        self._client = MlflowClient(tracking_uri=uri, registry_uri=uri)
+
+    @cached_property
+    def _client(self) -> MlflowClient:
+        return MlflowClient(tracking_uri=self.uri, registry_uri=self.uri)
 
     def read_model_tags(self, name: str) -> dict[str, str]:
         """Return the registered model's tags; none when the name is not registered."""
@@ -225,8 +230,8 @@ class Registry:
     def _find(self, ask: Callable[[], _Answer]) -> _Answer | None:
         try:
             return ask()
-        except MlflowException as error:
-            if error.error_code == "RESOURCE_DOES_NOT_EXIST":
+        except (MlflowException, SQLAlchemyError, OSError) as error:
+            if getattr(error, "error_code", "") == "RESOURCE_DOES_NOT_EXIST":
                 return None
             raise GateNotEvaluated(
                 f"The model registry must answer. Received: uri={self.uri}, "
@@ -245,7 +250,7 @@ class RegisteredModel:
     def predict(self, texts: Sequence[str]) -> npt.NDArray[np.float32]:
         """Return P(positive) of n texts; shape (n,), dtype float32."""
         answers = self._model.predict(pd.DataFrame({"text": list(texts)}, dtype=object))
-        return np.asarray(answers["probability"].to_numpy(), dtype=np.float32)
+        return np.array(answers["probability"], dtype=np.float32)
 
     def read_trained_on(self) -> npt.NDArray[np.uint64]:
         """Return the sorted digests of the texts this version was trained on; dtype uint64."""

@@ -17,7 +17,6 @@ from sentiflow.operations.night import Night, not_evaluated, prefix_metrics
 from sentiflow.operations.stages.learning import Evaluated, Trained
 from sentiflow.operations.stages.rows import Splits
 from sentiflow.release.decision import Decision, decide
-from sentiflow.reporting.record import NightRecord
 
 logger = logging.getLogger(__name__)
 
@@ -90,7 +89,7 @@ def register(
     return int(version.number)
 
 
-def decide_release(night: Night, splits: Splits, evaluated: Evaluated, number: int) -> NightRecord:
+def decide_release(night: Night, splits: Splits, evaluated: Evaluated, number: int) -> None:
     """Score the champion on tonight's test rows, rule, and move the alias if it is promoted."""
     from sentiflow.release.registry import CHAMPION, OUTCOME_TAG
 
@@ -117,7 +116,7 @@ def decide_release(night: Night, splits: Splits, evaluated: Evaluated, number: i
     _write_decision(night, decision, against)
     registry.tag_version(version, {OUTCOME_TAG: decision.verdict})
     registry.describe_version(version, _describe(night, decision, evaluated))
-    return night.end("promoted" if decision.verdict == "promoted" else "kept", decision.reasons, 0)
+    night.end("promoted" if decision.verdict == "promoted" else "kept", decision.reasons, 0)
 
 
 def _score_champion(night: Night, splits: Splits, champion: Any) -> dict[str, Any]:

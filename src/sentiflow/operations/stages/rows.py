@@ -14,7 +14,6 @@ from sentiflow.data.snapshot import Snapshot, check_snapshot, read_split
 from sentiflow.data.splitting import SPLITS
 from sentiflow.errors import ArtifactError, DataRejected
 from sentiflow.operations.night import Night, find_sources, prefix_metrics
-from sentiflow.reporting.record import NightRecord
 
 logger = logging.getLogger(__name__)
 
@@ -71,7 +70,7 @@ def find_unchanged(night: Night, ingested: Ingested) -> int | None:
     return last.number if is_same else None
 
 
-def skip(night: Night, version: int) -> NightRecord:
+def skip(night: Night, version: int) -> None:
     """Record a night in which nothing changed."""
     champion = night.registry.find_alias(night.lineage.name, "champion")
     night.note(version=version, champion_version=champion.number if champion else None)
@@ -80,7 +79,7 @@ def skip(night: Night, version: int) -> NightRecord:
         f"(fingerprint {(night.record.fingerprint or '')[:12]}). Nothing was trained; "
         "--force trains anyway."
     )
-    return night.end("skipped", [reason], 0)
+    night.end("skipped", [reason], 0)
 
 
 def validate(night: Night, ingested: Ingested) -> None:
