@@ -241,15 +241,15 @@ def _run_flow(request: Any, home: Path) -> Any:
 
 
 def _suggest(record: Any) -> str:
+    from sentiflow.settings import SAMPLE_MODEL_NAME
+
     name = f" --set model.name={record.model}" if record.model != "sentiflow" else ""
     commands = []
     if record.champion_version is not None:
         commands.append(f'sentiflow predict "Great food, but we waited an hour."{name}')
-    commands += [
-        "sentiflow run --data yelp_academic_dataset_review.json",
-        "sentiflow status",
-        "make ui        # MLflow on http://127.0.0.1:5000",
-    ]
+    if record.model == SAMPLE_MODEL_NAME:
+        commands.append("sentiflow run --data yelp_academic_dataset_review.json")
+    commands += ["sentiflow status", "make ui    # MLflow on http://127.0.0.1:5000"]
     return "  Next\n" + "\n".join(f"    {command}" for command in commands)
 
 
