@@ -16,6 +16,9 @@ if command -v uv >/dev/null 2>&1; then
   uv pip install --quiet --python "$venv/bin/python" --compile-bytecode --no-deps --no-build-isolation -e .
 else
   [ -x "$venv/bin/python" ] || "$python" -m venv "$venv"
-  "$venv/bin/python" -m pip install --quiet --disable-pip-version-check --compile --require-hashes -r "$lock"
+  # The lock is complete, so nothing is resolved: pip would not take sqlalchemy's pin for
+  # prefect's sqlalchemy[asyncio].
+  "$venv/bin/python" -m pip install --quiet --disable-pip-version-check --compile --no-deps \
+    --require-hashes -r "$lock"
   "$venv/bin/python" -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e .
 fi
