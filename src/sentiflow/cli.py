@@ -271,8 +271,8 @@ class _LiveLine(logging.Handler):
                 bar = "" if share is None else f"[{'#' * round(share * 20):<20}] "
                 sys.stderr.write(f"\r\x1b[2K  {bar}{message}"[:160])
                 self._is_live = True
-            elif share is not None and int(share * 4) != self._last_share.get(step):
-                # Without a terminal a line for every quarter is enough.
+            elif step != "train" and share and int(share * 4) != self._last_share.get(step):
+                # Without a terminal a line for every quarter is enough; each epoch has its own.
                 self._last_share[step] = int(share * 4)
                 sys.stderr.write(f"  {message}\n")
         else:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any, Final
 
 from sentiflow.reporting.record import NightRecord
@@ -42,7 +43,7 @@ def write_text(record: NightRecord) -> str:
     if record.rows:
         lines += [f"  Rows      {_describe_rows(record)}"]
     if record.quarantine:
-        lines += [f"  Quarantine  {record.quarantine}"]
+        lines += [f"  Unused    {_shorten(record.quarantine)}"]
     if record.metrics:
         lines += ["", *("  " + row for row in _align(_tabulate_metrics(record)))]
     if record.version is not None:
@@ -90,6 +91,12 @@ def _describe_rows(record: NightRecord) -> str:
     if record.join_coverage is not None:
         text += f"; {record.join_coverage:.1%} of the businesses are known"
     return text
+
+
+def _shorten(path: str) -> str:
+    """Return the path as one would type it here."""
+    here = Path.cwd()
+    return str(Path(path).relative_to(here)) if Path(path).is_relative_to(here) else path
 
 
 def _champion(record: NightRecord) -> str:
