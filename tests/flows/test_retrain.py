@@ -230,8 +230,10 @@ def test_a_model_that_learned_swapped_labels_does_not_replace_the_champion(
     home: Path, tmp_path: Path, night: Callable[..., NightRecord]
 ) -> None:
     night(write_plain_reviews(tmp_path / "reviews.jsonl"))
-    # Half the labels are wrong: balance and volume look as ever, only the model is worse.
-    record = night(write_plain_reviews(tmp_path / "noisy.jsonl", flip=0.45))
+    # Half the labels are wrong. The balance would give it away, so that check is off here: what
+    # the gate is left with is a worse model.
+    noisy = write_plain_reviews(tmp_path / "noisy.jsonl", flip=0.45)
+    record = night(noisy, "validation.max_balance_shift=1.0")
     assert record.outcome == "kept"
     assert aliases(home)["champion"] == 1
 
