@@ -122,7 +122,7 @@ def test_a_night_promotes_and_a_second_one_with_nothing_new_is_skipped(
     assert run.data.tags["sentiflow.prefect_flow_run_id"] == first.prefect_flow_run_id
     assert run.data.params["training.epochs"] == "4"
     assert run.data.metrics["test/accuracy"] == pytest.approx(first.metrics["accuracy"])
-    history = client(home).get_metric_history(first.mlflow_run_id, "val_loss")
+    history = client(home).get_metric_history(first.mlflow_run_id, "epoch/val_loss")
     assert [point.step for point in history] == [1, 2, 3, 4]
     (dataset,) = run.inputs.dataset_inputs
     assert dataset.dataset.digest == first.fingerprint[:36]

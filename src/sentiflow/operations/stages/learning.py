@@ -93,7 +93,8 @@ def train(night: Night, splits: Splits, tokens: Tokens) -> Trained:
     def log_epoch(log: dict[str, float]) -> None:
         epoch = int(log["epoch"])
         night.run.log_metrics(
-            {name: value for name, value in log.items() if name != "epoch"}, step=epoch
+            {f"epoch/{name}": value for name, value in log.items() if name != "epoch"},
+            step=epoch,
         )
         logger.info(
             "train: epoch %d loss %.4f accuracy %.4f val_loss %.4f val_accuracy %.4f (%.0f s)",
@@ -185,7 +186,7 @@ def evaluate(night: Night, splits: Splits, trained: Trained) -> Evaluated:
     night.run.log_json(notes, "evaluation/baselines.json")
     night.run.log_metrics(prefix_metrics("test", result["metrics"]))
     for name, metrics in result["baselines"].items():
-        night.run.log_metrics(prefix_metrics(name, metrics))
+        night.run.log_metrics(prefix_metrics(f"test_{name}", metrics))
     night.note(metrics=result["metrics"], baselines=result["baselines"])
     return Evaluated(
         folder=folder,

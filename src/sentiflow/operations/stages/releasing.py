@@ -125,7 +125,7 @@ def _score_champion(night: Night, splits: Splits, champion: Any) -> dict[str, An
     texts, labels = _read_test_rows(night, splits)
     metrics = score(labels, night.registry.load(champion).predict(texts)).as_dict()
     night.note(champion_metrics=metrics)
-    night.run.log_metrics(prefix_metrics("champion", metrics))
+    night.run.log_metrics(prefix_metrics("test_champion", metrics))
     return metrics
 
 

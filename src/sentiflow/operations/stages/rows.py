@@ -50,7 +50,7 @@ def ingest(night: Night) -> Ingested:
         night.lineage.name, snapshot.fingerprint, ", ".join(paths), snapshot.rows, "night"
     )
     night.run.log_json(asdict(profile), "data/profile.json")
-    night.run.log_metrics(prefix_metrics("data", asdict(profile)))
+    night.run.log_metrics(prefix_metrics("rows", asdict(profile)))
     return ingested
 
 
