@@ -11,7 +11,7 @@ from prefect.client.schemas.objects import State, TaskRun
 from prefect.tasks import Task
 
 from sentiflow.data.ingest import Ingested
-from sentiflow.errors import SentiflowError
+from sentiflow.errors import RegistryUnreachable, SentiflowError
 from sentiflow.operations.night import Night, open_night
 from sentiflow.operations.request import NightRequest
 from sentiflow.operations.stages import learning, releasing, rows
@@ -41,7 +41,8 @@ def retrain(request: NightRequest) -> NightRecord:
 
 def may_help(_: Task[..., Any], __: TaskRun, state: State[Any]) -> bool:
     """Say whether trying again can help: not when sentiflow itself said what is wrong."""
-    return not isinstance(state.result(raise_on_failure=False), SentiflowError)
+    error = state.result(raise_on_failure=False)
+    return isinstance(error, RegistryUnreachable) or not isinstance(error, SentiflowError)
 
 
 # Reading sources and talking to the registry is what another try can mend; training is not.

@@ -8,6 +8,7 @@
     │   └── NoModelError              no version to predict or evaluate with
     ├── DataRejected              3   a critical expectation failed
     ├── GateNotEvaluated          4   the decision could not be made: champion kept
+    │   └── RegistryUnreachable       the registry did not answer: trying again can help
     ├── TrainingError             1   training ended without a model
     │   ├── TrainingDiverged          the loss became NaN or infinite
     │   └── TrainingTimedOut          training.max_minutes passed
@@ -68,6 +69,10 @@ class GateNotEvaluated(SentiflowError):
     """The decision could not be made, so the champion stays."""
 
     exit_code = 4
+
+
+class RegistryUnreachable(GateNotEvaluated):
+    """The model registry did not answer."""
 
 
 class TrainingError(SentiflowError):

@@ -15,10 +15,11 @@ import numpy as np
 import pandas as pd
 import pytest
 from mlflow import MlflowClient
+from prefect.states import Failed
 
-from flows.retrain import retrain
+from flows.retrain import may_help, retrain
 from sentiflow.data.splitting import assign_buckets, digest_texts, name_splits
-from sentiflow.errors import DataRejected, GateNotEvaluated, LineageError
+from sentiflow.errors import DataRejected, GateNotEvaluated, LineageError, RegistryUnreachable
 from sentiflow.operations.request import NightRequest
 from sentiflow.reporting.record import NightRecord, find_record
 from sentiflow.settings import SplitSettings
@@ -316,3 +317,19 @@ def test_a_category_trains_a_model_of_its_own_and_leaves_the_champion_alone(
         ).read_text()
     )
     assert ("category", "Restaurants") in {(part["kind"], part["name"]) for part in slices}
+
+
+@pytest.mark.parametrize(
+    ("error", "is_tried_again"),
+    [
+        (OSError("the network is gone"), True),
+        (RegistryUnreachable("the registry did not answer"), True),
+        (DataRejected(["too few rows"]), False),
+        (LineageError("another lineage"), False),
+        (GateNotEvaluated("a metric is no number"), False),
+    ],
+)
+def test_only_what_another_try_can_mend_is_tried_again(
+    error: Exception, is_tried_again: bool
+) -> None:
+    assert may_help(None, None, Failed(data=error)) == is_tried_again

@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from sentiflow.errors import ArtifactError, GateNotEvaluated, NoModelError
+from sentiflow.errors import ArtifactError, NoModelError, RegistryUnreachable
 from sentiflow.model.bundle import save_bundle
 from sentiflow.model.network import build_network
 from sentiflow.release.checks import check_parity
@@ -100,7 +100,7 @@ def test_a_version_that_cannot_be_meant_is_a_usage_error(
 def test_a_registry_that_does_not_answer_is_never_read_as_no_champion(tmp_path: Path) -> None:
     broken = tmp_path / "mlflow.db"
     broken.write_bytes(b"this is no database" * 1_000)
-    with pytest.raises(GateNotEvaluated, match="must answer"):
+    with pytest.raises(RegistryUnreachable, match="must answer"):
         Registry(f"sqlite:///{broken}").find_alias("model", "champion")
 
 

@@ -23,7 +23,12 @@ from mlflow.models import ModelSignature
 from mlflow.types import ColSpec, Schema
 from sqlalchemy.exc import SQLAlchemyError
 
-from sentiflow.errors import ArtifactError, GateNotEvaluated, NoModelError
+from sentiflow.errors import (
+    ArtifactError,
+    GateNotEvaluated,
+    NoModelError,
+    RegistryUnreachable,
+)
 from sentiflow.model.engine import load_engine
 
 CHAMPION: Final = "champion"
@@ -233,7 +238,7 @@ class Registry:
         except (MlflowException, SQLAlchemyError, OSError) as error:
             if getattr(error, "error_code", "") == "RESOURCE_DOES_NOT_EXIST":
                 return None
-            raise GateNotEvaluated(
+            raise RegistryUnreachable(
                 f"The model registry must answer. Received: uri={self.uri}, "
                 f"error={str(error)[:300]}. Start it and run again; the champion is kept."
             ) from error

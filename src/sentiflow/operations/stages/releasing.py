@@ -12,7 +12,7 @@ import pandas as pd
 
 from sentiflow.data.ingest import Ingested
 from sentiflow.data.snapshot import read_split
-from sentiflow.errors import GateNotEvaluated, SentiflowError
+from sentiflow.errors import GateNotEvaluated, RegistryUnreachable, SentiflowError
 from sentiflow.operations.night import Night, not_evaluated, prefix_metrics
 from sentiflow.operations.stages.learning import Evaluated, Trained
 from sentiflow.operations.stages.rows import Splits
@@ -105,6 +105,8 @@ def decide_release(night: Night, splits: Splits, evaluated: Evaluated, number: i
         decision = decide(evaluated.metrics, against, night.settings.gate, is_backfill)
         if decision.verdict == "not_evaluated":
             raise not_evaluated(decision.reasons)
+    except RegistryUnreachable:
+        raise
     except SentiflowError as error:
         registry.tag_version(version, {OUTCOME_TAG: "failed"})
         if isinstance(error, GateNotEvaluated):
