@@ -14,11 +14,13 @@ from sentiflow.data.snapshot import (
     SnapshotWriter,
     check_snapshot,
     digest_rows,
+    drop_superseded,
     read_shards,
     read_split,
 )
 from sentiflow.data.splitting import SPLITS
 from sentiflow.errors import ArtifactError
+from sentiflow.files import digest_json
 from sentiflow.settings import SplitSettings
 
 SCHEME = {"positive_above": 3.0}
@@ -182,3 +184,17 @@ def test_an_empty_snapshot_can_be_read(tmp_path: Path) -> None:
     snapshot = write(tmp_path)
     assert snapshot.rows == 0
     assert list(read_split(snapshot, SplitSettings(), "train", ["text"]).columns) == ["text"]
+
+
+def test_the_fingerprint_is_the_sum_of_the_row_digests_with_rows_and_scheme(tmp_path: Path) -> None:
+    reviews = make_reviews(many(90))
+    digests = digest_rows(reviews.assign(categories=None))
+    total = sum(int.from_bytes(digest, "big") for digest in digests) % 2**256
+    content = {"format": 1, "rows": 90, "sum": f"{total:064x}", "scheme": SCHEME}
+    assert write(tmp_path, reviews).fingerprint == digest_json(content)
+
+
+def test_what_is_kept_is_sorted_by_digest_whatever_the_dates() -> None:
+    reviews = make_reviews(many(40)).assign(categories=None)
+    kept = drop_superseded(reviews, np.array(digest_rows(reviews), dtype=object))
+    assert kept["row_digest"].tolist() == sorted(digest_rows(reviews))
