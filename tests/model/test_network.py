@@ -1,5 +1,6 @@
 import itertools
 
+import keras
 import numpy as np
 import pytest
 
@@ -82,3 +83,20 @@ def test_reading_backwards_ends_at_the_first_word() -> None:
     one = network(np.array([[3, *[4] * 5]], np.int32)).numpy()
     other = network(np.array([[9, *[4] * 5]], np.int32)).numpy()
     assert np.abs(one - other).max() > 1e-4
+
+
+@pytest.mark.parametrize("cell", ["lstm", "gru", "rnn"])
+def test_stacked_layers_read_as_keras_own_bidirectional_does(cell: str) -> None:
+    shape = NetworkSettings(cell=cell, units=(4, 3), embedding=5)
+    network = build_network(shape, 20)
+    token_ids = np.array([[3, 4, 5, 6, 7, 2]], np.int32)
+    kind = {"lstm": keras.layers.LSTM, "gru": keras.layers.GRU, "rnn": keras.layers.SimpleRNN}[cell]
+    oracle = keras.layers.Bidirectional(kind(4, return_sequences=True))
+    embedded = network.get_layer("embedding")(token_ids)
+    oracle.build(embedded.shape)
+    weights = [
+        network.get_layer(f"{cell}_0_{way}").get_weights() for way in ("forward", "backward")
+    ]
+    oracle.set_weights(weights[0] + weights[1])
+    states = keras.Model(network.input, network.get_layer("both_ways_0").output)(token_ids)
+    np.testing.assert_allclose(states, oracle(embedded), atol=1e-6)
