@@ -28,6 +28,7 @@ def write_text(path: Path, text: str) -> None:
             os.fsync(stream.fileno())
         os.replace(name, path)
     except BaseException:
+        # An interrupt too must leave nothing unfinished behind.
         Path(name).unlink(missing_ok=True)
         raise
 
@@ -71,6 +72,7 @@ def new_folder(target: Path) -> Iterator[Path]:
         else:
             os.replace(temporary, target)
     except BaseException:
+        # An interrupt too must leave nothing unfinished behind.
         shutil.rmtree(temporary, ignore_errors=True)
         raise
 

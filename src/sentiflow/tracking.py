@@ -136,6 +136,7 @@ def track_run(
         tracked.close("KILLED")
         raise
     except BaseException:
+        # Whatever it was, the run must not stay RUNNING.
         tracked.close("FAILED")
         raise
     tracked.close("FINISHED")
