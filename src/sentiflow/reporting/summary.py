@@ -89,7 +89,7 @@ def _describe_rows(record: NightRecord) -> str:
     used = " + ".join(f"{rows[name]:,} {name}" for name in ("train", "validation", "test"))
     text = f"{rows['read']:,} read = {unused}, {used}"
     if record.join_coverage is not None:
-        text += f"; {record.join_coverage:.1%} of the businesses are known"
+        text += f"; {record.join_coverage:.1%} of them are of a known business"
     return text
 
 
