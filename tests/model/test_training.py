@@ -208,3 +208,13 @@ def test_a_child_leaves_when_its_parent_is_killed(job: TrainingJob, tmp_path: Pa
 
 def test_losses_are_finite(undisturbed: Trained) -> None:
     assert all(math.isfinite(log["loss"]) for log in undisturbed.history)
+
+
+def test_averaging_changes_what_is_validated_and_not_how_training_goes(
+    undisturbed: Trained,
+) -> None:
+    plain = train(TRAINING.model_copy(update={"averaging": 0.0}))
+    losses = [[log["loss"] for log in run.history] for run in (plain, undisturbed)]
+    assert losses[0] == pytest.approx(losses[1], rel=1e-6)
+    validated = [[log["val_loss"] for log in run.history] for run in (plain, undisturbed)]
+    assert validated[0] != pytest.approx(validated[1], rel=1e-3)
