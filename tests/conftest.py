@@ -111,3 +111,42 @@ def prefect_server() -> Iterator[None]:
 
     with prefect_test_harness(server_startup_timeout=120):
         yield
+
+
+@pytest.fixture(scope="session")
+def tiny_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("tiny")
+
+
+@pytest.fixture(scope="session")
+def tiny_registry(tiny_folder: Path) -> Any:
+    """A real MLflow registry on SQLite, shared by the tests that only read or add."""
+    from sentiflow.release.registry import Registry
+
+    return Registry(f"sqlite:///{tiny_folder / 'mlflow.db'}")
+
+
+@pytest.fixture(scope="session")
+def tiny_version(tiny_folder: Path, tiny_registry: Any) -> Any:
+    """A registered version of an untrained network that knows three words."""
+    import numpy as np
+
+    from sentiflow.model.bundle import save_bundle
+    from sentiflow.model.network import build_network
+    from sentiflow.settings import load_settings
+    from sentiflow.tracking import track_run
+
+    settings = load_settings(None, ["network.embedding=4", "network.units=[3]"])
+    weights = tiny_folder / "network.weights.h5"
+    build_network(settings.network, 5).save_weights(weights)
+    trained_on = np.array([7, 3], np.uint64)
+    save_bundle(tiny_folder / "bundle", ["good", "bad", "!"], weights, settings, trained_on)
+    with track_run(tiny_registry.uri, "test", tiny_folder / "artifacts", "run", {}) as run:
+        return tiny_registry.register(
+            "model",
+            run.id,
+            tiny_folder / "bundle",
+            {"sentiflow.night": "2026-01-02", "sentiflow.lineage": "abc"},
+            {"sentiflow.lineage": "abc"},
+            "a version",
+        )

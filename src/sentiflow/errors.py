@@ -5,10 +5,13 @@
     │   ├── SettingsError             an unknown key, a value out of range
     │   ├── SourceError               a path, file or column that is not there
     │   ├── LineageError              settings that differ from the lineage's
-    │   └── NoModelError              no version to predict or evaluate with
+    │   └── NoModelError              no version to predict with, or to go back to
     ├── DataRejected              3   a critical expectation failed
-    ├── GateNotEvaluated          4   the decision could not be made: champion kept
-    │   └── RegistryUnreachable       the registry did not answer: trying again can help
+    ├── GateNotEvaluated          4   no decision, or a forbidden one: champion kept
+    │   ├── RegistryUnreachable       the registry did not answer: trying again can help
+    │   ├── LedgerUnreachable         the ledger did not answer: trying again can help
+    │   ├── LedgerConflict            someone else wrote the ledger first: decide again
+    │   └── ReleaseForbidden          a rule, a hold or a check forbids what was asked
     ├── TrainingError             1   training ended without a model
     │   ├── TrainingDiverged          the loss became NaN or infinite
     │   └── TrainingTimedOut          training.max_minutes passed
@@ -73,6 +76,18 @@ class GateNotEvaluated(SentiflowError):
 
 class RegistryUnreachable(GateNotEvaluated):
     """The model registry did not answer."""
+
+
+class LedgerUnreachable(GateNotEvaluated):
+    """The release ledger did not answer."""
+
+
+class LedgerConflict(GateNotEvaluated):
+    """The ledger went on since the decision was made, so it was not written."""
+
+
+class ReleaseForbidden(GateNotEvaluated):
+    """A rule of the gate, a hold or a check forbids what was asked; the champion stays."""
 
 
 class TrainingError(SentiflowError):

@@ -1,100 +1,66 @@
-"""The registry and the fresh-process check, on a real MLflow over SQLite."""
+"""The registry on a real MLflow over SQLite."""
 
 from __future__ import annotations
 
 from pathlib import Path
 
-import numpy as np
 import pandas as pd
 import pytest
 
 from sentiflow.errors import ArtifactError, NoModelError, RegistryUnreachable
-from sentiflow.model.bundle import save_bundle
-from sentiflow.model.network import build_network
-from sentiflow.release.checks import check_parity
 from sentiflow.release.registry import Registry, Version
-from sentiflow.settings import load_settings
 from sentiflow.tracking import track_run
 
 pytestmark = pytest.mark.filterwarnings("ignore")
 TEXTS = ["good food", "bad !", "", "half \ud800", "<b>good</b>", "\x00"]
 
 
-@pytest.fixture(scope="module")
-def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return tmp_path_factory.mktemp("registry")
-
-
-@pytest.fixture(scope="module")
-def registry(folder: Path) -> Registry:
-    return Registry(f"sqlite:///{folder / 'mlflow.db'}")
-
-
-@pytest.fixture(scope="module")
-def version(folder: Path, registry: Registry) -> Version:
-    settings = load_settings(None, ["network.embedding=4", "network.units=[3]"])
-    network = build_network(settings.network, 5)
-    network.save_weights(folder / "network.weights.h5")
-    save_bundle(
-        folder / "bundle", ["good", "bad", "!"], folder / "network.weights.h5", settings,
-        np.array([7, 3], np.uint64),
-    )  # fmt: skip
-    with track_run(registry.uri, "test", folder / "artifacts", "run", {}) as run:
-        return registry.register(
-            "model",
-            run.id,
-            folder / "bundle",
-            {"sentiflow.night": "2026-01-02", "sentiflow.lineage": "abc"},
-            {"sentiflow.lineage": "abc"},
-            "a version",
-        )
-
-
-def test_a_version_answers_in_a_fresh_process_as_it_does_here(
-    registry: Registry, version: Version, tmp_path: Path
+def test_a_loaded_version_answers_and_knows_what_it_was_trained_on(
+    tiny_registry: Registry, tiny_version: Version
 ) -> None:
-    model = registry.load(version)
-    answers = model.predict(TEXTS)
-    assert answers.shape == (len(TEXTS),)
-    difference = check_parity(registry.uri, "model", version.number, TEXTS, answers, tmp_path)
-    assert 0 <= difference <= 1e-5
-    assert list(tmp_path.iterdir()) == [], "the texts are removed again"
+    model = tiny_registry.load(tiny_version)
+    assert model.predict(TEXTS).shape == (len(TEXTS),)
     assert model.read_trained_on().tolist() == [3, 7]
 
 
-@pytest.mark.parametrize("value", [0.9, np.nan])
-def test_other_probabilities_are_refused(
-    registry: Registry, version: Version, tmp_path: Path, value: float
+def test_the_artifact_is_measured_and_its_bundle_fetched(
+    tiny_registry: Registry, tiny_version: Version, tmp_path: Path
 ) -> None:
-    answers = registry.load(version).predict(TEXTS)
-    answers[2] = value
-    with pytest.raises(ArtifactError, match="same probabilities"):
-        check_parity(registry.uri, "model", version.number, TEXTS, answers, tmp_path)
+    from sentiflow.model.bundle import load_bundle
+
+    bundle = tiny_registry.fetch_bundle(tiny_version, tmp_path / "fetched")
+    assert load_bundle(bundle).predict(TEXTS) == pytest.approx(
+        tiny_registry.load(tiny_version).predict(TEXTS), abs=1e-6
+    )
+    files = sum(path.stat().st_size for path in (tmp_path / "fetched").rglob("*") if path.is_file())
+    assert tiny_registry.measure_artifact_mb(tiny_version) == pytest.approx(files / 1e6, rel=0.05)
 
 
-def test_a_version_that_is_not_there_is_refused(registry: Registry, tmp_path: Path) -> None:
-    with pytest.raises(ArtifactError, match="load in a fresh process"):
-        check_parity(registry.uri, "model", 99, TEXTS, np.zeros(6, np.float32), tmp_path)
+def test_a_file_that_a_run_does_not_hold_is_told_by_name(
+    tiny_registry: Registry, tiny_version: Version, tmp_path: Path
+) -> None:
+    with pytest.raises(ArtifactError, match=r"answers\.parquet"):
+        tiny_registry.fetch_run_file(tiny_version.run_id, "evaluation/answers.parquet", tmp_path)
 
 
 def test_aliases_are_found_moved_and_told_apart_from_nothing(
-    registry: Registry, version: Version
+    tiny_registry: Registry, tiny_version: Version
 ) -> None:
-    assert registry.find_alias("model", "champion") is None
-    assert registry.find_alias("no-such-model", "champion") is None
-    registry.point("model", "champion", version.number)
-    found = registry.find_alias("model", "champion")
+    assert tiny_registry.find_alias("model", "champion") is None
+    assert tiny_registry.find_alias("no-such-model", "champion") is None
+    tiny_registry.point("model", "champion", tiny_version.number)
+    found = tiny_registry.find_alias("model", "champion")
     assert found is not None
-    assert found.number == version.number
-    assert registry.resolve("model", "champion") == registry.resolve("model", "1")
+    assert found.number == tiny_version.number
+    assert tiny_registry.resolve("model", "champion") == tiny_registry.resolve("model", "1")
 
 
 @pytest.mark.parametrize("which", ["best", "7", "challenger", "-1", ""])
 def test_a_version_that_cannot_be_meant_is_a_usage_error(
-    registry: Registry, version: Version, which: str
+    tiny_registry: Registry, tiny_version: Version, which: str
 ) -> None:
     with pytest.raises(NoModelError):
-        registry.resolve("model", which)
+        tiny_registry.resolve("model", which)
 
 
 def test_a_registry_that_does_not_answer_is_never_read_as_no_champion(tmp_path: Path) -> None:
@@ -104,33 +70,30 @@ def test_a_registry_that_does_not_answer_is_never_read_as_no_champion(tmp_path: 
         Registry(f"sqlite:///{broken}").find_alias("model", "champion")
 
 
-def test_only_a_night_the_gate_ruled_on_counts_as_accepted(
-    registry: Registry, version: Version
+def test_an_alias_is_taken_away_and_that_twice_is_no_error(
+    tiny_registry: Registry, tiny_version: Version
 ) -> None:
-    for outcome, is_accepted in [("failed", False), ("kept", True), ("promoted", True)]:
-        registry.tag_version(version, {"sentiflow.outcome": outcome})
-        found = registry.find_last_accepted("model", "abc")
-        assert (found is not None) == is_accepted
-    assert registry.find_last_accepted("model", "another lineage") is None
-    assert registry.find_last_accepted("model", "abc", not_after="2026-01-01") is None
-    assert registry.find_last_accepted("model", "abc", not_after="2026-01-02") is not None
+    tiny_registry.point("model", "waiting", tiny_version.number)
+    tiny_registry.unpoint("model", "waiting")
+    tiny_registry.unpoint("model", "waiting")
+    assert tiny_registry.find_alias("model", "waiting") is None
 
 
 def test_the_artifact_refuses_what_is_no_text_in_words(
-    registry: Registry, version: Version
+    tiny_registry: Registry, tiny_version: Version
 ) -> None:
     import mlflow
 
-    mlflow.set_tracking_uri(registry.uri)
-    model = mlflow.pyfunc.load_model(version.uri).unwrap_python_model()
+    mlflow.set_tracking_uri(tiny_registry.uri)
+    model = mlflow.pyfunc.load_model(tiny_version.uri).unwrap_python_model()
     with pytest.raises(ValueError, match="row 1 of type"):
         model.predict(None, pd.DataFrame({"text": ["good", None]}))
 
 
-def test_a_run_ends_as_what_it_was(folder: Path, registry: Registry) -> None:
+def test_a_run_ends_as_what_it_was(tiny_folder: Path, tiny_registry: Registry) -> None:
     from mlflow import MlflowClient
 
-    client = MlflowClient(registry.uri)
+    client = MlflowClient(tiny_registry.uri)
     ended = {}
     for status, error in [
         ("FINISHED", None),
@@ -138,7 +101,7 @@ def test_a_run_ends_as_what_it_was(folder: Path, registry: Registry) -> None:
         ("KILLED", KeyboardInterrupt),
     ]:
         try:
-            with track_run(registry.uri, "test", folder / "artifacts", status, {}) as run:
+            with track_run(tiny_registry.uri, "test", tiny_folder / "artifacts", status, {}) as run:
                 ended[status] = run.id
                 assert client.get_run(run.id).info.status == "RUNNING"
                 if error:

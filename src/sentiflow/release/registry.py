@@ -34,7 +34,6 @@ from sentiflow.model.engine import load_engine
 CHAMPION: Final = "champion"
 CHALLENGER: Final = "challenger"
 OUTCOME_TAG: Final = "sentiflow.outcome"
-ACCEPTED: Final = ("promoted", "kept", "waiting")
 
 _Answer = TypeVar("_Answer")
 
@@ -48,12 +47,14 @@ class Version:
         number: MLflow's version number.
         run_id: the MLflow run that made it.
         tags: its tags.
+        model_id: MLflow's id of the logged model; empty when there is none.
     """
 
     name: str
     number: int
     run_id: str
     tags: Mapping[str, str]
+    model_id: str = ""
 
     @property
     def uri(self) -> str:
@@ -115,22 +116,6 @@ class Registry:
         ]
         return sorted(wanted, key=lambda version: version.number, reverse=True)
 
-    def find_last_accepted(
-        self, name: str, lineage: str, not_after: str = "9999-12-31"
-    ) -> Version | None:
-        """Return the newest version of the lineage whose night the gate ruled on, or None.
-
-        Args:
-            name: the registered model's name.
-            lineage: the lineage's digest.
-            not_after: ISO date; versions of later nights do not count.
-        """
-        for version in self.find_versions(name, {"sentiflow.lineage": lineage}):
-            is_accepted = version.tags.get(OUTCOME_TAG) in ACCEPTED
-            if is_accepted and version.tags["sentiflow.night"] <= not_after:
-                return version
-        return None
-
     def register(
         self,
         name: str,
@@ -182,17 +167,103 @@ class Registry:
         return _as_version(created)
 
     def point(self, name: str, alias: str, number: int) -> None:
-        """Point an alias at a version."""
-        self._client.set_registered_model_alias(name, alias, str(number))
+        """Point an alias at a version.
+
+        Raises:
+            GateNotEvaluated: there is no such version.
+            RegistryUnreachable: the registry did not answer.
+        """
+        if self.find_version(name, number) is None:
+            raise GateNotEvaluated(
+                f"The alias {alias} of {name} must point at a version that exists. Received: "
+                f"version {number}. Roll back to another: sentiflow rollback --to N --reason …"
+            )
+        self._find(lambda: self._client.set_registered_model_alias(name, alias, str(number)))
 
     def tag_version(self, version: Version, tags: Mapping[str, str]) -> None:
         """Set tags on a version."""
         for key, value in tags.items():
-            self._client.set_model_version_tag(version.name, str(version.number), key, value)
+            self._find(
+                lambda key=key, value=value: self._client.set_model_version_tag(  # type: ignore[misc]
+                    version.name, str(version.number), key, value
+                )
+            )
 
     def describe_version(self, version: Version, description: str) -> None:
         """Set a version's description."""
         self._client.update_model_version(version.name, str(version.number), description)
+
+    def unpoint(self, name: str, alias: str) -> None:
+        """Take an alias away; nothing happens when there is none."""
+        self._find(lambda: self._client.delete_registered_model_alias(name, alias))
+
+    def delete_version(self, version: Version) -> None:
+        """Delete a version, its logged model and its run, artifacts included."""
+        self._find(lambda: self._client.delete_model_version(version.name, str(version.number)))
+        if version.model_id:
+            self._find(lambda: self._client.delete_logged_model(version.model_id))
+        self._find(lambda: self._client.delete_run(version.run_id))
+
+    def fetch_bundle(self, version: Version, folder: Path) -> Path:
+        """Copy a version's bundle below a folder and return the bundle's own folder.
+
+        Raises:
+            ArtifactError: the artifact is not there or holds no bundle.
+            RegistryUnreachable: the registry did not answer.
+        """
+        mlflow.set_tracking_uri(self.uri)
+        mlflow.set_registry_uri(self.uri)
+        folder.mkdir(parents=True, exist_ok=True)
+        try:
+            fetched = self._find(
+                lambda: mlflow.artifacts.download_artifacts(version.uri, dst_path=str(folder))
+            )
+        except RegistryUnreachable as error:
+            # A file that is gone and a server that is gone raise alike: the server is asked again.
+            if self.find_version(version.name, version.number) is None:
+                fetched = None
+            else:
+                raise ArtifactError(
+                    f"The artifact of version {version.number} of {version.name} must be there. "
+                    f"Received: {str(error.__cause__)[:300]}."
+                ) from error
+        found = sorted(Path(fetched).rglob("bundle.json")) if fetched else []
+        if len(found) != 1:
+            raise ArtifactError(
+                f"Version {version.number} of {version.name} must hold one bundle. Received: "
+                f"{len(found)}. Was it registered by sentiflow?"
+            )
+        return found[0].parent
+
+    def measure_artifact_mb(self, version: Version) -> float:
+        """Return the size of all files of a version's artifact in megabytes, copying none."""
+        mlflow.set_tracking_uri(self.uri)
+        mlflow.set_registry_uri(self.uri)
+
+        def measure(folder: str) -> int:
+            entries = mlflow.artifacts.list_artifacts(
+                artifact_uri=f"{version.uri}/{folder}" if folder else version.uri
+            )
+            return sum(
+                measure(entry.path) if entry.is_dir else int(entry.file_size or 0)
+                for entry in entries
+            )
+
+        return (self._find(lambda: measure("")) or 0) / 1e6
+
+    def fetch_run_file(self, run_id: str, name: str, folder: Path) -> Path:
+        """Copy one artifact of a run below a folder and return its path.
+
+        Raises:
+            ArtifactError: the run or the file is not there.
+        """
+        folder.mkdir(parents=True, exist_ok=True)
+        try:
+            return Path(self._client.download_artifacts(run_id, name, str(folder)))
+        except (MlflowException, OSError) as error:
+            raise ArtifactError(
+                f"The run {run_id} must hold {name}. Received: {str(error)[:300]}."
+            ) from error
 
     def load(self, version: Version) -> RegisteredModel:
         """Load a version's artifact.
@@ -279,6 +350,12 @@ def _list_requirements() -> list[str]:
 
 
 def _as_version(found: Any) -> Version:
+    source = str(found.source or "")
     return Version(
-        name=found.name, number=int(found.version), run_id=found.run_id, tags=dict(found.tags)
+        name=found.name,
+        number=int(found.version),
+        run_id=found.run_id,
+        tags=dict(found.tags),
+        # SQL stores keep the logged model's id in the source only.
+        model_id=source.removeprefix("models:/") if source.startswith("models:/m-") else "",
     )
