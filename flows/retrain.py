@@ -11,7 +11,7 @@ from prefect.client.schemas.objects import State, TaskRun
 from prefect.tasks import Task
 
 from sentiflow.data.ingest import Ingested
-from sentiflow.errors import RegistryUnreachable, SentiflowError
+from sentiflow.errors import LedgerUnreachable, RegistryUnreachable, SentiflowError
 from sentiflow.operations.night import Night, open_night
 from sentiflow.operations.request import NightRequest
 from sentiflow.operations.stages import learning, releasing, rows
@@ -34,7 +34,7 @@ def retrain(request: NightRequest) -> NightRecord:
             tokens = tokenize(night, splits)
             trained = train(night, splits, tokens)
             evaluated = evaluate(night, splits, trained)
-            number = register(night, ingested, splits, trained, evaluated)
+            number = register(night, ingested, trained, evaluated)
             decide(night, splits, evaluated, number)
     return night.record
 
@@ -42,7 +42,8 @@ def retrain(request: NightRequest) -> NightRecord:
 def may_help(_: Task[..., Any], __: TaskRun, state: State[Any]) -> bool:
     """Say whether trying again can help: not when sentiflow itself said what is wrong."""
     error = state.result(raise_on_failure=False)
-    return isinstance(error, RegistryUnreachable) or not isinstance(error, SentiflowError)
+    is_silent = isinstance(error, RegistryUnreachable | LedgerUnreachable)
+    return is_silent or not isinstance(error, SentiflowError)
 
 
 # Reading sources and talking to the registry is what another try can mend; training is not.
@@ -104,18 +105,17 @@ def evaluate(night: Night, splits: rows.Splits, trained: learning.Trained) -> le
 def register(
     night: Night,
     ingested: Ingested,
-    splits: rows.Splits,
     trained: learning.Trained,
     evaluated: learning.Evaluated,
 ) -> int:
-    """Register the model and prove it in a fresh process."""
+    """Register the model as a version."""
     with night.clock.measure("register"):
-        return releasing.register(night, ingested, splits, trained, evaluated)
+        return releasing.register(night, ingested, trained, evaluated)
 
 
 @reading_or_writing
 def decide(night: Night, splits: rows.Splits, evaluated: learning.Evaluated, number: int) -> None:
-    """Score the champion on the same rows and rule."""
+    """Score champion and challenger on the same rows, prove the artifact, and rule."""
     with night.clock.measure("decide"):
         releasing.decide_release(night, splits, evaluated, number)
 

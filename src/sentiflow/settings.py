@@ -6,7 +6,9 @@ overrides, each later one winning. Unknown keys are refused by name.
 
 from __future__ import annotations
 
+import getpass
 import os
+import socket
 import tomllib
 from collections.abc import Mapping, Sequence
 from difflib import get_close_matches
@@ -133,12 +135,50 @@ class BaselineSettings(_Group):
 
 
 class GateSettings(_Group):
-    """The rules a challenger must pass."""
+    """The rules a challenger must pass; docs/gate.md says why each default is what it is."""
 
+    policy: Literal["superior_or_fresh", "superior"] = "superior_or_fresh"
+    approval: Literal["automatic", "manual"] = "automatic"
+    alpha: float = Field(0.05, gt=0, lt=0.5)
+    alpha_nights: int = Field(30, ge=1)
+    margin: float = Field(0.01, ge=0, lt=0.5)
+    max_champion_age: int = Field(30, ge=0)
+    resamples: int = Field(2_000, ge=100, le=100_000)
     min_accuracy: float = Field(0.6, ge=0, le=1)
     min_balanced_accuracy: float = Field(0.6, ge=0, le=1)
     min_roc_auc: float = Field(0.65, ge=0, le=1)
     max_ece: float = Field(0.2, ge=0, le=1)
+    baseline_margin: float = Field(0.015, ge=0, le=1)
+    min_slice_rows: int = Field(100, ge=1)
+    slice_alpha: float = Field(0.05, gt=0, lt=0.5)
+    newest: Literal["report", "require"] = "report"
+    min_newest_rows: int = Field(100, ge=1)
+    max_churn: float = Field(0.2, ge=0, le=1)
+    behaviours: Literal["require", "report"] = "require"
+    behaviour_floors: dict[str, float] = {}
+    max_latency_ms: float = Field(250.0, gt=0)
+    max_artifact_mb: float = Field(250.0, gt=0)
+    check_seconds: float = Field(300.0, gt=0)
+
+
+class LedgerSettings(_Group):
+    """Where the release ledger is kept; None means a SQLite file under the home."""
+
+    url: str | None = None
+
+
+class ServingSettings(_Group):
+    """How the prediction service listens, what it accepts and how it follows the champion."""
+
+    host: str = "127.0.0.1"
+    port: int = Field(8080, ge=0, le=65_535)
+    poll_seconds: float = Field(5.0, gt=0)
+    max_texts: int = Field(256, ge=1)
+    max_characters: int = Field(100_000, ge=1)
+    max_body_bytes: int = Field(4_000_000, ge=1_000)
+    max_batch: int = Field(64, ge=1)
+    max_waiting: int = Field(1_024, ge=1)
+    drain_seconds: float = Field(20.0, ge=0)
 
 
 class ModelSettings(_Group):
@@ -165,6 +205,8 @@ class Settings(_Group):
     training: TrainingSettings = TrainingSettings()
     baseline: BaselineSettings = BaselineSettings()
     gate: GateSettings = GateSettings()
+    ledger: LedgerSettings = LedgerSettings()
+    serving: ServingSettings = ServingSettings()
     model: ModelSettings = ModelSettings()
     tracking: TrackingSettings = TrackingSettings()
 
@@ -217,6 +259,44 @@ def find_tracking_uri(tracking: TrackingSettings, home: Path) -> str:
     return os.environ.get("MLFLOW_TRACKING_URI") or f"sqlite:///{home / 'mlflow.db'}"
 
 
+def find_ledger_url(ledger: LedgerSettings, home: Path) -> str:
+    """Return the ledger's database: the setting's, the environment's, or SQLite in the home."""
+    if ledger.url:
+        return ledger.url
+    return os.environ.get("SENTIFLOW_LEDGER_URL") or f"sqlite:///{home / 'ledger.db'}"
+
+
+def find_actor() -> str:
+    """Return who acts, for the ledger: SENTIFLOW_ACTOR, or user@machine."""
+    if named := os.environ.get("SENTIFLOW_ACTOR"):
+        return named[:200]
+    try:
+        user = getpass.getuser()
+    except (KeyError, OSError):
+        # A container's user id need not have a name.
+        user = str(os.getuid())
+    return f"{user}@{socket.gethostname()}"[:200]
+
+
+def find_api_key() -> str | None:
+    """Return the prediction service's key: SENTIFLOW_API_KEY, or the content of its _FILE.
+
+    Raises:
+        SettingsError: the file cannot be read, or the key is empty.
+    """
+    key = os.environ.get("SENTIFLOW_API_KEY")
+    if path := os.environ.get("SENTIFLOW_API_KEY_FILE"):
+        try:
+            key = Path(path).read_text(encoding="utf-8").strip()
+        except (OSError, UnicodeDecodeError) as error:
+            raise SettingsError(
+                f"SENTIFLOW_API_KEY_FILE must be a readable text file. Received: {path}: {error}."
+            ) from None
+    if key is not None and not key:
+        raise SettingsError("The API key must not be empty. Unset SENTIFLOW_API_KEY or fill it.")
+    return key
+
+
 def prepare_environment(home: Path) -> None:
     """Point Prefect, MLflow, TensorFlow and Great Expectations at the home, quietly.
 
@@ -232,6 +312,9 @@ def prepare_environment(home: Path) -> None:
         "MLFLOW_TRACKING_URI": f"sqlite:///{home / 'mlflow.db'}",
         "MLFLOW_DISABLE_TELEMETRY": "true",
         "MLFLOW_LOGGING_LEVEL": "ERROR",
+        # MLflow's own defaults wait two minutes on a server that is down.
+        "MLFLOW_HTTP_REQUEST_TIMEOUT": "30",
+        "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "3",
         "MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR": "false",
         "GX_ANALYTICS_ENABLED": "false",
         "DO_NOT_TRACK": "true",

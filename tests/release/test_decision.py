@@ -1,85 +1,422 @@
 import math
+from dataclasses import replace
+from typing import Any
 
+import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
+from release.forging import (
+    SOUND,
+    draw_labels,
+    find_out,
+    forge_answers,
+    make_behaviour,
+    mend,
+    spoil,
+)
 
-from sentiflow.release.decision import decide
+from sentiflow.errors import GateNotEvaluated, SentiflowError
+from sentiflow.release.decision import Decision, decide, spend_alpha
+from sentiflow.release.findings import GateRows, check_answers
 from sentiflow.settings import GateSettings
 
 GATE = GateSettings()
-GOOD = {"accuracy": 0.88, "balanced_accuracy": 0.87, "roc_auc": 0.94, "ece": 0.03}
+LABELS = draw_labels()
+CHAMPION = forge_answers(LABELS, 0.87, seed=2)
+EQUAL = forge_answers(LABELS, 0.87, seed=2) + np.float32(1e-4)
+OLD = {"champion_age": GATE.max_champion_age}
 
 
-def test_on_the_first_night_the_floors_alone_decide() -> None:
-    decision = decide(GOOD, None, GATE)
-    assert decision.verdict == "promoted"
+def failed_rules(decision: Decision) -> list[str]:
+    return [rule.name for rule in decision.rules if rule.required and not rule.passed]
+
+
+def test_on_the_first_night_every_rule_but_the_paired_ones_decides() -> None:
+    decision = decide(find_out(LABELS, CHAMPION), GATE)
+    assert (decision.verdict, decision.basis, decision.alpha) == ("promoted", "first", None)
     assert "First night" in decision.reasons[0]
+    assert {rule.name for rule in decision.rules} == {
+        "min_accuracy", "min_balanced_accuracy", "min_roc_auc", "max_ece", "baseline_margin",
+        "fresh_process_difference", "fresh_process_labels", "odd_text_failures", "max_latency_ms",
+        "max_artifact_mb", "behaviour_negation",
+    }  # fmt: skip
+
+
+# The forged models of the issue, each with its exact verdict.
+
+
+def test_random_labels_are_kept_out() -> None:
+    answers = np.random.default_rng(3).random(len(LABELS)).astype(np.float32)
+    decision = decide(find_out(LABELS, answers), GATE)
+    assert decision.verdict == "kept"
+    assert {"min_accuracy", "min_balanced_accuracy", "min_roc_auc", "max_ece"} <= set(
+        failed_rules(decision)
+    )
+
+
+def test_a_model_that_always_says_positive_is_kept_out() -> None:
+    answers = np.full(len(LABELS), 0.66, dtype=np.float32)
+    decision = decide(find_out(LABELS, answers), GATE)
+    assert decision.verdict == "kept"
+    # Its accuracy passes the floor: the balanced one and the ranking give it away.
+    assert {"min_balanced_accuracy", "min_roc_auc", "baseline_margin"} == set(
+        failed_rules(decision)
+    )
+
+
+@pytest.mark.parametrize("age", [3, GATE.max_champion_age])
+def test_an_exact_copy_never_replaces_the_champion(age: int) -> None:
+    decision = decide(find_out(LABELS, CHAMPION, CHAMPION, champion_age=age), GATE)
+    assert decision.verdict == "kept"
+    assert failed_rules(decision) == ["policy"]
+    assert "ties keep" in " ".join(decision.reasons)
+    assert ("a copy is no fresher" in " ".join(decision.reasons)) is (age > 3)
+
+
+def test_a_slightly_worse_model_is_kept_out_also_when_the_champion_is_old() -> None:
+    worse = spoil(CHAMPION, LABELS, np.arange(45))
+    decision = decide(find_out(LABELS, worse, CHAMPION, **OLD), GATE)
+    assert decision.verdict == "kept"
+    assert failed_rules(decision) == ["policy"]
+    assert any("not shown to be no worse" in reason for reason in decision.reasons)
+
+
+def test_a_model_worse_in_one_slice_only_is_kept_out() -> None:
+    # Better over all, and it fails on one part that the overall figure hides.
+    part = np.arange(len(LABELS) - 200, len(LABELS))
+    rest = np.arange(len(LABELS) - 200)
+    challenger = mend(CHAMPION, LABELS, 100)
+    challenger = spoil(challenger, LABELS, part[:30])
+    slices = (("stars", "3", part), ("stars", "5", rest))
+    decision = decide(find_out(LABELS, challenger, CHAMPION, slices=slices), GATE)
+    assert decision.verdict == "kept"
+    assert failed_rules(decision) == ["slice_stars_3"]
+    assert next(rule for rule in decision.rules if rule.name == "superior").passed
+    without_guard = decide(find_out(LABELS, challenger, CHAMPION), GATE)
+    assert without_guard.verdict == "promoted"
+
+
+def test_a_better_model_is_promoted() -> None:
+    better = mend(CHAMPION, LABELS, 60)
+    decision = decide(find_out(LABELS, better, CHAMPION), GATE)
+    assert (decision.verdict, decision.basis) == ("promoted", "superior")
+    assert decision.alpha == pytest.approx(0.05 / 30)
+    assert "significantly better" in decision.reasons[0]
+
+
+def test_swapping_champion_and_challenger_turns_the_verdict() -> None:
+    better = mend(CHAMPION, LABELS, 60)
+    assert decide(find_out(LABELS, CHAMPION, better), GATE).verdict == "kept"
+
+
+def test_a_model_that_answers_nan_is_not_evaluated() -> None:
+    answers = CHAMPION.copy()
+    answers[5] = np.nan
+    with pytest.raises(GateNotEvaluated, match="1 of them no number"):
+        check_answers(answers, GateRows((), LABELS, ""), 4)
+    with pytest.raises(SentiflowError):
+        find_out(LABELS, CHAMPION, answers)
+
+
+def test_a_missing_answer_is_not_evaluated() -> None:
+    with pytest.raises(GateNotEvaluated, match="2,999 answers"):
+        check_answers(CHAMPION[:-1], GateRows((), LABELS, ""), 4)
+
+
+@pytest.mark.parametrize("value", [-0.01, 1.01, np.inf])
+def test_an_answer_that_is_no_probability_is_not_evaluated(value: float) -> None:
+    answers = CHAMPION.copy()
+    answers[0] = value
+    with pytest.raises(GateNotEvaluated):
+        check_answers(answers, GateRows((), LABELS, ""), 4)
+    check_answers(CHAMPION, GateRows((), LABELS, ""), 4)
+
+
+# Every default threshold blocks a plausible bad model, and its edge is where it says.
 
 
 @pytest.mark.parametrize(
-    ("metric", "value", "rule"),
+    ("changes", "rule"),
     [
-        ("accuracy", 0.59, "min_accuracy"),
-        ("balanced_accuracy", 0.5, "min_balanced_accuracy"),
-        ("roc_auc", 0.64, "min_roc_auc"),
-        ("ece", 0.21, "max_ece"),
+        ({"metrics": {"accuracy": 0.59}, "baseline_accuracy": 0.5}, "min_accuracy"),
+        ({"metrics": {"balanced_accuracy": 0.59}}, "min_balanced_accuracy"),
+        ({"metrics": {"roc_auc": 0.64}}, "min_roc_auc"),
+        ({"metrics": {"ece": 0.21}}, "max_ece"),
+        ({"metrics": {"accuracy": 0.83}}, "baseline_margin"),
+        ({"inspection": replace(SOUND, difference=2e-5)}, "fresh_process_difference"),
+        ({"inspection": replace(SOUND, changed_labels=1)}, "fresh_process_labels"),
+        ({"inspection": replace(SOUND, odd_failures=1)}, "odd_text_failures"),
+        ({"inspection": replace(SOUND, latency_ms=251.0)}, "max_latency_ms"),
+        ({"inspection": replace(SOUND, artifact_mb=251.0)}, "max_artifact_mb"),
+        ({"behaviours": (make_behaviour(pass_rate=0.59),)}, "behaviour_negation"),
     ],
 )
-def test_every_floor_blocks_by_itself(metric: str, value: float, rule: str) -> None:
-    decision = decide({**GOOD, metric: value}, None, GATE)
+def test_every_threshold_blocks_by_itself(changes: dict[str, Any], rule: str) -> None:
+    findings = find_out(LABELS, CHAMPION)
+    metrics = {**findings.metrics, **changes.pop("metrics", {})}
+    decision = decide(replace(findings, metrics=metrics, **changes), GATE)
     assert decision.verdict == "kept"
-    assert [entry.name for entry in decision.rules if not entry.passed] == [rule]
+    assert failed_rules(decision) == [rule]
     assert len(decision.reasons) == 1
 
 
-def test_a_model_that_always_says_positive_is_not_promoted() -> None:
-    always = {"accuracy": 0.66, "balanced_accuracy": 0.5, "roc_auc": 0.5, "ece": 0.01}
-    assert decide(always, None, GATE).verdict == "kept"
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"metrics": {"accuracy": 0.6}, "baseline_accuracy": 0.6},
+        {"metrics": {"balanced_accuracy": 0.6}},
+        {"metrics": {"roc_auc": 0.65}},
+        {"metrics": {"ece": 0.2}},
+        {"inspection": replace(SOUND, difference=1e-5)},
+        {"inspection": replace(SOUND, latency_ms=250.0, artifact_mb=250.0)},
+        {"behaviours": (make_behaviour(pass_rate=0.6),)},
+    ],
+)
+def test_a_value_at_its_threshold_passes(changes: dict[str, Any]) -> None:
+    findings = find_out(LABELS, CHAMPION)
+    metrics = {**findings.metrics, **changes.pop("metrics", {})}
+    assert decide(replace(findings, metrics=metrics, **changes), GATE).verdict == "promoted"
+
+
+@pytest.mark.parametrize(("accuracy", "passes"), [(0.836, True), (0.834, False)])
+def test_the_baseline_may_be_ahead_by_the_margin_and_is_warned_of(
+    accuracy: float, passes: bool
+) -> None:
+    findings = find_out(LABELS, CHAMPION, baseline_accuracy=0.85)
+    findings = replace(findings, metrics={**findings.metrics, "accuracy": accuracy})
+    decision = decide(findings, GATE)
+    assert (decision.verdict == "promoted") is passes
+    (warning,) = decision.warnings
+    assert "loses to the tuned TF-IDF baseline" in warning
+    assert f"{85 - 100 * accuracy:.2f} points" in warning
+
+
+def test_a_model_ahead_of_the_baseline_is_not_warned_of() -> None:
+    assert decide(find_out(LABELS, CHAMPION), GATE).warnings == ()
+    level = find_out(LABELS, CHAMPION)
+    tied = replace(level, baseline_accuracy=level.metrics["accuracy"])
+    assert decide(tied, GATE).warnings == ()
+
+
+def test_a_model_that_changes_many_labels_is_kept_out() -> None:
+    # As accurate as the champion, but wrong elsewhere: every fourth answer differs.
+    champion = forge_answers(LABELS, 0.87, seed=2)
+    other = spoil(mend(champion, LABELS, 390), LABELS, np.arange(390, 780))
+    findings = find_out(LABELS, other, champion, **OLD)
+    assert findings.comparison is not None
+    assert findings.comparison.churn > 0.2
+    decision = decide(findings, GATE)
+    assert "max_churn" in failed_rules(decision)
+    tolerant = GateSettings(max_churn=findings.comparison.churn)
+    assert "max_churn" not in failed_rules(decide(findings, tolerant))
+
+
+# Fresh: an old champion may be replaced by a model that is no worse.
+
+
+def test_an_equal_model_replaces_an_old_champion_only() -> None:
+    verdicts = {
+        age: decide(find_out(LABELS, EQUAL, CHAMPION, champion_age=age), GATE)
+        for age in (0, 29, 30, 31)
+    }
+    assert {age: entry.verdict for age, entry in verdicts.items()} == {
+        0: "kept", 29: "kept", 30: "promoted", 31: "promoted",
+    }  # fmt: skip
+    assert verdicts[30].basis == "fresh"
+    assert "power" in verdicts[30].reasons[0]
+    assert "29 nights old" in " ".join(verdicts[29].reasons)
+
+
+def test_the_policy_superior_alone_never_promotes_an_equal_model() -> None:
+    gate = GateSettings(policy="superior")
+    decision = decide(find_out(LABELS, EQUAL, CHAMPION, **OLD), gate)
+    assert decision.verdict == "kept"
+    assert decide(find_out(LABELS, mend(CHAMPION, LABELS, 60), CHAMPION), gate).basis == "superior"
+
+
+def test_margins_cannot_add_up_against_the_best_version_of_the_year() -> None:
+    best = mend(CHAMPION, LABELS, 60)
+    findings = find_out(LABELS, EQUAL, CHAMPION, best=best, **OLD)
+    decision = decide(findings, GATE)
+    assert decision.verdict == "kept"
+    assert any("version 7, the best of the last year" in reason for reason in decision.reasons)
+    near = find_out(LABELS, EQUAL, CHAMPION, best=CHAMPION, **OLD)
+    assert decide(near, GATE).verdict == "promoted"
+
+
+@pytest.mark.parametrize(("bound", "verdict"), [(-0.0099, "promoted"), (-0.01, "kept")])
+def test_the_lower_bound_must_lie_above_the_margin(bound: float, verdict: str) -> None:
+    findings = find_out(LABELS, EQUAL, CHAMPION, **OLD)
+    assert findings.comparison is not None
+    comparison = replace(findings.comparison, lower_bound=bound)
+    assert decide(replace(findings, comparison=comparison), GATE).verdict == verdict
+
+
+# Superior: alpha is spent over the horizon.
 
 
 @pytest.mark.parametrize(
-    ("accuracy", "verdict"), [(0.8801, "promoted"), (0.88, "kept"), (0.8799, "kept")]
+    ("looks", "level"), [(0, 0.05 / 30), (29, 0.05 / 30), (30, 0.0), (31, 0.0)]
 )
-def test_only_a_better_challenger_replaces_the_champion_and_ties_keep(
-    accuracy: float, verdict: str
-) -> None:
-    assert decide({**GOOD, "accuracy": accuracy}, GOOD, GATE).verdict == verdict
+def test_alpha_is_spent_in_equal_parts_and_then_gone(looks: int, level: float) -> None:
+    assert spend_alpha(GATE, looks) == level
 
 
-@pytest.mark.parametrize("metric", sorted(GOOD))
+def test_with_all_alpha_spent_even_a_better_model_waits() -> None:
+    findings = find_out(LABELS, mend(CHAMPION, LABELS, 60), CHAMPION)
+    assert decide(replace(findings, looks=29), GATE).verdict == "promoted"
+    assert decide(replace(findings, looks=30), GATE).verdict == "kept"
+
+
+@pytest.mark.parametrize(
+    ("p_better", "verdict"), [(0.05 / 30, "promoted"), (0.05 / 30 * 1.0001, "kept")]
+)
+def test_a_p_value_at_tonights_level_is_enough(p_better: float, verdict: str) -> None:
+    findings = find_out(LABELS, mend(CHAMPION, LABELS, 60), CHAMPION)
+    assert findings.comparison is not None
+    comparison = replace(findings.comparison, p_better=p_better)
+    assert decide(replace(findings, comparison=comparison), GATE).verdict == verdict
+
+
+# Newest rows, slices.
+
+
+def make_newest(rows: int) -> tuple[Any, Any]:
+    """A challenger that is better over all and worse on the newest rows."""
+    newest = np.arange(len(LABELS) - rows, len(LABELS))
+    challenger = spoil(mend(CHAMPION, LABELS, 150), LABELS, newest[: rows // 3])
+    return challenger, newest
+
+
+def test_newest_rows_are_reported_and_by_setting_required() -> None:
+    challenger, newest = make_newest(120)
+    findings = find_out(LABELS, challenger, CHAMPION, newest=newest)
+    assert findings.newest_rows == 120
+    reported = decide(findings, GATE)
+    assert reported.verdict == "promoted"
+    assert any("Newest rows (120" in warning for warning in reported.warnings)
+    required = decide(findings, GateSettings(newest="require"))
+    assert required.verdict == "kept"
+    assert failed_rules(required) == ["newest_rows"]
+
+
+@pytest.mark.parametrize("rows", [None, 99])
+def test_too_few_or_unknown_newest_rows_fail_only_where_they_are_required(rows: Any) -> None:
+    newest = None if rows is None else np.arange(rows)
+    findings = find_out(LABELS, mend(CHAMPION, LABELS, 60), CHAMPION, newest=newest)
+    assert findings.newest is None
+    assert decide(findings, GATE).verdict == "promoted"
+    required = decide(findings, GateSettings(newest="require"))
+    assert failed_rules(required) == ["newest_rows"]
+    assert ("unknown" if rows is None else "99") in " ".join(required.reasons)
+
+
+def test_a_slice_guard_says_what_it_could_have_seen() -> None:
+    slices = (("stars", "3", np.arange(300)),)
+    decision = decide(find_out(LABELS, mend(CHAMPION, LABELS, 60), CHAMPION, slices=slices), GATE)
+    (rule,) = [rule for rule in decision.rules if rule.name == "slice_stars_3"]
+    assert rule.passed
+    assert "the smallest drop that could have been seen is" in rule.sentence
+
+
+def test_a_slice_at_the_level_is_significantly_worse() -> None:
+    slices = (("stars", "3", np.arange(300)),)
+    challenger = mend(CHAMPION, LABELS, 100)
+    challenger = spoil(challenger, LABELS, np.arange(0, 60))
+    findings = find_out(LABELS, challenger, CHAMPION, slices=slices)
+    (part,) = findings.slices
+    assert part.value < 0
+    for p_adjusted, passes in ((0.05, False), (0.0501, True)):
+        judged = replace(findings, slices=(replace(part, p_adjusted=p_adjusted),))
+        assert ("slice_stars_3" in failed_rules(decide(judged, GATE))) is not passes
+    unseen = replace(findings, slices=(replace(part, smallest_drop=math.inf),))
+    assert any("too few rows to see any drop" in rule.sentence
+               for rule in decide(unseen, GATE).rules)  # fmt: skip
+
+
+# What stands above the rules: holds, backfills, approval by a person, the sample.
+
+
+def test_a_blocker_keeps_the_champion_whatever_the_rules_say() -> None:
+    findings = find_out(LABELS, mend(CHAMPION, LABELS, 60), CHAMPION)
+    decision = decide(replace(findings, blockers=("A hold is in force.",)), GATE)
+    assert decision.verdict == "kept"
+    assert decision.reasons == ("A hold is in force.",)
+
+
+def test_manual_approval_leaves_a_passing_challenger_waiting() -> None:
+    gate = GateSettings(approval="manual")
+    better = find_out(LABELS, mend(CHAMPION, LABELS, 60), CHAMPION)
+    decision = decide(better, gate)
+    assert (decision.verdict, decision.basis) == ("waiting", "superior")
+    assert "sentiflow promote" in decision.reasons[-1]
+    assert decide(find_out(LABELS, CHAMPION, CHAMPION), gate).verdict == "kept"
+
+
+def test_behaviours_of_the_sample_are_only_reported() -> None:
+    failing = find_out(LABELS, CHAMPION, behaviours=(make_behaviour(pass_rate=0.1),))
+    assert decide(failing, GATE).verdict == "kept"
+    sample = decide(replace(failing, is_sample=True), GATE)
+    assert sample.verdict == "promoted"
+    assert any("Reported only" in warning for warning in sample.warnings)
+    assert decide(failing, GateSettings(behaviours="report")).verdict == "promoted"
+
+
+# Fails closed.
+
+
+@pytest.mark.parametrize("metric", ["accuracy", "balanced_accuracy", "roc_auc", "ece"])
 @pytest.mark.parametrize("value", [math.nan, math.inf, None])
-def test_a_value_that_is_no_number_is_never_a_pass(metric: str, value: float | None) -> None:
-    decision = decide({**GOOD, metric: value}, None, GATE)
+def test_a_metric_that_is_no_number_is_never_a_pass(metric: str, value: float | None) -> None:
+    findings = find_out(LABELS, CHAMPION)
+    decision = decide(replace(findings, metrics={**findings.metrics, metric: value}), GATE)
     assert decision.verdict == "not_evaluated"
     assert metric in decision.reasons[0]
+    assert decision.rules == ()
 
 
-@pytest.mark.parametrize("value", [math.nan, None])
-def test_a_champion_without_a_number_is_not_beaten(value: float | None) -> None:
-    assert decide(GOOD, {**GOOD, "accuracy": value}, GATE).verdict == "not_evaluated"
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"baseline_accuracy": math.nan},
+        {"inspection": replace(SOUND, difference=math.nan)},
+        {"inspection": replace(SOUND, latency_ms=math.nan)},
+        {"champion_version": 3},
+    ],
+)
+def test_a_finding_that_is_missing_is_never_a_pass(changes: dict[str, Any]) -> None:
+    assert decide(replace(find_out(LABELS, CHAMPION), **changes), GATE).verdict == "not_evaluated"
 
 
-def test_a_missing_metric_is_not_evaluated() -> None:
-    assert decide({"accuracy": 0.9}, None, GATE).verdict == "not_evaluated"
+@pytest.mark.parametrize("name", ["comparison", "best_comparison"])
+def test_a_bound_that_is_no_number_is_never_a_pass(name: str) -> None:
+    findings = find_out(LABELS, EQUAL, CHAMPION, best=CHAMPION, **OLD)
+    broken = replace(getattr(findings, name), lower_bound=math.nan)
+    assert decide(replace(findings, **{name: broken}), GATE).verdict == "not_evaluated"
 
 
-def test_a_backfill_is_registered_but_never_promoted() -> None:
-    decision = decide({**GOOD, "accuracy": 0.99}, GOOD, GATE, is_backfill=True)
-    assert decision.verdict == "kept"
-    assert "backfill" in decision.reasons[-1]
+@settings(max_examples=40, deadline=None)
+@given(st.integers(0, 80), st.integers(0, 80), st.integers(0, 60))
+def test_a_challenger_with_fewer_wins_than_losses_is_never_superior(
+    mended: int, spoiled: int, age: int
+) -> None:
+    challenger = spoil(mend(CHAMPION, LABELS, mended), LABELS, np.arange(100, 100 + spoiled))
+    findings = find_out(
+        LABELS, challenger, CHAMPION, gate=GateSettings(resamples=100), champion_age=age
+    )
+    assert findings.comparison is not None
+    decision = decide(findings, GATE)
+    if findings.comparison.wins <= findings.comparison.losses:
+        assert decision.basis != "superior"
+    assert (decision.verdict == "promoted") is (failed_rules(decision) == [])
+    assert decision.reasons
 
 
-@given(st.floats(0, 1), st.floats(0, 1))
-def test_champion_and_challenger_are_never_both_better(one: float, other: float) -> None:
-    gate = GateSettings(min_accuracy=0)
-    there = decide({**GOOD, "accuracy": one}, {**GOOD, "accuracy": other}, gate).verdict
-    back = decide({**GOOD, "accuracy": other}, {**GOOD, "accuracy": one}, gate).verdict
-    assert not (there == back == "promoted")
-    assert (there == "promoted") == (one > other)
-
-
-def test_a_decision_is_json() -> None:
-    value = decide(GOOD, GOOD, GATE).as_dict()
-    assert value["verdict"] == "kept"
-    assert {rule["name"] for rule in value["rules"]} >= {"better_than_champion", "min_accuracy"}
+def test_a_decision_is_json_and_numbers_that_are_none_are_null() -> None:
+    decision = decide(find_out(LABELS, CHAMPION), GATE)
+    infinite = replace(decision.rules[0], value=math.inf)
+    value = replace(decision, rules=(infinite,)).as_dict()
+    assert value["rules"][0]["value"] is None
+    assert value["rules"][0]["relation"] == ">="
+    assert value["verdict"] == "promoted"

@@ -24,6 +24,9 @@ MAX_TEXT_CHARACTERS: Final = 100_000
 MAX_AFTER_NIGHT_SHARE: Final = 0.01
 MIN_JOIN_COVERAGE: Final = 0.5
 
+_NOT_NULL: Final = "expect_column_values_to_not_be_null"
+_LENGTHS: Final = "expect_column_value_lengths_to_be_between"
+
 # From this share of the quarantined rows on, the encoding is named as a likely cause.
 _MANY_UNDECODABLE: Final = 0.1
 
@@ -89,12 +92,10 @@ def list_row_expectations(data: DataSettings) -> tuple[RowExpectation, ...]:
     Great Expectations skips null values in all but the not-null checks, so a column's
     not-null check always stands beside its others.
     """
-    not_null = "expect_column_values_to_not_be_null"
-    lengths = "expect_column_value_lengths_to_be_between"
     target: tuple[RowExpectation, ...]
     if data.columns.label is None:
         target = (
-            RowExpectation(not_null, "stars", "The stars are missing or not a number."),
+            RowExpectation(_NOT_NULL, "stars", "The stars are missing or not a number."),
             RowExpectation(
                 "expect_column_values_to_be_between",
                 "stars",
@@ -105,20 +106,34 @@ def list_row_expectations(data: DataSettings) -> tuple[RowExpectation, ...]:
     else:
         target = (
             RowExpectation(
-                not_null,
+                _NOT_NULL,
                 "label",
                 "The label is missing or not one of 0/1, pos/neg, True/False.",
             ),
         )
     return (
-        RowExpectation(not_null, "review_id", "The review id is missing."),
+        RowExpectation(_NOT_NULL, "review_id", "The review id is missing."),
         RowExpectation(
-            lengths,
+            _LENGTHS,
             "review_id",
             f"The review id is longer than {MAX_ID_CHARACTERS} characters.",
             {"max_value": MAX_ID_CHARACTERS},
         ),
-        RowExpectation(not_null, "text", "The text is missing or not a text."),
+        *list_text_expectations(),
+        *target,
+        RowExpectation(
+            "expect_column_values_to_be_in_set",
+            "date_readable",
+            "The date cannot be read as a date.",
+            {"value_set": [True]},
+        ),
+    )
+
+
+def list_text_expectations() -> tuple[RowExpectation, ...]:
+    """Return what is expected of a row that is only to be answered: a text."""
+    return (
+        RowExpectation(_NOT_NULL, "text", "The text is missing or not a text."),
         RowExpectation(
             "expect_column_values_to_match_regex",
             "text",
@@ -126,17 +141,10 @@ def list_row_expectations(data: DataSettings) -> tuple[RowExpectation, ...]:
             {"regex": r"\S"},
         ),
         RowExpectation(
-            lengths,
+            _LENGTHS,
             "text",
             f"The text is longer than {MAX_TEXT_CHARACTERS:,} characters.",
             {"max_value": MAX_TEXT_CHARACTERS},
-        ),
-        *target,
-        RowExpectation(
-            "expect_column_values_to_be_in_set",
-            "date_readable",
-            "The date cannot be read as a date.",
-            {"value_set": [True]},
         ),
     )
 

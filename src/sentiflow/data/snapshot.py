@@ -9,6 +9,7 @@ appended to shards. The fingerprint does not depend on the order of rows or file
 from __future__ import annotations
 
 import hashlib
+import os
 import shutil
 import tempfile
 from collections.abc import Callable, Iterator, Sequence
@@ -246,6 +247,9 @@ class SnapshotWriter:
                     folder / "manifest.json",
                     {"fingerprint": fingerprint, "content": content, "shards": shards},
                 )
+        else:
+            # Pruning takes the folder's time for the time of its last use.
+            os.utime(snapshot.folder)
         return snapshot
 
     def _close_writers(self) -> None:
@@ -260,12 +264,17 @@ def _write_shard(waiting: Sequence[pd.DataFrame], folder: Path, index: int) -> d
     table = pa.Table.from_pandas(
         reviews[list(SNAPSHOT_COLUMNS)], schema=schema, preserve_index=False
     )
+    return store_shard(table, folder, index)
+
+
+def store_shard(table: pa.Table, folder: Path, index: int) -> dict[str, Any]:
+    """Write a shard, named by its position and content, and return its manifest entry."""
     path = folder / f"shard-{index:04d}.parquet"
     pq.write_table(table, path, compression="zstd")
     digest = digest_file(path)
     named = path.with_name(f"shard-{index:04d}-{digest[:12]}.parquet")
     path.rename(named)
-    return {"file": named.name, "rows": len(reviews), "sha256": digest}
+    return {"file": named.name, "rows": table.num_rows, "sha256": digest}
 
 
 def _is_whole(snapshot: Snapshot) -> bool:
@@ -279,6 +288,21 @@ def _is_whole(snapshot: Snapshot) -> bool:
             for shard, path in ((shard, manifest.parent / shard["file"]) for shard in shards)
         )
         and tuple(shard["file"] for shard in shards) == snapshot.shards
+    )
+
+
+def open_snapshot(folder: Path) -> Snapshot:
+    """Return the snapshot that lies in a folder; `check_snapshot` says whether it is whole.
+
+    Raises:
+        ArtifactError: its manifest is missing or cannot be read.
+    """
+    manifest = read_json(folder / "manifest.json")
+    return Snapshot(
+        fingerprint=manifest["fingerprint"],
+        folder=str(folder),
+        shards=tuple(shard["file"] for shard in manifest["shards"]),
+        rows=manifest["content"]["rows"],
     )
 
 

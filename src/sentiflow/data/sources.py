@@ -79,7 +79,9 @@ def find_files(paths: Sequence[str], data: DataSettings) -> list[SourceFile]:
     return list(found.values())
 
 
-def read(files: Sequence[SourceFile], data: DataSettings) -> Iterator[RawChunk]:
+def read(
+    files: Sequence[SourceFile], data: DataSettings, *, needs_target: bool = True
+) -> Iterator[RawChunk]:
     """Read the files in order, as chunks of at most `data.chunk_rows` rows.
 
     A chunk may hold rows of several files, and ends early when its rows are large, so that
@@ -89,15 +91,16 @@ def read(files: Sequence[SourceFile], data: DataSettings) -> Iterator[RawChunk]:
     Args:
         files: from `find_files`.
         data: format, encoding, columns and chunk size.
+        needs_target: whether the column of stars or labels must be there.
 
     Yields:
         Chunks without overlap; none at all when there is not a single row.
 
     Raises:
         SourceError: a file cannot be opened, is of a layout that cannot be read, or lacks
-            the column of the text or of the target.
+            the column of the text or, where it is needed, of the target.
     """
-    wanted = want_reviews(data.columns)
+    wanted = want_reviews(data.columns, needs_target=needs_target)
     sizes = [file.size for file in files]
     total = sum(sizes) if all(sizes) else 0
     rows: list[Row] = []
@@ -120,13 +123,13 @@ def read(files: Sequence[SourceFile], data: DataSettings) -> Iterator[RawChunk]:
         yield RawChunk(_make_frame(rows), rejections, done, total)
 
 
-def want_reviews(columns: ColumnSettings) -> WantedColumns:
+def want_reviews(columns: ColumnSettings, *, needs_target: bool = True) -> WantedColumns:
     """Return the columns of a review in the order of REVIEW_COLUMNS, and which must exist."""
     names = {key: getattr(columns, key) for key in REVIEW_COLUMNS}
     target = "stars" if columns.label is None else "label"
     required = {
         names[key]: f"Name the column of the {key} with --set data.columns.{key}=COLUMN."
-        for key in ("text", target)
+        for key in (("text", target) if needs_target else ("text",))
     }
     defaults = ColumnSettings()
     named = {

@@ -27,6 +27,7 @@ from sentiflow.data.expectations import (
     list_row_expectations,
     list_rule_expectations,
     list_table_expectations,
+    list_text_expectations,
 )
 from sentiflow.data.profile import PreviousSnapshot, Profile
 from sentiflow.data.reviews import Rejection
@@ -73,13 +74,14 @@ class RowChecker:
             the first they failed; an expectation that nothing failed has 0.
     """
 
-    def __init__(self, data: DataSettings) -> None:
+    def __init__(self, data: DataSettings, *, text_only: bool = False) -> None:
         """Prepare the row expectations for this kind of source.
 
         Args:
             data: says whether reviews carry stars or labels.
+            text_only: expect a text and nothing else, as of rows that are only answered.
         """
-        self._expectations = list_row_expectations(data)
+        self._expectations = list_text_expectations() if text_only else list_row_expectations(data)
         self._suite = [
             _translate(
                 expected.name, expected.kind, {"column": expected.column, **expected.arguments}

@@ -241,15 +241,23 @@ def score_slices(
         )
     return [
         SliceMetrics(kind, name, len(rows), score(labels[rows], probabilities[rows]))
-        for kind, name, rows in _find_slices(reviews, length_edges)
+        for kind, name, rows in find_slices(reviews, length_edges)
         if len(rows) >= max(min_rows, 1)
     ]
 
 
-def _find_slices(
+def find_slices(
     reviews: pd.DataFrame, length_edges: tuple[float, float, float]
 ) -> Iterator[tuple[str, str, npt.NDArray[np.int64]]]:
-    """Yield kind, name and row positions of every slice, empty ones too."""
+    """Yield kind, name and row positions of every slice, empty ones too.
+
+    Args:
+        reviews: as for `score_slices`.
+        length_edges: as for `score_slices`.
+
+    Yields:
+        Kind, name and the positions of the slice's rows, dtype int64.
+    """
     stars = reviews["stars"].to_numpy(dtype=np.float64, na_value=np.nan)
     for value in range(1, 6):
         yield "stars", str(value), np.flatnonzero(stars == value)

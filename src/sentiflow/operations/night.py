@@ -10,19 +10,29 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import date
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, cast
 
 from sentiflow.cost import StepClock, measure_peak_memory_mb
 from sentiflow.data.sample import SAMPLE_ROWS, SAMPLE_SEED, write_sample
-from sentiflow.errors import DataRejected, GateNotEvaluated, SentiflowError, UsageError
+from sentiflow.errors import (
+    DataRejected,
+    GateNotEvaluated,
+    LedgerConflict,
+    LedgerUnreachable,
+    SentiflowError,
+    UsageError,
+)
 from sentiflow.files import digest_json
 from sentiflow.operations.code import Code, describe_code
 from sentiflow.operations.request import NightRequest
 from sentiflow.operations.steps import Steps
 from sentiflow.release.lineage import Lineage, check_lineage, describe_lineage
+from sentiflow.release.standing import Event, Kind, NewEvent
 from sentiflow.reporting.record import NightRecord, Outcome, save_record
 from sentiflow.settings import (
     Settings,
+    find_actor,
+    find_ledger_url,
     find_tracking_uri,
     flatten_settings,
     load_settings,
@@ -34,16 +44,28 @@ logger = logging.getLogger(__name__)
 # Settings that say where and how patiently a night runs, not what comes out of it.
 _NOT_IDENTITY: Final[dict[str, Any]] = {
     "tracking": True,
+    "ledger": True,
+    "serving": True,
     "training": {"max_minutes"},
     "data": {"chunk_rows"},
 }
+
+
+_LEDGER_TRIES: Final = 5
+_MOST_REASON: Final = 2_000
 
 
 class Night:
     """Everything the stages of one night share."""
 
     def __init__(
-        self, request: NightRequest, settings: Settings, home: Path, run: Any, registry: Any
+        self,
+        request: NightRequest,
+        settings: Settings,
+        home: Path,
+        run: Any,
+        registry: Any,
+        ledger: Any,
     ) -> None:
         """Keep the parts; `open_night` makes nights."""
         self.request = request
@@ -51,6 +73,7 @@ class Night:
         self.home = home
         self.run = run
         self.registry = registry
+        self.ledger = ledger
         self.clock = StepClock()
         self.code: Code = describe_code()
         self.steps = Steps(home, self.code.identity, ignore_stored=request.force)
@@ -73,6 +96,35 @@ class Night:
     def note(self, **values: Any) -> None:
         """Write values into the night's record."""
         self.record = self.record.model_copy(update=values)
+
+    def warn(self, sentence: str | None) -> None:
+        """Add a warning to the night's record and log it; None is no warning."""
+        if sentence:
+            logger.warning("%s", sentence)
+            self.note(warnings=[*self.record.warnings, sentence])
+
+    def tell_ledger(self, sequence: int, kind: Kind, reason: str, **values: Any) -> Event:
+        """Append an event of this night to the ledger, if it still stands at `sequence`.
+
+        Raises:
+            LedgerConflict: the ledger went on since.
+            LedgerUnreachable: it does not answer.
+        """
+        details = {
+            "night": self.date.isoformat(),
+            "run_id": self.run.id,
+            **values.pop("details", {}),
+        }
+        event = NewEvent(
+            kind=kind,
+            actor=find_actor(),
+            reason=shorten_reason(reason),
+            lineage=self.lineage.digest,
+            details=details,
+            **values,
+        )
+        (written,) = self.ledger.append(self.lineage.name, sequence, [event])
+        return cast(Event, written)
 
     def end(self, outcome: Outcome, reasons: Sequence[str], exit_code: int) -> None:
         """Say what the night became."""
@@ -99,6 +151,8 @@ def read_settings(request: NightRequest) -> Settings:
         )
     if request.new_lineage and not request.reason:
         raise UsageError("--new-lineage needs a reason that is kept: add --reason …")
+    if request.supersede and not request.reason:
+        raise UsageError("--supersede needs a reason that is kept: add --reason …")
     return settings
 
 
@@ -135,13 +189,18 @@ def open_night(
         UsageError: the settings are wrong or differ from the lineage's.
     """
     prepare_environment(home)
+    from sentiflow.release.ledger import Ledger
+    from sentiflow.release.projection import settle
     from sentiflow.release.registry import Registry
     from sentiflow.tracking import track_run
 
     settings = read_settings(request)
     uri = find_tracking_uri(settings.tracking, home)
     registry = Registry(uri)
+    ledger = Ledger(find_ledger_url(settings.ledger, home))
     lineage = find_lineage(request, settings)
+    # What a crash left between ledger and alias is mended before anything is compared.
+    settled = settle(registry, ledger, lineage.name, find_actor())
     if not request.new_lineage:
         check_lineage(lineage, registry.read_model_tags(lineage.name))
     tags = {
@@ -152,7 +211,8 @@ def open_night(
     artifacts = home / "mlartifacts" if uri.startswith("sqlite") else None
     name = f"{lineage.name} {tags['sentiflow.night']}"
     with track_run(uri, settings.tracking.experiment, artifacts, name, tags) as run:
-        night = Night(request, settings, home, run, registry)
+        night = Night(request, settings, home, run, registry, ledger)
+        night.warn(describe_move(settled.moved) if settled.moved else None)
         night.note(mlflow_run_id=run.id, mlflow_run_path=run.path, prefect_flow_run_id=flow_run_id)
         logger.info("night %s of %s, MLflow run %s", night.date, lineage.name, run.id)
         run.log_parameters(flatten_settings(settings.model_dump(mode="json")))
@@ -160,6 +220,7 @@ def open_night(
             yield night
         except DataRejected as error:
             night.end("rejected", error.reasons, error.exit_code)
+            _tell_rejection(night, error)
             raise
         except SentiflowError as error:
             night.end("failed", [str(error)], error.exit_code)
@@ -178,6 +239,34 @@ def open_night(
             _log_record(night)
             if on_close:
                 on_close(night.record)
+
+
+def _tell_rejection(night: Night, error: DataRejected) -> None:
+    """Write a rejected night into the ledger; that it cannot be written is only a warning."""
+    for _ in range(_LEDGER_TRIES):
+        try:
+            events = night.ledger.read(night.lineage.name)
+            night.tell_ledger(len(events), "rejected", str(error))
+        except LedgerConflict:
+            continue
+        except LedgerUnreachable as unreachable:
+            night.warn(str(unreachable))
+        return
+
+
+def describe_move(event: Event) -> str:
+    """Say that somebody moved the champion alias outside sentiflow, and what to do."""
+    where = "took it away" if event.to_version is None else f"moved it to {event.to_version}"
+    return (
+        f"The champion alias of {event.model} must stand at version {event.from_version}. "
+        f"Received: somebody {where} outside sentiflow. No night promotes until it is settled: "
+        "sentiflow adopt --reason … or sentiflow revert --reason …"
+    )
+
+
+def shorten_reason(reason: str) -> str:
+    """Return a reason that fits into the ledger; the whole of it is in the night's record."""
+    return reason if len(reason) <= _MOST_REASON else reason[: _MOST_REASON - 2] + " …"
 
 
 def _log_record(night: Night) -> None:

@@ -22,4 +22,9 @@ class NightRequest(BaseModel):
     as_of: date | None = Field(None, description="The logical date. Empty: today.")
     force: bool = Field(False, description="Train even if nothing changed.")
     new_lineage: bool = Field(False, description="Start a lineage without a champion.")
-    reason: str | None = Field(None, description="Why a new lineage is started.")
+    supersede: bool = Field(
+        False, description="Let the night's model replace a champion that no longer loads."
+    )
+    reason: str | None = Field(
+        None, description="Why a new lineage is started, or a champion superseded."
+    )

@@ -1,4 +1,4 @@
-"""Ask registered models: answer texts, score labelled reviews, say what is champion."""
+"""Ask registered models: answer texts, score labelled reviews."""
 
 from __future__ import annotations
 
@@ -16,7 +16,6 @@ from sentiflow.data.ingest import read_sources
 from sentiflow.data.snapshot import SNAPSHOT_COLUMNS, read_shards
 from sentiflow.data.sources import find_files
 from sentiflow.errors import DataRejected
-from sentiflow.reporting.record import find_last_record
 from sentiflow.settings import Settings, find_tracking_uri, load_settings
 
 if TYPE_CHECKING:
@@ -126,52 +125,6 @@ def write_evaluation(evaluation: dict[str, Any]) -> str:
         f"{part['metrics']['accuracy']:.4f}"
         for part in evaluation["slices"]
     ]
-    return "\n".join(lines)
-
-
-def describe_models(config: str | None, overrides: Sequence[str], home: Path) -> dict[str, Any]:
-    """Return champion, challenger and last night of each registered model of sentiflow."""
-    from sentiflow.release.registry import CHALLENGER, CHAMPION, Registry
-
-    settings = load_settings(config, overrides)
-    registry = Registry(find_tracking_uri(settings.tracking, home))
-    models = []
-    for name in registry.list_models():
-        entry: dict[str, Any] = {"model": name}
-        for alias in (CHAMPION, CHALLENGER):
-            version = registry.find_alias(name, alias)
-            entry[alias] = version and {
-                "version": version.number,
-                "night": version.tags.get("sentiflow.night"),
-                "outcome": version.tags.get("sentiflow.outcome"),
-            }
-        last = find_last_record(home, name)
-        entry["last_night"] = last and last.model_dump(
-            mode="json", include={"night", "outcome", "reasons", "version", "mlflow_run_id"}
-        )
-        models.append(entry)
-    return {"home": str(home), "models": models}
-
-
-def write_models(described: dict[str, Any]) -> str:
-    """Return the status of all models as text."""
-    if not described["models"]:
-        return "No model is registered yet. Run a night: sentiflow run"
-    lines = []
-    for entry in described["models"]:
-        lines.append(entry["model"])
-        for alias in ("champion", "challenger"):
-            version = entry[alias]
-            text = (
-                f"version {version['version']} of the night {version['night']}"
-                if version
-                else "none"
-            )
-            lines.append(f"  {alias:<11} {text}")
-        if entry["last_night"]:
-            last = entry["last_night"]
-            lines.append(f"  {'last night':<11} {last['night']} {last['outcome']}")
-            lines += [f"    {reason}" for reason in last["reasons"]]
     return "\n".join(lines)
 
 

@@ -8,6 +8,7 @@ stored result is believed only if every file it names still has the bytes it had
 from __future__ import annotations
 
 import logging
+import os
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, Final
@@ -58,6 +59,8 @@ class Steps:
             stored = self._read(folder)
             if stored is not None:
                 logger.info("%s: finished before, reused", step)
+                # Pruning goes by the last use.
+                os.utime(folder)
                 self.reused.append(step)
                 return folder, stored["result"]
         with new_folder(folder) as temporary:

@@ -1,7 +1,7 @@
 """Ask a registered version in a fresh process, as whoever serves it would.
 
-Run as a module it is that process: it loads one version by its address, answers the texts
-of a file and writes the probabilities.
+Run as a module it is that process: it loads one version by its address, answers the given and
+the odd texts, takes the time of single ones, and writes what it found.
 """
 
 from __future__ import annotations
@@ -10,48 +10,132 @@ import json
 import subprocess
 import sys
 import tempfile
+import time
 from collections.abc import Sequence
+from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 import numpy as np
 import numpy.typing as npt
 
-from sentiflow.errors import ArtifactError
+from sentiflow.errors import ArtifactError, GateNotEvaluated, ReleaseForbidden
 from sentiflow.files import read_json, write_json
+from sentiflow.release.odd_texts import make_odd_texts
 
 TOLERANCE: Final = 1e-5
-_SECONDS: Final = 300
+_TIMED_CALLS: Final = 30
+# A synthetic review of 100 words, which is about the mean of the real ones.
+_TIMED_TEXT: Final = " ".join(
+    (
+        "We came for dinner on a quiet evening and the waiter was kind, the soup warm and the "
+        "bread fresh. " * 6
+    ).split()[:100]
+)
 
 
-def check_parity(
+@dataclass(frozen=True)
+class Inspection:
+    """What a fresh process found out about a registered version.
+
+    Attributes:
+        difference: largest absolute difference of a probability to this process's; NaN when an
+            answer is none.
+        changed_labels: texts with another label, but for those within TOLERANCE of 0.5.
+        odd_texts: number of odd texts asked.
+        odd_failures: how many of them got no finite probability from 0 to 1.
+        latency_ms: median time of a single text of 100 words, milliseconds.
+        latency_p95_ms: 95th percentile of it, milliseconds.
+        artifact_mb: size of all files of the artifact, megabytes.
+        load_seconds: time to load the version, seconds.
+    """
+
+    difference: float
+    changed_labels: int
+    odd_texts: int
+    odd_failures: int
+    latency_ms: float
+    latency_p95_ms: float
+    artifact_mb: float
+    load_seconds: float
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return a JSON value; numbers that are none become None."""
+        return {name: value if np.isfinite(value) else None for name, value in asdict(self).items()}
+
+
+def inspect_version(
     uri: str,
     name: str,
     number: int,
     texts: Sequence[str],
     probabilities: npt.NDArray[np.float32],
     scratch: Path,
-) -> float:
-    """Make sure that a registered version reproduces probabilities in a fresh process.
+    seconds: float,
+) -> Inspection:
+    """Return what a fresh process finds out about a registered version.
 
     Args:
         uri: the registry's address.
         name: the registered model's name.
         number: the version.
         texts: n texts.
-        probabilities: what the model answered in this process, shape (n,).
-        scratch: folder for the exchange; the texts are removed from it again.
-
-    Returns:
-        The largest absolute difference, at most TOLERANCE.
+        probabilities: what the version answered in this process, shape (n,).
+        scratch: folder for the exchange; the texts are removed from it in every case.
+        seconds: how long the process may take.
 
     Raises:
-        ArtifactError: the version does not load or answers otherwise.
+        GateNotEvaluated: the version does not load, or the process gives no answer in time.
     """
+    found, answers = _ask_fresh_process(uri, name, number, texts, scratch, seconds)
+    return Inspection(
+        difference=_measure_difference(answers, probabilities),
+        changed_labels=count_changed_labels(answers, probabilities),
+        **found,
+    )
+
+
+def probe_version(uri: str, name: str, number: int, scratch: Path, seconds: float) -> None:
+    """Make sure that a version loads and answers soundly in a fresh process.
+
+    Asked before a person moves the champion: loading checks the version's own probe texts.
+
+    Raises:
+        ReleaseForbidden: it does not.
+    """
+    try:
+        found, _ = _ask_fresh_process(uri, name, number, [], scratch, seconds)
+    except GateNotEvaluated as error:
+        raise ReleaseForbidden(f"{error} The champion stays as it is.") from error
+    if found["odd_failures"]:
+        raise ReleaseForbidden(
+            f"Version {number} of {name} must answer each odd text with a probability. Received: "
+            f"{found['odd_failures']} of {found['odd_texts']:,} without one. The champion stays."
+        )
+
+
+def count_changed_labels(
+    answers: npt.NDArray[np.float32], probabilities: npt.NDArray[np.float32]
+) -> int:
+    """Return how many labels differ, leaving out answers within TOLERANCE of 0.5."""
+    is_close = np.abs(probabilities - 0.5) < TOLERANCE
+    return int(np.sum(((answers >= 0.5) != (probabilities >= 0.5)) & ~is_close))
+
+
+def _measure_difference(
+    answers: npt.NDArray[np.float32], probabilities: npt.NDArray[np.float32]
+) -> float:
+    # max() carries a NaN on, so that it cannot pass for a small difference.
+    return float(np.abs(answers - probabilities).max(initial=0.0))
+
+
+def _ask_fresh_process(
+    uri: str, name: str, number: int, texts: Sequence[str], scratch: Path, seconds: float
+) -> tuple[dict[str, Any], npt.NDArray[np.float32]]:
     scratch.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=scratch) as folder:
-        job = Path(folder) / "job.json"
-        answers_file = Path(folder) / "answers.npy"
+        job, answers_file = Path(folder) / "job.json", Path(folder) / "answers.npy"
+        found_file = Path(folder) / "found.json"
         write_json(
             job,
             {
@@ -60,6 +144,7 @@ def check_parity(
                 "number": number,
                 "texts": list(texts),
                 "answers": str(answers_file),
+                "found": str(found_file),
             },
         )
         try:
@@ -67,32 +152,37 @@ def check_parity(
                 [sys.executable, "-m", "sentiflow.release.checks", str(job)],
                 capture_output=True,
                 text=True,
-                timeout=_SECONDS,
+                timeout=seconds,
                 check=False,
             )
         except subprocess.TimeoutExpired:
-            raise ArtifactError(
-                f"Version {number} of {name} must answer in a fresh process within {_SECONDS} "
-                "seconds. Received: nothing."
+            raise GateNotEvaluated(
+                f"Version {number} of {name} must answer in a fresh process within {seconds:g} "
+                "seconds (gate.check_seconds). Received: nothing."
             ) from None
         if finished.returncode != 0:
             lines = finished.stderr.strip().splitlines() or ["no output"]
-            raise ArtifactError(
-                f"Version {number} of {name} must load in a fresh process. Received: {lines[-1]}"
+            raise GateNotEvaluated(
+                f"Version {number} of {name} must load and answer in a fresh process. Received: "
+                f"exit code {finished.returncode}, {lines[-1][:500]}"
             )
-        answers = np.load(answers_file, allow_pickle=False)
-    difference = float(np.abs(answers - probabilities).max(initial=0.0))
-    # Written so that NaN fails too.
-    if not difference <= TOLERANCE:
-        raise ArtifactError(
-            f"Version {number} of {name} must give the same probabilities in a fresh process "
-            f"within {TOLERANCE:g}. Received: largest difference={difference:.3g}."
+        try:
+            answers = np.load(answers_file, allow_pickle=False)
+            found: dict[str, Any] = read_json(found_file)
+        except (OSError, ValueError, ArtifactError) as error:
+            raise GateNotEvaluated(
+                f"Version {number} of {name} must leave its answers behind. Received: {error}"
+            ) from error
+    if answers.shape != (len(texts),):
+        raise GateNotEvaluated(
+            f"Version {number} of {name} must answer all {len(texts)} texts in a fresh process. "
+            f"Received: {len(answers)} answers."
         )
-    return difference
+    return found, answers
 
 
 def answer_job(job_file: Path) -> None:
-    """Load the version the job names, answer its texts, write the probabilities."""
+    """Load the version the job names, answer, measure, and write down both."""
     from sentiflow.release.registry import Registry
 
     job = read_json(job_file)
@@ -100,7 +190,30 @@ def answer_job(job_file: Path) -> None:
     version = registry.find_version(job["name"], job["number"])
     if version is None:
         raise ArtifactError(json.dumps({"missing": [job["name"], job["number"]]}))
-    np.save(job["answers"], registry.load(version).predict(job["texts"]), allow_pickle=False)
+    started = time.monotonic()
+    model = registry.load(version)
+    load_seconds = time.monotonic() - started
+    np.save(job["answers"], model.predict(job["texts"]), allow_pickle=False)
+    odd = make_odd_texts()
+    odd_answers = model.predict(odd)
+    # Written so that NaN counts; an answer that is missing does too.
+    sound = int(np.sum((odd_answers >= 0) & (odd_answers <= 1)))
+    latencies = []
+    for _ in range(_TIMED_CALLS):
+        started = time.perf_counter()
+        model.predict([_TIMED_TEXT])
+        latencies.append(1_000 * (time.perf_counter() - started))
+    write_json(
+        Path(job["found"]),
+        {
+            "odd_texts": len(odd),
+            "odd_failures": len(odd) - sound,
+            "latency_ms": round(float(np.median(latencies)), 3),
+            "latency_p95_ms": round(float(np.quantile(latencies, 0.95)), 3),
+            "artifact_mb": round(registry.measure_artifact_mb(version), 3),
+            "load_seconds": round(load_seconds, 3),
+        },
+    )
 
 
 if __name__ == "__main__":

@@ -1,38 +1,32 @@
-"""Rule on a challenger: values in, a verdict and its reasons out.
+"""Rule on a challenger: findings in, a verdict and its reasons out.
 
-This module touches no service and no file. Ties keep the champion, and a value that is no
-number is never a pass.
+This module touches no service and no file. A value that is no number is never a pass, and
+whatever cannot be ruled on keeps the champion.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Iterator
 from dataclasses import asdict, dataclass
-from typing import Any, Literal
+from typing import Any, Final, Literal
 
+from sentiflow.release.findings import Findings
+from sentiflow.release.rules import (
+    Basis,
+    Rule,
+    rule_on_artifact,
+    rule_on_baseline,
+    rule_on_behaviours,
+    rule_on_changes,
+    rule_on_floors,
+    rule_on_freshness,
+    rule_on_policy,
+    rule_on_superiority,
+)
 from sentiflow.settings import GateSettings
 
-Verdict = Literal["promoted", "kept", "not_evaluated"]
-
-
-@dataclass(frozen=True)
-class Rule:
-    """One rule of the gate and how it came out.
-
-    Attributes:
-        name: the rule's name.
-        value: what was measured.
-        threshold: what was required.
-        passed: whether it was met.
-        sentence: the outcome in words.
-    """
-
-    name: str
-    value: float
-    threshold: float
-    passed: bool
-    sentence: str
+Verdict = Literal["promoted", "waiting", "kept", "not_evaluated"]
 
 
 @dataclass(frozen=True)
@@ -40,14 +34,21 @@ class Decision:
     """The gate's verdict.
 
     Attributes:
-        verdict: promoted, kept or not_evaluated (the champion stays in the last two).
+        verdict: promoted, waiting (for a person), kept or not_evaluated; the champion stays in
+            all but the first.
+        basis: why it may be promoted: the lineage's first, superior, or fresh; else None.
         reasons: sentences; never empty.
+        warnings: sentences about what did not block but should be seen.
         rules: every rule that was evaluated.
+        alpha: the level that superiority was tested at tonight; None without a champion.
     """
 
     verdict: Verdict
+    basis: Basis | None
     reasons: tuple[str, ...]
-    rules: tuple[Rule, ...]
+    warnings: tuple[str, ...] = ()
+    rules: tuple[Rule, ...] = ()
+    alpha: float | None = None
 
     def as_dict(self) -> dict[str, Any]:
         """Return a JSON value; numbers that are none become None."""
@@ -57,88 +58,136 @@ class Decision:
         return value
 
 
-def decide(
-    challenger: Mapping[str, float | None],
-    champion: Mapping[str, float | None] | None,
-    gate: GateSettings,
-    is_backfill: bool = False,
-) -> Decision:
+def decide(findings: Findings, gate: GateSettings) -> Decision:
     """Decide whether the challenger becomes champion.
 
+    It must pass every required rule: the floors, the baseline, the release checks, the
+    behaviours and, where there is a champion, churn, slices and one of two: be significantly
+    better (superior), or no worse than an old champion within the margin (fresh).
+
     Args:
-        challenger: its metrics on tonight's test rows: accuracy, balanced_accuracy, roc_auc
-            and ece are used.
-        champion: the champion's metrics on the same rows, scored tonight; None when the
-            lineage has no champion yet.
-        gate: the floors.
-        is_backfill: whether the night is older than the champion's; such a night registers
-            but never moves the champion.
+        findings: what is known about the challenger.
+        gate: the thresholds.
 
     Returns:
-        The decision. The challenger must clear every floor and, where there is a champion,
-        have the higher accuracy on the same rows.
+        The decision.
     """
-    values = {name: _as_number(challenger.get(name)) for name in _USED}
-    against = {name: _as_number((champion or {}).get(name)) for name in _USED}
-    broken = [f"the challenger's {name} is no number" for name in _USED if _is_none(values[name])]
-    if champion is not None and _is_none(against["accuracy"]):
-        broken.append("the champion's accuracy is no number")
+    broken = tuple(_find_broken(findings))
     if broken:
-        return Decision("not_evaluated", (f"Not evaluated: {', '.join(broken)}.",), ())
-
+        return Decision("not_evaluated", None, (f"Not evaluated: {'; '.join(broken)}.",))
     rules = [
-        _require_at_least("accuracy", values["accuracy"], gate.min_accuracy),
-        _require_at_least(
-            "balanced_accuracy", values["balanced_accuracy"], gate.min_balanced_accuracy
-        ),
-        _require_at_least("roc_auc", values["roc_auc"], gate.min_roc_auc),
-        _require_at_most("ece", values["ece"], gate.max_ece),
+        *rule_on_floors(findings, gate),
+        rule_on_baseline(findings, gate),
+        *rule_on_artifact(findings, gate),
+        *rule_on_behaviours(findings, gate),
     ]
-    if champion is not None:
-        rules.append(_require_better(values["accuracy"], against["accuracy"]))
-    failed = tuple(rule.sentence for rule in rules if not rule.passed)
-    if is_backfill:
-        failed += ("The night is older than the champion's: a backfill never moves it.",)
+    basis: Basis | None = "first"
+    alpha = None
+    if findings.comparison is not None:
+        alpha = spend_alpha(gate, findings.looks)
+        superior = rule_on_superiority(findings.comparison, alpha)
+        fresh = tuple(rule_on_freshness(findings, findings.comparison, gate))
+        is_fresh = bool(fresh) and all(rule.passed for rule in fresh)
+        basis = "superior" if superior.passed else "fresh" if is_fresh else None
+        rules += [
+            *rule_on_changes(findings, findings.comparison, gate),
+            superior,
+            *fresh,
+            rule_on_policy(basis, gate),
+        ]
+    failed = [rule.sentence for rule in rules if rule.required and not rule.passed]
+    failed += findings.blockers
+    warnings = tuple(_list_warnings(findings, rules))
     if failed:
-        return Decision("kept", failed, tuple(rules))
-    passed = tuple(rule.sentence for rule in rules)
-    if champion is None:
-        passed = ("First night of this lineage: the floors alone decide.", *passed)
-    return Decision("promoted", passed, tuple(rules))
+        reasons = _put_policy_last(failed, rules)
+        return Decision("kept", None, reasons, warnings, tuple(rules), alpha)
+    reasons = (_explain_basis(basis, rules), *_explain_passes(rules))
+    if gate.approval == "manual":
+        waiting = "It waits for a person: sentiflow promote N --reason … (gate.approval=manual)."
+        return Decision("waiting", basis, (*reasons, waiting), warnings, tuple(rules), alpha)
+    return Decision("promoted", basis, reasons, warnings, tuple(rules), alpha)
 
 
-_USED = ("accuracy", "balanced_accuracy", "roc_auc", "ece")
+def spend_alpha(gate: GateSettings, looks: int) -> float:
+    """Return the level tonight's superiority is tested at.
+
+    `gate.alpha` is spent in equal parts over `gate.alpha_nights` decisions (Bonferroni), so that
+    the chance that any of them moves the champion to an equal model is at most `gate.alpha`.
+
+    Args:
+        gate: alpha and alpha_nights are used.
+        looks: decisions that have spent their part within the horizon.
+
+    Returns:
+        The level; 0.0 when all of it is spent.
+    """
+    return gate.alpha / gate.alpha_nights if looks < gate.alpha_nights else 0.0
 
 
-def _as_number(value: float | None) -> float:
-    return math.nan if value is None else float(value)
+def _find_broken(findings: Findings) -> Iterator[str]:
+    for name in ("accuracy", "balanced_accuracy", "roc_auc", "ece"):
+        if _is_no_number(findings.metrics.get(name)):
+            yield f"the challenger's {name} is no number"
+    if _is_no_number(findings.baseline_accuracy):
+        yield "the baseline's accuracy is no number"
+    if _is_no_number(findings.inspection.difference):
+        yield "the artifact's answers in a fresh process are no numbers"
+    if _is_no_number(findings.inspection.latency_ms):
+        yield "the artifact's latency is no number"
+    if findings.champion_version is not None and findings.comparison is None:
+        yield f"the challenger was not compared with champion version {findings.champion_version}"
+    for against, comparison in (
+        ("the champion", findings.comparison),
+        (f"version {findings.best_version}", findings.best_comparison),
+    ):
+        if comparison is not None and _is_no_number(comparison.lower_bound):
+            yield f"the difference to {against} is no number"
 
 
-def _is_none(value: float) -> bool:
-    return not math.isfinite(value)
+def _is_no_number(value: float | None) -> bool:
+    return value is None or not math.isfinite(value)
 
 
-def _require_at_least(name: str, value: float, floor: float) -> Rule:
-    passed = value >= floor
-    relation = "reaches" if passed else "is below"
-    label = name.replace("_", " ")
-    sentence = f"Test {label} {value:.4f} {relation} the floor {floor:g}."
-    return Rule(f"min_{name}", value, floor, passed, sentence)
+def _list_warnings(findings: Findings, rules: list[Rule]) -> Iterator[str]:
+    difference = findings.metrics["accuracy"] - findings.baseline_accuracy
+    if difference < 0:
+        yield (
+            "The model loses to the tuned TF-IDF baseline by "
+            f"{-100 * difference:.2f} points of accuracy."
+        )
+    for rule in rules:
+        if not rule.required and not rule.passed and rule.name.startswith(("behav", "newest")):
+            yield f"{rule.sentence} Reported only."
 
 
-def _require_at_most(name: str, value: float, ceiling: float) -> Rule:
-    passed = value <= ceiling
-    relation = "stays within" if passed else "exceeds"
-    sentence = f"Test {name.upper()} {value:.4f} {relation} the limit {ceiling:g}."
-    return Rule(f"max_{name}", value, ceiling, passed, sentence)
+def _put_policy_last(failed: list[str], rules: list[Rule]) -> tuple[str, ...]:
+    """Return why it is kept: the rules that failed, and for the policy what it rests on."""
+    policy = [rule.sentence for rule in rules if rule.name == "policy" and not rule.passed]
+    rests_on = [rule for rule in rules if rule.name in _POLICY_RULES and not rule.passed]
+    if any(rule.name == "champion_age" for rule in rests_on):
+        # A young champion need not be held against what only counts when it is old.
+        rests_on = [rule for rule in rests_on if rule.name in ("superior", "champion_age")]
+    others = tuple(sentence for sentence in failed if sentence not in policy)
+    return others + tuple([*(rule.sentence for rule in rests_on), *policy] if policy else [])
 
 
-def _require_better(value: float, champion: float) -> Rule:
-    passed = value > champion
-    if passed:
-        sentence = f"Accuracy {value:.4f} beats the champion's {champion:.4f} on the same rows."
-    elif value == champion:
-        sentence = f"Accuracy {value:.4f} ties the champion's on the same rows: ties keep."
-    else:
-        sentence = f"Accuracy {value:.4f} is below the champion's {champion:.4f} on the same rows."
-    return Rule("better_than_champion", value, champion, passed, sentence)
+_POLICY_RULES: Final = (
+    "superior", "champion_age", "not_a_copy", "non_inferior_to_champion",
+    "non_inferior_to_best_of_year",
+)  # fmt: skip
+
+
+def _explain_basis(basis: Basis | None, rules: list[Rule]) -> str:
+    if basis == "first":
+        return "First night of this lineage: every rule but the paired ones decides."
+    names = ("superior",) if basis == "superior" else _POLICY_RULES[1:]
+    return " ".join(rule.sentence for rule in rules if rule.name in names)
+
+
+def _explain_passes(rules: list[Rule]) -> Iterator[str]:
+    required = [rule for rule in rules if rule.required]
+    yield f"All {len(required)} required rules pass."
+    yield from (rule.sentence for rule in required if rule.name in _SHOWN_PASSES)
+
+
+_SHOWN_PASSES: Final = ("min_accuracy", "min_balanced_accuracy", "baseline_margin")

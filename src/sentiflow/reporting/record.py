@@ -33,6 +33,8 @@ class NightRecord(BaseModel):
     join_coverage: float | None = None
     quarantine: str | None = None
     reused_steps: list[str] = []
+    decision: str | None = None
+    report: str | None = None
     mlflow_run_id: str | None = None
     mlflow_run_path: str | None = None
     prefect_flow_run_id: str | None = None

@@ -4,30 +4,36 @@ from __future__ import annotations
 
 import json
 import logging
-from typing import Any, Final
-
-import numpy as np
-import numpy.typing as npt
-import pandas as pd
+from typing import Final, Literal
 
 from sentiflow.data.ingest import Ingested
-from sentiflow.data.snapshot import read_split
-from sentiflow.errors import GateNotEvaluated, RegistryUnreachable, SentiflowError
-from sentiflow.operations.night import Night, not_evaluated, prefix_metrics
+from sentiflow.errors import (
+    GateNotEvaluated,
+    LedgerConflict,
+    LedgerUnreachable,
+    RegistryUnreachable,
+    SentiflowError,
+)
+from sentiflow.operations.night import Night, not_evaluated
+from sentiflow.operations.stages.gate import Gate, open_gate
 from sentiflow.operations.stages.learning import Evaluated, Trained
 from sentiflow.operations.stages.rows import Splits
 from sentiflow.release.decision import Decision, decide
+from sentiflow.release.findings import Findings
+from sentiflow.release.standing import Event, Standing
+from sentiflow.reporting.decision_record import DecisionRecord, keep_decision
+from sentiflow.reporting.report import write_report
+from sentiflow.settings import find_actor
 
 logger = logging.getLogger(__name__)
 
-_PARITY_ROWS: Final = 200
+# Somebody else wrote the ledger between reading and writing: so often the night decides anew.
+_TRIES: Final = 5
+_RULINGS: Final = ("promoted", "superseded", "kept", "waiting")
 
 
-def register(
-    night: Night, ingested: Ingested, splits: Splits, trained: Trained, evaluated: Evaluated
-) -> int:
-    """Register the bundle as a version, prove it in a fresh process, alias it challenger."""
-    from sentiflow.release.checks import check_parity
+def register(night: Night, ingested: Ingested, trained: Trained, evaluated: Evaluated) -> int:
+    """Register the bundle as a version, write it into the ledger, alias it challenger."""
     from sentiflow.release.registry import CHALLENGER
 
     registry, name = night.registry, night.lineage.name
@@ -48,6 +54,7 @@ def register(
             "sentiflow.git_dirty": str(night.code.git_dirty).lower(),
             "sentiflow.rows": str(profile.rows),
             "sentiflow.positive_share": f"{profile.positive_share:.6f}",
+            "sentiflow.accuracy": f"{evaluated.metrics['accuracy']:.6f}",
             "sentiflow.length_edges": json.dumps(evaluated.length_edges),
             "sentiflow.prefect_flow_run_id": night.record.prefect_flow_run_id or "",
         }
@@ -73,81 +80,176 @@ def register(
     night.run.log_json(night.settings.model_dump(mode="json"), "settings.json")
     if night.code.lock_file is not None:
         night.run.log_files([night.code.lock_file], "environment")
-
-    texts, _ = _read_test_rows(night, splits)
-    answers = pd.read_parquet(evaluated.folder / "answers.parquet")["probability"]
-    difference = check_parity(
-        registry.uri,
-        name,
-        version.number,
-        texts[:_PARITY_ROWS],
-        answers.to_numpy(np.float32)[:_PARITY_ROWS],
-        night.home / "scratch",
-    )
-    night.run.log_metrics({"fresh_process_difference": difference})
+    _tell_registration(night, version.number, evaluated)
     registry.point(name, CHALLENGER, version.number)
     return int(version.number)
 
 
+def _tell_registration(night: Night, number: int, evaluated: Evaluated) -> None:
+    """Write the registration into the ledger, once per version."""
+    for _ in range(_TRIES):
+        events = night.ledger.read(night.lineage.name)
+        if any(event.kind == "registered" and event.to_version == number for event in events):
+            return
+        try:
+            accuracy = f"Test accuracy {evaluated.metrics['accuracy']:.4f}."
+            night.tell_ledger(len(events), "registered", accuracy, to_version=number)
+        except LedgerConflict:
+            continue
+        return
+    raise _too_busy(night)
+
+
 def decide_release(night: Night, splits: Splits, evaluated: Evaluated, number: int) -> None:
-    """Score the champion on tonight's test rows, rule, and move the alias if it is promoted."""
-    from sentiflow.release.registry import CHAMPION, OUTCOME_TAG
+    """Gather what the gate needs, rule, write the ruling into the ledger; the alias follows."""
+    from sentiflow.release.projection import settle
+
+    ruling = find_ruling(night.ledger.read(night.lineage.name), number)
+    if ruling is not None:
+        # Killed or cut off after the ruling: it stands, and only what follows is done again.
+        _finish(night, ruling)
+        return
+    gate = open_gate(night, splits, evaluated, number)
+    for _ in range(_TRIES):
+        standing = settle(night.registry, night.ledger, night.lineage.name, find_actor()).standing
+        night.note(champion_version=standing.champion)
+        try:
+            ruling = _rule(night, gate, standing, evaluated)
+        except LedgerConflict:
+            logger.info("decide: the ledger went on meanwhile, deciding again")
+            continue
+        except (RegistryUnreachable, LedgerUnreachable):
+            raise
+        except SentiflowError as error:
+            raise _end_without_ruling(night, standing, number, error) from error
+        _finish(night, ruling)
+        return
+    raise _too_busy(night)
+
+
+def find_ruling(events: tuple[Event, ...], number: int) -> Event | None:
+    """Return the night's ruling on a version if the ledger holds one, else None."""
+    about = [event for event in events if event.to_version == number and event.kind in _RULINGS]
+    return next((event for event in about if "run_id" in event.details), None)
+
+
+def _rule(night: Night, gate: Gate, standing: Standing, evaluated: Evaluated) -> Event:
+    """Decide on this standing, keep the decision with its numbers, and commit it."""
+    events = night.ledger.read(night.lineage.name)
+    findings = gate.gather(events[: standing.sequence], standing)
+    decision = decide(findings, night.settings.gate)
+    record = _record(night, gate, findings, decision, evaluated)
+    digest = keep_decision(night.home, record)
+    night.run.log_json(record.model_dump(mode="json"), "decision.json")
+    report = write_report(night.home / "decisions" / f"{digest}.html", record)
+    night.run.log_files([report], "report")
+    night.note(decision=digest, report=str(report))
+    if decision.verdict == "not_evaluated":
+        raise GateNotEvaluated(" ".join(decision.reasons))
+    kind: Literal["promoted", "superseded", "waiting", "kept"] = decision.verdict
+    is_superseding = gate.superseded is not None and kind == "promoted"
+    if is_superseding:
+        kind = "superseded"
+    return night.tell_ledger(
+        standing.sequence,
+        kind,
+        (night.request.reason or "") if is_superseding else " ".join(decision.reasons),
+        from_version=standing.champion,
+        to_version=gate.number,
+        decision=digest,
+        details={
+            "paired": findings.comparison is not None,
+            "alpha": decision.alpha,
+            "basis": decision.basis,
+            "reasons": [*decision.reasons],
+            "warnings": [*decision.warnings],
+        },
+    )
+
+
+def _record(
+    night: Night, gate: Gate, findings: Findings, decision: Decision, evaluated: Evaluated
+) -> DecisionRecord:
+    return DecisionRecord(
+        model=night.lineage.name,
+        lineage=night.lineage.digest,
+        night=night.date.isoformat(),
+        version=gate.number,
+        champion_version=night.record.champion_version,
+        fingerprint=night.record.fingerprint or "",
+        mlflow_run_id=night.run.id,
+        mlflow_run_path=night.run.path,
+        prefect_flow_run_id=night.record.prefect_flow_run_id,
+        decision=decision.as_dict(),
+        findings=findings.as_dict(),
+        baselines=evaluated.baselines,
+        gate=night.settings.gate.model_dump(mode="json"),
+        seconds=night.clock.read(),
+    )
+
+
+def _finish(night: Night, ruling: Event) -> None:
+    """Let alias, tags and descriptions follow a ruling; every part may be done twice."""
+    from sentiflow.release.projection import settle
+    from sentiflow.release.registry import OUTCOME_TAG
 
     registry, name = night.registry, night.lineage.name
-    version = registry.resolve(name, str(number))
-    try:
-        champion = registry.find_alias(name, CHAMPION)
-        if champion and champion.tags.get("sentiflow.lineage") != night.lineage.digest:
-            champion = None
-        night.note(champion_version=champion.number if champion else None)
-        against = _score_champion(night, splits, champion) if champion else None
-        is_backfill = bool(champion) and night.date.isoformat() < champion.tags["sentiflow.night"]
-        decision = decide(evaluated.metrics, against, night.settings.gate, is_backfill)
-        if decision.verdict == "not_evaluated":
-            raise not_evaluated(decision.reasons)
-    except RegistryUnreachable:
-        raise
-    except SentiflowError as error:
-        registry.tag_version(version, {OUTCOME_TAG: "failed"})
-        if isinstance(error, GateNotEvaluated):
-            raise
-        raise not_evaluated([str(error)]) from error
-    if decision.verdict == "promoted":
-        registry.point(name, CHAMPION, number)
-        night.note(champion_version=number)
-    _write_decision(night, decision, against)
-    registry.tag_version(version, {OUTCOME_TAG: decision.verdict})
-    registry.describe_version(version, _describe(night, decision, evaluated))
-    night.end("promoted" if decision.verdict == "promoted" else "kept", decision.reasons, 0)
+    standing = settle(registry, night.ledger, name, find_actor()).standing
+    outcome: Literal["promoted", "waiting", "kept"] = (
+        "waiting" if ruling.kind == "waiting" else "kept" if ruling.kind == "kept" else "promoted"
+    )
+    night.note(champion_version=standing.champion, decision=ruling.decision)
+    for warning in ruling.details.get("warnings", ()):
+        night.warn(warning)
+    night.run.set_tags({"sentiflow.decision": outcome})
+    version = registry.resolve(name, str(ruling.to_version))
+    registry.tag_version(
+        version, {OUTCOME_TAG: outcome, "sentiflow.decision": ruling.decision or ""}
+    )
+    registry.describe_version(version, _describe(night, outcome, ruling))
+    night.end(outcome, ruling.details["reasons"], 0)
 
 
-def _score_champion(night: Night, splits: Splits, champion: Any) -> dict[str, Any]:
-    from sentiflow.model.evaluation import score
+def _end_without_ruling(
+    night: Night, standing: Standing, number: int, error: SentiflowError
+) -> GateNotEvaluated:
+    """Write down that the gate could not rule, and return the error that ends the night."""
+    from sentiflow.release.registry import OUTCOME_TAG
 
-    texts, labels = _read_test_rows(night, splits)
-    metrics = score(labels, night.registry.load(champion).predict(texts)).as_dict()
-    night.note(champion_metrics=metrics)
-    night.run.log_metrics(prefix_metrics("test_champion", metrics))
-    return metrics
+    night.registry.tag_version(
+        night.registry.resolve(night.lineage.name, str(number)), {OUTCOME_TAG: "failed"}
+    )
+    ending = not_evaluated([str(error)])
+    for _ in range(_TRIES):
+        sequence = len(night.ledger.read(night.lineage.name))
+        try:
+            night.tell_ledger(
+                sequence,
+                "not_evaluated",
+                str(ending),
+                from_version=standing.champion,
+                to_version=number,
+                decision=night.record.decision,
+            )
+        except LedgerConflict:
+            continue
+        break
+    return ending
 
 
-def _read_test_rows(night: Night, splits: Splits) -> tuple[list[str], npt.NDArray[np.int8]]:
-    reviews = read_split(splits.snapshot, night.settings.split, "test", ["text", "label"])
-    return reviews["text"].tolist(), reviews["label"].to_numpy(np.int8)
+def _too_busy(night: Night) -> LedgerConflict:
+    return LedgerConflict(
+        f"The ledger of {night.lineage.name} must stand still while a night decides. Received: "
+        f"{_TRIES} events of others in a row. The champion is kept; run again."
+    )
 
 
-def _write_decision(night: Night, decision: Decision, against: dict[str, Any] | None) -> None:
-    night.run.log_json({**decision.as_dict(), "champion_metrics": against}, "decision.json")
-    night.run.set_tags({"sentiflow.decision": decision.verdict})
-
-
-def _describe(night: Night, decision: Decision, evaluated: Evaluated) -> str:
+def _describe(night: Night, outcome: str, ruling: Event) -> str:
     return "\n\n".join(
         [
-            f"**{decision.verdict}** on the night of {night.date}: " + " ".join(decision.reasons),
-            f"Test accuracy {evaluated.metrics['accuracy']:.4f} beside TF-IDF's "
-            f"{evaluated.baselines['tfidf_logreg']['accuracy']:.4f}. "
-            f"[MLflow run]({night.run.path}), Prefect flow run "
-            f"{night.record.prefect_flow_run_id or 'none'}.",
+            f"**{outcome}** on the night of {night.date}: {ruling.reason}",
+            f"[Report and decision.json]({night.run.path}/artifacts/report) · "
+            f"[MLflow run]({night.run.path}) · decision `{(ruling.decision or '')[:12]}` · Prefect "
+            f"flow run {night.record.prefect_flow_run_id or 'none'}.",
         ]
     )

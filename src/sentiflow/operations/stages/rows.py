@@ -7,6 +7,7 @@ import tempfile
 from dataclasses import asdict, dataclass
 from datetime import date
 from pathlib import Path
+from typing import TYPE_CHECKING, Final
 
 from sentiflow.data.ingest import Ingested, read_sources
 from sentiflow.data.profile import PreviousSnapshot
@@ -14,8 +15,14 @@ from sentiflow.data.snapshot import Snapshot, check_snapshot, read_split
 from sentiflow.data.splitting import SPLITS
 from sentiflow.errors import ArtifactError, DataRejected
 from sentiflow.operations.night import Night, find_sources, prefix_metrics
+from sentiflow.release.standing import fold_events
+
+if TYPE_CHECKING:
+    from sentiflow.release.registry import Version
 
 logger = logging.getLogger(__name__)
+
+_ACCEPTED: Final = ("promoted", "superseded", "kept", "waiting")
 
 
 @dataclass(frozen=True)
@@ -56,9 +63,9 @@ def ingest(night: Night) -> Ingested:
 
 def find_unchanged(night: Night, ingested: Ingested) -> int | None:
     """Return the version of the last accepted night if nothing differs from it, else None."""
-    if night.request.force:
+    if night.request.force or night.request.supersede:
         return None
-    last = night.registry.find_last_accepted(night.lineage.name, night.lineage.digest)
+    last = _find_last_accepted(night, "9999-12-31")
     if last is None:
         return None
     tonight = {
@@ -70,10 +77,29 @@ def find_unchanged(night: Night, ingested: Ingested) -> int | None:
     return last.number if is_same else None
 
 
+def _find_last_accepted(night: Night, not_after: str) -> Version | None:
+    """Return the newest version of the lineage that a night ruled on, or None.
+
+    Args:
+        night: the night.
+        not_after: ISO date; versions of later nights do not count.
+    """
+    ruled = {
+        event.to_version
+        for event in night.ledger.read(night.lineage.name)
+        if event.kind in _ACCEPTED and event.lineage == night.lineage.digest
+    }
+    for number in sorted(filter(None, ruled), reverse=True):
+        version: Version | None = night.registry.find_version(night.lineage.name, number)
+        if version is not None and version.tags["sentiflow.night"] <= not_after:
+            return version
+    return None
+
+
 def skip(night: Night, version: int) -> None:
     """Record a night in which nothing changed."""
-    champion = night.registry.find_alias(night.lineage.name, "champion")
-    night.note(version=version, champion_version=champion.number if champion else None)
+    standing = fold_events(night.ledger.read(night.lineage.name))
+    night.note(version=version, champion_version=standing.champion)
     reason = (
         f"Unchanged: rows, settings, code and lock file are those of version {version} "
         f"(fingerprint {(night.record.fingerprint or '')[:12]}). Nothing was trained; "
@@ -86,14 +112,14 @@ def validate(night: Night, ingested: Ingested) -> None:
     """Check the whole night's profile; end the night when a critical expectation fails."""
     from sentiflow.data.validation import check_table
 
-    previous = night.registry.find_last_accepted(
-        night.lineage.name, night.lineage.digest, not_after=night.date.isoformat()
-    )
-    compared_with = previous and PreviousSnapshot(
-        fingerprint=previous.tags["sentiflow.fingerprint"],
-        rows=int(previous.tags["sentiflow.rows"]),
-        positive_share=float(previous.tags["sentiflow.positive_share"]),
-    )
+    previous = _find_last_accepted(night, night.date.isoformat())
+    compared_with = None
+    if previous is not None:
+        compared_with = PreviousSnapshot(
+            fingerprint=previous.tags["sentiflow.fingerprint"],
+            rows=int(previous.tags["sentiflow.rows"]),
+            positive_share=float(previous.tags["sentiflow.positive_share"]),
+        )
     with tempfile.TemporaryDirectory(dir=night.home) as folder:
         docs = Path(folder) / "data_docs"
         report = check_table(

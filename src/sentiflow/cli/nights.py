@@ -1,44 +1,26 @@
-"""The command line: parse, call, print."""
+"""The commands about nights: run, evaluate, predict, sample, status."""
 
 from __future__ import annotations
 
-import json
-import logging
 import os
-import sys
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from datetime import date, datetime
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
-from sentiflow.errors import SentiflowError, UsageError
-
-app = typer.Typer(
-    add_completion=False,
-    no_args_is_help=True,
-    pretty_exceptions_enable=False,
-    help="Nightly retraining of a review classifier: browse it in MLflow, promote it with reasons.",
+from sentiflow.cli.common import (
+    ConfigOption,
+    DataOption,
+    JsonOption,
+    ModelOption,
+    SetOption,
+    answer_with,
+    app,
+    prepare_home,
+    show_progress,
 )
-
-DataOption = Annotated[
-    list[str] | None,
-    typer.Option("--data", help="File, glob, folder or URL of reviews; may be repeated."),
-]
-ConfigOption = Annotated[
-    str | None, typer.Option("--config", help="A preset (article-2018, large, …) or a TOML file.")
-]
-SetOption = Annotated[
-    list[str] | None, typer.Option("--set", help="group.key=value; may be repeated.")
-]
-ModelOption = Annotated[
-    str, typer.Option("--model", help="champion, challenger or a version number.")
-]
-JsonOption = Annotated[
-    bool, typer.Option("--json", help="Print one JSON object on stdout; logs go to stderr.")
-]
+from sentiflow.errors import SentiflowError, UsageError
 
 
 @app.command()
@@ -59,7 +41,12 @@ def run(
     new_lineage: Annotated[
         bool, typer.Option("--new-lineage", help="Start a lineage without a champion.")
     ] = False,
-    reason: Annotated[str | None, typer.Option(help="Why a new lineage is started.")] = None,
+    supersede: Annotated[
+        bool, typer.Option("--supersede", help="Replace a champion that no longer loads.")
+    ] = False,
+    reason: Annotated[
+        str | None, typer.Option(help="Why: for --new-lineage and --supersede.")
+    ] = None,
     as_json: JsonOption = False,
 ) -> None:
     """Run one night; without --data on the embedded sample."""
@@ -77,18 +64,19 @@ def run(
             as_of=_parse_date(as_of),
             force=force,
             new_lineage=new_lineage,
+            supersede=supersede,
             reason=reason,
         )
-        home = _prepare()
+        home = prepare_home()
         check_request(request)
-        with _progress():
+        with show_progress():
             record = _run_flow(request, home)
         from sentiflow.reporting.summary import write_text
 
         text = write_text(record) + "\n\n" + _suggest(record)
         return record.model_dump(mode="json"), text, record.exit_code
 
-    _answer(as_json, work, {"night": as_of or date.today().isoformat(), "outcome": "failed"})
+    answer_with(as_json, work, {"night": as_of or date.today().isoformat(), "outcome": "failed"})
 
 
 @app.command()
@@ -106,11 +94,11 @@ def evaluate(
         from sentiflow.operations.scoring import evaluate_version, write_evaluation
 
         evaluation = evaluate_version(
-            data, businesses, model, config, tuple(overrides or ()), _prepare()
+            data, businesses, model, config, tuple(overrides or ()), prepare_home()
         )
         return evaluation, write_evaluation(evaluation), 0
 
-    _answer(as_json, work, {})
+    answer_with(as_json, work, {})
 
 
 @app.command()
@@ -126,14 +114,14 @@ def predict(
     def work() -> tuple[dict[str, Any], str, int]:
         from sentiflow.operations.scoring import predict_texts
 
-        answer = predict_texts(texts, model, config, tuple(overrides or ()), _prepare())
+        answer = predict_texts(texts, model, config, tuple(overrides or ()), prepare_home())
         lines = [
             f"{row['label']:<8}  {row['probability']:.4f}  {row['text']}"
             for row in answer["predictions"]
         ]
         return answer, "\n".join(lines), 0
 
-    _answer(as_json, work, {})
+    answer_with(as_json, work, {})
 
 
 @app.command()
@@ -159,57 +147,22 @@ def sample(
             ) from error
         return {"output": str(output), "lines": written}, f"{written:,} lines in {output}", 0
 
-    _answer(as_json, work, {})
+    answer_with(as_json, work, {})
 
 
 @app.command()
 def status(
     config: ConfigOption = None, overrides: SetOption = None, as_json: JsonOption = False
 ) -> None:
-    """Show champion, challenger and last night of every model."""
+    """Show champion, challenger, last night, what waits and what is held, of every model."""
 
     def work() -> tuple[dict[str, Any], str, int]:
-        from sentiflow.operations.scoring import describe_models, write_models
+        from sentiflow.operations.history import describe_models, write_models
 
-        described = describe_models(config, tuple(overrides or ()), _prepare())
+        described = describe_models(config, tuple(overrides or ()), prepare_home())
         return described, write_models(described), 0
 
-    _answer(as_json, work, {})
-
-
-def main() -> None:
-    """Run the command line; a signal ends it without a traceback."""
-    try:
-        app()
-    except KeyboardInterrupt:
-        print("Interrupted. Run again to go on: finished steps are kept.", file=sys.stderr)
-        sys.exit(130)
-
-
-def _answer(
-    as_json: bool, work: Callable[[], tuple[dict[str, Any], str, int]], failed: dict[str, Any]
-) -> None:
-    """Do the work and print its answer; an error of ours is one line and its exit code."""
-    try:
-        answer, text, code = work()
-    except SentiflowError as error:
-        answer = {**failed, "reasons": [str(error)], "error": type(error).__name__}
-        text, code = "", error.exit_code
-        if not as_json:
-            print(f"Error: {error}", file=sys.stderr)
-    if as_json:
-        print(json.dumps(answer, ensure_ascii=False))
-    elif text:
-        print(text)
-    raise typer.Exit(code)
-
-
-def _prepare() -> Path:
-    from sentiflow.settings import find_home, prepare_environment
-
-    home = find_home()
-    prepare_environment(home)
-    return home
+    answer_with(as_json, work, {})
 
 
 def _parse_date(text: str | None) -> date | None:
@@ -251,53 +204,3 @@ def _suggest(record: Any) -> str:
         commands.append("sentiflow run --data yelp_academic_dataset_review.json")
     commands += ["sentiflow status", "make ui    # MLflow on http://127.0.0.1:5000"]
     return "  Next\n" + "\n".join(f"    {command}" for command in commands)
-
-
-class _LiveLine(logging.Handler):
-    """Show sentiflow's log on stderr: progress as one live line on a terminal."""
-
-    def __init__(self) -> None:
-        super().__init__(logging.INFO)
-        self._is_terminal = sys.stderr.isatty()
-        self._is_live = False
-        self._last_share: dict[str, int] = {}
-
-    def emit(self, record: logging.LogRecord) -> None:
-        message = record.getMessage()
-        if getattr(record, "live", False):
-            share = getattr(record, "share", None)
-            step = getattr(record, "step", "")
-            if self._is_terminal:
-                bar = "" if share is None else f"[{'#' * round(share * 20):<20}] "
-                sys.stderr.write(f"\r\x1b[2K  {bar}{message}"[:160])
-                self._is_live = True
-            elif step != "train" and share and int(share * 4) != self._last_share.get(step):
-                # Without a terminal a line for every quarter is enough; each epoch has its own.
-                self._last_share[step] = int(share * 4)
-                sys.stderr.write(f"  {message}\n")
-        else:
-            start = "\r\x1b[2K" if self._is_live else ""
-            level = "" if record.levelno <= logging.INFO else f"{record.levelname.lower()}: "
-            sys.stderr.write(f"{start}  {level}{message}\n")
-            if record.exc_info:
-                # Only what nobody foresaw comes with a traceback.
-                sys.stderr.write(logging.Formatter().formatException(record.exc_info) + "\n")
-            self._is_live = False
-        sys.stderr.flush()
-
-
-@contextmanager
-def _progress() -> Iterator[None]:
-    logger = logging.getLogger("sentiflow")
-    handler = _LiveLine()
-    logger.addHandler(handler)
-    logger.setLevel(logging.INFO)
-    logger.propagate = False
-    # A root logger without any handler would print Prefect's tracebacks as a last resort.
-    silence = logging.NullHandler()
-    logging.getLogger().addHandler(silence)
-    try:
-        yield
-    finally:
-        logging.getLogger().removeHandler(silence)
-        logger.removeHandler(handler)

@@ -1,0 +1,50 @@
+"""Batch scoring: every review of the sources answered by a registered model, into one file."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from prefect import flow, task
+from prefect.artifacts import create_markdown_artifact
+from prefect.cache_policies import NO_CACHE
+
+from flows.retrain import may_help
+from sentiflow.operations.score_request import ScoreRequest, answer_request
+from sentiflow.serving.scoring import Scored
+from sentiflow.settings import find_home
+
+
+@flow(name="score", log_prints=False)
+def score(request: ScoreRequest) -> dict[str, Any]:
+    """Answer the sources of a request and return the counts."""
+    model, version, scored = answer(request)
+    publish(model, version, scored)
+    return {"model": model, "model_version": version, **scored.as_dict()}
+
+
+# Another try goes on where the last one stopped, as a new run of the flow does.
+@task(cache_policy=NO_CACHE, retries=2, retry_delay_seconds=[5, 30], retry_condition_fn=may_help)
+def answer(request: ScoreRequest) -> tuple[str, int, Scored]:
+    """Read, answer and write, chunk by chunk."""
+    return answer_request(request, find_home())
+
+
+def publish(model: str, version: int, scored: Scored) -> None:
+    """Leave the counts as an artifact of the flow run."""
+    counts = {
+        "rows read": f"{scored.rows_read:,}",
+        "answered": f"{scored.scored:,}",
+        "of them before this run": f"{scored.resumed_rows:,}",
+        "quarantined": f"{scored.quarantined:,}",
+        "seconds": f"{scored.seconds:,.1f}",
+        "reviews per second": f"{scored.reviews_per_second:,.0f}",
+        "output": f"`{scored.output}`",
+        "quarantine": f"`{scored.quarantine}`" if scored.quarantine else "none",
+    }
+    lines = [f"## Scored with {model} version {version}", "", "| | |", "|---|---|"]
+    lines += [f"| {name} | {value} |" for name, value in counts.items()]
+    create_markdown_artifact(
+        key="score-summary",
+        markdown="\n".join(lines),
+        description=f"{scored.scored:,} reviews answered by {model} version {version}",
+    )

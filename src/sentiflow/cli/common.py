@@ -1,0 +1,120 @@
+"""What all commands share: their options, one way to answer, and the live line."""
+
+from __future__ import annotations
+
+import json
+import logging
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from sentiflow.errors import SentiflowError
+
+app = typer.Typer(
+    add_completion=False,
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    help="Nightly retraining of a review classifier: browse it in MLflow, promote it with reasons.",
+)
+
+DataOption = Annotated[
+    list[str] | None,
+    typer.Option("--data", help="File, glob, folder or URL of reviews; may be repeated."),
+]
+ConfigOption = Annotated[
+    str | None, typer.Option("--config", help="A preset (article-2018, large, …) or a TOML file.")
+]
+SetOption = Annotated[
+    list[str] | None, typer.Option("--set", help="group.key=value; may be repeated.")
+]
+ModelOption = Annotated[
+    str, typer.Option("--model", help="champion, challenger or a version number.")
+]
+JsonOption = Annotated[
+    bool, typer.Option("--json", help="Print one JSON object on stdout; logs go to stderr.")
+]
+ReasonOption = Annotated[
+    str, typer.Option("--reason", help="Why; it is kept in the ledger.", prompt=False)
+]
+
+
+def answer_with(
+    as_json: bool, work: Callable[[], tuple[dict[str, Any], str, int]], failed: dict[str, Any]
+) -> None:
+    """Do the work and print its answer; an error of ours is one line and its exit code."""
+    try:
+        answer, text, code = work()
+    except SentiflowError as error:
+        answer = {**failed, "reasons": [str(error)], "error": type(error).__name__}
+        text, code = "", error.exit_code
+        if not as_json:
+            print(f"Error: {error}", file=sys.stderr)
+    if as_json:
+        print(json.dumps(answer, ensure_ascii=False))
+    elif text:
+        print(text)
+    raise typer.Exit(code)
+
+
+def prepare_home() -> Path:
+    """Return SENTIFLOW_HOME with the environment pointing at it."""
+    from sentiflow.settings import find_home, prepare_environment
+
+    home = find_home()
+    prepare_environment(home)
+    return home
+
+
+class _LiveLine(logging.Handler):
+    """Show sentiflow's log on stderr: progress as one live line on a terminal."""
+
+    def __init__(self) -> None:
+        super().__init__(logging.INFO)
+        self._is_terminal = sys.stderr.isatty()
+        self._is_live = False
+        self._last_share: dict[str, int] = {}
+
+    def emit(self, record: logging.LogRecord) -> None:
+        message = record.getMessage()
+        if getattr(record, "live", False):
+            share = getattr(record, "share", None)
+            step = getattr(record, "step", "")
+            if self._is_terminal:
+                bar = "" if share is None else f"[{'#' * round(share * 20):<20}] "
+                sys.stderr.write(f"\r\x1b[2K  {bar}{message}"[:160])
+                self._is_live = True
+            elif step != "train" and share and int(share * 4) != self._last_share.get(step):
+                # Without a terminal a line for every quarter is enough; each epoch has its own.
+                self._last_share[step] = int(share * 4)
+                sys.stderr.write(f"  {message}\n")
+        else:
+            start = "\r\x1b[2K" if self._is_live else ""
+            level = "" if record.levelno <= logging.INFO else f"{record.levelname.lower()}: "
+            sys.stderr.write(f"{start}  {level}{message}\n")
+            if record.exc_info:
+                # Only what nobody foresaw comes with a traceback.
+                sys.stderr.write(logging.Formatter().formatException(record.exc_info) + "\n")
+            self._is_live = False
+        sys.stderr.flush()
+
+
+@contextmanager
+def show_progress() -> Iterator[None]:
+    """Show sentiflow's own log on stderr while the block runs."""
+    logger = logging.getLogger("sentiflow")
+    handler = _LiveLine()
+    logger.addHandler(handler)
+    logger.setLevel(logging.INFO)
+    logger.propagate = False
+    # A root logger without any handler would print Prefect's tracebacks as a last resort.
+    silence = logging.NullHandler()
+    logging.getLogger().addHandler(silence)
+    try:
+        yield
+    finally:
+        logging.getLogger().removeHandler(silence)
+        logger.removeHandler(handler)

@@ -1,0 +1,75 @@
+"""The commands that answer texts by the thousand: serve and score."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from sentiflow.cli.common import (
+    ConfigOption,
+    JsonOption,
+    ModelOption,
+    SetOption,
+    answer_with,
+    app,
+    prepare_home,
+    show_progress,
+)
+
+
+@app.command()
+def serve(
+    port: Annotated[int | None, typer.Option(help="Default serving.port (8080).")] = None,
+    config: ConfigOption = None,
+    overrides: SetOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Answer over REST with the champion, and follow it when it changes."""
+
+    def work() -> tuple[dict[str, Any], str, int]:
+        from sentiflow.serving.app import serve
+        from sentiflow.settings import load_settings
+
+        asked = tuple(overrides or ())
+        if port is not None:
+            asked += (f"serving.port={port}",)
+        settings = load_settings(config, asked)
+        home = prepare_home()
+        with show_progress():
+            serve(settings, home, settings.model.name)
+        return {"model": settings.model.name, "stopped": True}, "", 0
+
+    answer_with(as_json, work, {})
+
+
+@app.command()
+def score(
+    data: Annotated[list[str], typer.Option("--data", help="Texts to score; may be repeated.")],
+    output: Annotated[
+        Path, typer.Option("--output", help="A .parquet, .csv or .jsonl file to write.")
+    ],
+    model: ModelOption = "champion",
+    config: ConfigOption = None,
+    overrides: SetOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Write a probability and label for every text of the sources."""
+
+    def work() -> tuple[dict[str, Any], str, int]:
+        from sentiflow.operations.score_request import ScoreRequest, answer_request, write_scored
+
+        request = ScoreRequest(
+            data=tuple(data),
+            output=str(output),
+            model=model,
+            config=config,
+            overrides=tuple(overrides or ()),
+        )
+        with show_progress():
+            name, version, scored = answer_request(request, prepare_home())
+        answer = {"model": name, "model_version": version, **scored.as_dict()}
+        return answer, write_scored(answer), 0
+
+    answer_with(as_json, work, {})

@@ -1,0 +1,63 @@
+"""The commands that remove: prune what is old, forget a person."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+
+import typer
+
+from sentiflow.cli.common import (
+    ConfigOption,
+    JsonOption,
+    ReasonOption,
+    SetOption,
+    answer_with,
+    app,
+    prepare_home,
+)
+
+
+@app.command()
+def prune(
+    keep: Annotated[int, typer.Option("--keep", help="How many newest versions stay, by model.")],
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Only say what would be removed.")
+    ] = False,
+    config: ConfigOption = None,
+    overrides: SetOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Remove old versions, runs, snapshots and leftovers; never what is live or waits."""
+
+    def work() -> tuple[dict[str, Any], str, int]:
+        from sentiflow.operations.upkeep import prune_home, write_pruned
+
+        pruned = prune_home(config, tuple(overrides or ()), prepare_home(), keep, dry_run)
+        return pruned, write_pruned(pruned), 0
+
+    answer_with(as_json, work, {})
+
+
+@app.command()
+def forget(
+    reason: ReasonOption,
+    review_id: Annotated[
+        list[str] | None, typer.Option("--review-id", help="A review; may be repeated.")
+    ] = None,
+    user_id: Annotated[
+        list[str] | None, typer.Option("--user-id", help="All reviews of a user; may be repeated.")
+    ] = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Remove a person's reviews from snapshots and quarantine, and record that it was done."""
+
+    def work() -> tuple[dict[str, Any], str, int]:
+        from sentiflow.operations.forgetting import forget
+        from sentiflow.operations.upkeep import write_forgotten
+        from sentiflow.settings import find_actor
+
+        home = prepare_home()
+        forgotten = forget(home, review_id or (), user_id or (), reason, find_actor()).as_dict()
+        return forgotten, write_forgotten(forgotten), 0
+
+    answer_with(as_json, work, {})

@@ -1,0 +1,244 @@
+"""Say what is live, what was, and why: from the ledger, and from the registry where it answers."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import UTC, date, datetime, time, timedelta
+from pathlib import Path
+from typing import Any, Final
+
+from sentiflow.errors import RegistryUnreachable, UsageError
+from sentiflow.operations.night import describe_move
+from sentiflow.operations.releases import Desk
+from sentiflow.release.standing import (
+    MAKES_CHAMPION,
+    Event,
+    Standing,
+    find_standing_at,
+    fold_events,
+)
+from sentiflow.reporting.record import find_last_record
+from sentiflow.settings import find_actor, find_ledger_url, find_tracking_uri, load_settings
+
+_MOVES: Final = MAKES_CHAMPION | {"moved_outside", "reverted"}
+
+
+def read_history(desk: Desk) -> dict[str, Any]:
+    """Return every event of a model, oldest first."""
+    events = desk.ledger.read(desk.model)
+    return {"model": desk.model, "events": [_describe_event(event) for event in events]}
+
+
+def find_live(desk: Desk, at: str) -> dict[str, Any]:
+    """Return which version was live at a moment.
+
+    Args:
+        desk: where.
+        at: an ISO date (the end of that day, UTC) or an ISO time (UTC unless it says otherwise);
+            a moment to come is taken as now.
+
+    Returns:
+        `model`, `at`, `version` (None when nothing was live), `since`, `reason`, `actor`,
+        `decision`, and `changes`, the events of that day that changed the champion.
+
+    Raises:
+        UsageError: `at` is neither.
+    """
+    when, day = _parse_moment(at)
+    when = min(when, datetime.now(UTC))
+    events = desk.ledger.read(desk.model)
+    standing = find_standing_at(events, when)
+    event = standing.champion_event
+    return {
+        "model": desk.model,
+        "at": when.isoformat(),
+        "version": standing.champion,
+        "since": event and event.time.isoformat(),
+        "reason": event and event.reason,
+        "actor": event and event.actor,
+        "decision": standing.champion_decision,
+        "changes": [
+            _describe_event(change)
+            for change in events
+            if change.kind in MAKES_CHAMPION and change.time.date() == day and change.time <= when
+        ],
+    }
+
+
+def describe_models(config: str | None, overrides: Sequence[str], home: Path) -> dict[str, Any]:
+    """Return champion, challenger, what waits or holds, and the last night of each model.
+
+    The ledger says what is live. A registry that does not answer is named, not an error.
+    """
+    from sentiflow.release.ledger import Ledger
+    from sentiflow.release.projection import settle
+    from sentiflow.release.registry import CHALLENGER, Registry
+
+    settings = load_settings(config, overrides)
+    registry = Registry(find_tracking_uri(settings.tracking, home))
+    ledger = Ledger(find_ledger_url(settings.ledger, home))
+    unreachable = None
+    names = set(ledger.list_models())
+    try:
+        names |= set(registry.list_models())
+    except RegistryUnreachable as error:
+        unreachable = str(error)
+    models = []
+    for name in sorted(names):
+        challenger = None
+        if unreachable is None:
+            standing = settle(registry, ledger, name, find_actor()).standing
+            found = registry.find_alias(name, CHALLENGER)
+            challenger = found and {
+                "version": found.number,
+                "night": found.tags.get("sentiflow.night"),
+                "outcome": found.tags.get("sentiflow.outcome"),
+            }
+        else:
+            standing = fold_events(ledger.read(name))
+        last = find_last_record(home, name)
+        models.append(
+            {
+                "model": name,
+                **_describe_standing(standing),
+                "challenger": challenger,
+                "last_night": last
+                and last.model_dump(
+                    mode="json", include={"night", "outcome", "reasons", "version", "mlflow_run_id"}
+                ),
+            }
+        )
+    return {"home": str(home), "registry_error": unreachable, "models": models}
+
+
+def write_models(described: dict[str, Any]) -> str:
+    """Return the status of all models as text."""
+    lines = []
+    if described["registry_error"]:
+        lines.append(f"Warning: {described['registry_error']} What follows is the ledger's.")
+    if not described["models"]:
+        lines.append("No model is registered yet. Run a night: sentiflow run")
+    for entry in described["models"]:
+        lines.append(entry["model"])
+        champion, challenger = entry["champion"], entry["challenger"]
+        since = f", live since {champion['since'][:16]} UTC" if champion else ""
+        lines.append(f"  {'champion':<11} {_name(champion)}{since}")
+        lines.append(f"  {'challenger':<11} {_name(challenger)}")
+        if entry["waiting"]:
+            waiting = entry["waiting"]
+            lines.append(
+                f"  {'waiting':<11} version {waiting['version']} waits for a person: sentiflow "
+                f"promote {waiting['version']} --reason …"
+            )
+        if entry["hold"]:
+            hold = entry["hold"]
+            lines.append(f"  {'hold':<11} since {hold['time'][:16]} UTC by {hold['actor']}:")
+            lines.append(f"    {hold['reason']}")
+        if entry["moved_outside"]:
+            lines.append(f"  Warning: {entry['moved_outside']}")
+        if entry["last_night"]:
+            last = entry["last_night"]
+            lines.append(f"  {'last night':<11} {last['night']} {last['outcome']}")
+            lines += [f"    {reason}" for reason in last["reasons"]]
+    return "\n".join(lines)
+
+
+def write_history(history: dict[str, Any]) -> str:
+    """Return a model's events as text, one line each and its reason below."""
+    if not history["events"]:
+        return f"The ledger knows nothing of {history['model']} yet."
+    lines = [f"{history['model']}: {len(history['events'])} events (times in UTC)"]
+    for event in history["events"]:
+        lines.append(
+            f"{event['sequence']:>4}  {event['time'][:16].replace('T', ' ')}  "
+            f"{event['kind'].replace('_', ' '):<13} {_write_change(event):<12} {event['actor']}"
+        )
+        if event["reason"]:
+            lines.append(f"      {event['reason']}")
+    return "\n".join(lines)
+
+
+def write_live(live: dict[str, Any]) -> str:
+    """Return which version was live, as text."""
+    when = live["at"][:16].replace("T", " ")
+    if live["version"] is None:
+        return f"{live['model']}: nothing was live at {when} UTC."
+    lines = [
+        f"{live['model']}: version {live['version']} was live at {when} UTC, since "
+        f"{live['since'][:16].replace('T', ' ')}, by {live['actor']}.",
+        f"  {live['reason']}",
+    ]
+    if len(live["changes"]) > 1:
+        lines.append(f"  It changed {len(live['changes'])} times that day:")
+        lines += [
+            f"    {change['time'][11:16]}  {change['kind'].replace('_', ' ')} "
+            f"{_write_change(change)}"
+            for change in live["changes"]
+        ]
+    return "\n".join(lines)
+
+
+def _describe_standing(standing: Standing) -> dict[str, Any]:
+    crowned, waiting, hold = standing.champion_event, standing.waiting, standing.hold
+    return {
+        "champion": crowned
+        and {
+            "version": standing.champion,
+            "since": crowned.time.isoformat(),
+            "night": crowned.details.get("night"),
+            "kind": crowned.kind,
+            "reason": crowned.reason,
+            "decision": standing.champion_decision,
+        },
+        "previous_champion": standing.previous_champion,
+        "waiting": waiting and {"version": waiting.to_version, "reason": waiting.reason},
+        "hold": hold
+        and {"time": hold.time.isoformat(), "actor": hold.actor, "reason": hold.reason},
+        "moved_outside": describe_move(standing.moved) if standing.moved else None,
+    }
+
+
+def _describe_event(event: Event) -> dict[str, Any]:
+    return {
+        "sequence": event.sequence,
+        "time": event.time.isoformat(),
+        "kind": event.kind,
+        "actor": event.actor,
+        "reason": event.reason,
+        "from_version": event.from_version,
+        "to_version": event.to_version,
+        "lineage": event.lineage,
+        "decision": event.decision,
+        "details": dict(event.details),
+    }
+
+
+def _write_change(event: dict[str, Any]) -> str:
+    before, after = event["from_version"], event["to_version"]
+    if event["kind"] not in _MOVES:
+        return "" if after is None else str(after)
+    return f"{before or '-'} → {after or '-'}"
+
+
+def _name(version: dict[str, Any] | None) -> str:
+    if version is None:
+        return "none"
+    night = f" of the night {version['night']}" if version.get("night") else ""
+    return f"version {version['version']}{night}"
+
+
+def _parse_moment(text: str) -> tuple[datetime, date]:
+    try:
+        if len(text) == len("2026-01-10"):
+            day = date.fromisoformat(text)
+            return datetime.combine(day + timedelta(days=1), time(), UTC) - timedelta(
+                microseconds=1
+            ), day
+        moment = datetime.fromisoformat(text)
+    except ValueError:
+        raise UsageError(
+            "--at must be a date such as 2026-01-10 or a time such as 2026-01-10T12:00. "
+            f"Received: {text!r}."
+        ) from None
+    moment = moment if moment.tzinfo else moment.replace(tzinfo=UTC)
+    return moment.astimezone(UTC), moment.astimezone(UTC).date()

@@ -1,0 +1,341 @@
+"""Change what is live by hand: promote, roll back, end a hold, adopt or revert a move.
+
+Every command settles ledger and alias first, so that what an earlier one left half done is
+mended, then writes the ledger on the head it looked at, then lets the alias follow. None of
+them needs Prefect.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from sentiflow.errors import ArtifactError, NoModelError, ReleaseForbidden, UsageError
+from sentiflow.operations.night import describe_move
+from sentiflow.release.standing import NewEvent, Standing
+from sentiflow.reporting.decision_record import DecisionRecord, find_decision_file, read_decision
+from sentiflow.settings import (
+    Settings,
+    find_actor,
+    find_ledger_url,
+    find_tracking_uri,
+    load_settings,
+)
+
+if TYPE_CHECKING:
+    from sentiflow.release.ledger import Ledger
+    from sentiflow.release.registry import Registry, Version
+
+Show = Callable[[str], None]
+
+
+@dataclass(frozen=True)
+class Desk:
+    """Where releases are made: one model's registry and ledger, and who acts.
+
+    Attributes:
+        settings: all settings.
+        home: SENTIFLOW_HOME.
+        model: the registered model's name.
+        registry: the model registry.
+        ledger: the release ledger.
+        actor: who acts.
+    """
+
+    settings: Settings
+    home: Path
+    model: str
+    registry: Registry
+    ledger: Ledger
+    actor: str
+
+    def settle(self) -> Standing:
+        """Let the alias follow the ledger and return how the model stands."""
+        from sentiflow.release.projection import settle
+
+        return settle(self.registry, self.ledger, self.model, self.actor).standing
+
+
+def open_desk(config: str | None, overrides: Sequence[str], home: Path) -> Desk:
+    """Return the desk of the model that the settings name."""
+    from sentiflow.release.ledger import Ledger
+    from sentiflow.release.registry import Registry
+
+    settings = load_settings(config, overrides)
+    return Desk(
+        settings=settings,
+        home=home,
+        model=settings.model.name,
+        registry=Registry(find_tracking_uri(settings.tracking, home)),
+        ledger=Ledger(find_ledger_url(settings.ledger, home)),
+        actor=find_actor(),
+    )
+
+
+def promote(desk: Desk, number: int, reason: str, override: bool, show: Show) -> dict[str, Any]:
+    """Make a version champion on a person's word.
+
+    Args:
+        desk: where.
+        number: the version.
+        reason: why; kept in the ledger.
+        override: promote although the gate's findings do not support it; recorded as such.
+        show: told the gate's findings before anything is changed.
+
+    Returns:
+        `model`, `version`, `champion_version`, `previous_champion`, `override`, `findings`.
+
+    Raises:
+        NoModelError: there is no such version.
+        ReleaseForbidden: the findings are against it and override is not given, or the version
+            does not load and answer in a fresh process.
+        LedgerConflict: someone else changed the model meanwhile.
+    """
+    _require_reason(reason)
+    standing = desk.settle()
+    version = desk.registry.resolve(desk.model, str(number))
+    if standing.champion == number:
+        raise UsageError(f"Version {number} of {desk.model} is champion already.")
+    decision, objections = _weigh(desk, standing, number)
+    show(describe_findings(desk.model, number, decision, objections))
+    if objections and not override:
+        raise ReleaseForbidden(
+            f"Version {number} of {desk.model} must have the gate's approval. Received: "
+            f"{' '.join(objections)} To promote it all the same, add --override; it is recorded."
+        )
+    _probe(desk, version)
+    is_override = bool(objections)
+    event = NewEvent(
+        kind="promoted",
+        actor=desk.actor,
+        reason=reason,
+        lineage=version.tags.get("sentiflow.lineage"),
+        from_version=standing.champion,
+        to_version=number,
+        decision=decision[0] if decision else None,
+        details={"by_hand": True, "override": is_override, "objections": objections[:10]},
+    )
+    _commit(desk, standing, [event], version, "promoted")
+    return {
+        "model": desk.model,
+        "version": number,
+        "champion_version": number,
+        "previous_champion": standing.champion,
+        "override": is_override,
+        "findings": objections,
+    }
+
+
+def roll_back(desk: Desk, reason: str, to: int | None) -> dict[str, Any]:
+    """Go back to an earlier champion, and hold automatic promotion until that is released.
+
+    Args:
+        desk: where.
+        reason: why; kept in the ledger.
+        to: a version; None goes to the previous champion, a second time one further back.
+
+    Returns:
+        `model`, `version` (champion now), `from_version`.
+
+    Raises:
+        NoModelError: there is nothing to go back to.
+        ReleaseForbidden: that version does not load and answer in a fresh process.
+        LedgerConflict: someone else changed the model meanwhile.
+    """
+    _require_reason(reason)
+    standing = desk.settle()
+    if standing.champion is None:
+        raise NoModelError(f"{desk.model} has no champion to roll back. See sentiflow status.")
+    target = to if to is not None else standing.previous_champion
+    if target is None:
+        raise NoModelError(
+            f"{desk.model} must have had an earlier champion to roll back to. Received: version "
+            f"{standing.champion} is the first. Name a version with --to N."
+        )
+    if target == standing.champion:
+        raise UsageError(f"Version {target} of {desk.model} is champion already.")
+    version = desk.registry.resolve(desk.model, str(target))
+    _probe(desk, version)
+    lineage = version.tags.get("sentiflow.lineage")
+    events = [
+        NewEvent(
+            kind="rolled_back",
+            actor=desk.actor,
+            reason=reason,
+            lineage=lineage,
+            from_version=standing.champion,
+            to_version=target,
+        ),
+        NewEvent(
+            kind="hold",
+            actor=desk.actor,
+            reason=f"Rolled back from version {standing.champion}: {reason}"[:2_000],
+            lineage=lineage,
+        ),
+    ]
+    _commit(desk, standing, events, version, None)
+    return {"model": desk.model, "version": target, "from_version": standing.champion}
+
+
+def release_hold(desk: Desk, reason: str) -> dict[str, Any]:
+    """End a hold: nights may promote again.
+
+    Raises:
+        UsageError: no hold is in force.
+    """
+    _require_reason(reason)
+    standing = desk.settle()
+    if standing.hold is None:
+        raise UsageError(f"{desk.model} has no hold to release. See sentiflow status.")
+    event = NewEvent(kind="released", actor=desk.actor, reason=reason)
+    desk.ledger.append(desk.model, standing.sequence, [event])
+    return {"model": desk.model, "held_since": standing.hold.time.isoformat()}
+
+
+def adopt(desk: Desk, reason: str) -> dict[str, Any]:
+    """Take the version that somebody moved the champion alias to as champion.
+
+    Raises:
+        UsageError: nobody moved the alias, or it was taken away.
+        ReleaseForbidden: that version does not load and answer in a fresh process.
+    """
+    _require_reason(reason)
+    standing = desk.settle()
+    moved = standing.moved
+    if moved is None or moved.to_version is None:
+        raise UsageError(
+            "Only a version that the champion alias was moved to outside sentiflow can be adopted. "
+            f"Received: {describe_move(moved) if moved else 'no such move'}"
+        )
+    version = desk.registry.resolve(desk.model, str(moved.to_version))
+    _probe(desk, version)
+    event = NewEvent(
+        kind="adopted",
+        actor=desk.actor,
+        reason=reason,
+        lineage=version.tags.get("sentiflow.lineage"),
+        from_version=standing.champion,
+        to_version=moved.to_version,
+    )
+    _commit(desk, standing, [event], version, "promoted")
+    return {
+        "model": desk.model,
+        "version": moved.to_version,
+        "previous_champion": standing.champion,
+    }
+
+
+def revert(desk: Desk, reason: str) -> dict[str, Any]:
+    """Move the champion alias back to where the ledger has it.
+
+    Raises:
+        UsageError: nobody moved the alias.
+    """
+    _require_reason(reason)
+    standing = desk.settle()
+    if standing.moved is None:
+        raise UsageError(f"The champion alias of {desk.model} was not moved outside sentiflow.")
+    event = NewEvent(
+        kind="reverted",
+        actor=desk.actor,
+        reason=reason,
+        from_version=standing.moved.to_version,
+        to_version=standing.champion,
+    )
+    desk.ledger.append(desk.model, standing.sequence, [event])
+    desk.settle()
+    return {
+        "model": desk.model,
+        "version": standing.champion,
+        "from_version": standing.moved.to_version,
+    }
+
+
+def describe_findings(
+    model: str,
+    number: int,
+    decision: tuple[str, DecisionRecord] | None,
+    objections: Sequence[str],
+) -> str:
+    """Return what the gate found about a version, as text."""
+    lines = [f"The gate on version {number} of {model}:"]
+    if decision is not None:
+        digest, record = decision
+        lines.append(
+            f"  night {record.night}: {record.decision['verdict']} "
+            f"(decision {digest[:12]}, against champion {record.champion_version})"
+        )
+        lines += [f"  {reason}" for reason in record.decision["reasons"]]
+        lines += [f"  Warning: {warning}" for warning in record.decision["warnings"]]
+    if objections:
+        lines.append("  Against a promotion now:")
+        lines += [f"    {objection}" for objection in objections]
+    return "\n".join(lines)
+
+
+def _weigh(
+    desk: Desk, standing: Standing, number: int
+) -> tuple[tuple[str, DecisionRecord] | None, list[str]]:
+    """Return the last decision on a version, and what speaks against promoting it now."""
+    events = desk.ledger.read(desk.model)
+    about = [event for event in events if event.to_version == number and event.decision]
+    if not about:
+        return None, ["The gate never ruled on it."]
+    digest = str(about[-1].decision)
+    try:
+        record = read_decision(_fetch_decision(desk, digest, number), digest)
+    except ArtifactError as error:
+        return None, [f"The gate's findings cannot be read: {error}"]
+    objections = []
+    if record.decision["verdict"] not in ("promoted", "waiting"):
+        objections += record.decision["reasons"]
+    if record.champion_version != standing.champion:
+        objections.append(
+            f"The gate compared it with champion {record.champion_version or 'none'}; the champion "
+            f"is {standing.champion or 'none'} now."
+        )
+    return (digest, record), objections
+
+
+def _fetch_decision(desk: Desk, digest: str, number: int) -> Path:
+    """Return the decision's file: kept here, or copied from the run of another machine."""
+    path = find_decision_file(desk.home, digest)
+    if path.exists():
+        return path
+    version = desk.registry.resolve(desk.model, str(number))
+    return desk.registry.fetch_run_file(version.run_id, "decision.json", desk.home / "scratch")
+
+
+def _probe(desk: Desk, version: Version) -> None:
+    from sentiflow.release.checks import probe_version
+
+    probe_version(
+        desk.registry.uri,
+        version.name,
+        version.number,
+        desk.home / "scratch",
+        desk.settings.gate.check_seconds,
+    )
+
+
+def _commit(
+    desk: Desk,
+    standing: Standing,
+    events: Sequence[NewEvent],
+    version: Version,
+    outcome: str | None,
+) -> None:
+    """Write the ledger, then let alias and tags follow."""
+    from sentiflow.release.registry import OUTCOME_TAG
+
+    desk.ledger.append(desk.model, standing.sequence, events)
+    desk.settle()
+    if outcome is not None:
+        desk.registry.tag_version(version, {OUTCOME_TAG: outcome})
+
+
+def _require_reason(reason: str) -> None:
+    if not reason.strip():
+        raise UsageError("A change of what is live needs a reason that is kept: --reason …")

@@ -1,0 +1,262 @@
+"""Gather what the gate rules on: both models from the registry, on the same rows tonight."""
+
+from __future__ import annotations
+
+import logging
+from dataclasses import dataclass, field, replace
+from datetime import date, timedelta
+from typing import Any, Final
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+
+from sentiflow.data.snapshot import read_split
+from sentiflow.errors import ArtifactError, RegistryUnreachable
+from sentiflow.operations.night import Night, prefix_metrics
+from sentiflow.operations.stages.learning import Evaluated
+from sentiflow.operations.stages.rows import Splits
+from sentiflow.release.behaviours import load_checks, run_checks
+from sentiflow.release.checks import inspect_version
+from sentiflow.release.findings import (
+    Findings,
+    GateRows,
+    check_answers,
+    compare_paired,
+    compare_with_champion,
+    fingerprint_rows,
+)
+from sentiflow.release.standing import (
+    MAKES_CHAMPION,
+    Event,
+    Standing,
+    count_looks,
+    explain_block,
+)
+from sentiflow.settings import SAMPLE_MODEL_NAME
+
+logger = logging.getLogger(__name__)
+
+_PARITY_ROWS: Final = 200
+_YEAR: Final = timedelta(days=365)
+_COLUMNS: Final = ["review_id", "text", "text_digest", "label", "stars", "date", "categories"]
+
+
+@dataclass
+class Gate:
+    """One night's gate: the rows, and every version's answers to them, asked once.
+
+    Attributes:
+        night: the night.
+        number: the challenger's version.
+        evaluated: the night's own figures; the baseline's accuracy is used.
+        rows: what both models are scored on.
+        texts: the rows' texts.
+        superseded: the unloadable champion that the night was asked to supersede.
+    """
+
+    night: Night
+    number: int
+    evaluated: Evaluated
+    rows: GateRows
+    texts: list[str]
+    superseded: int | None = None
+    _answers: dict[int, npt.NDArray[np.float32]] = field(default_factory=dict)
+    _alone: Findings | None = None
+
+    def gather(self, events: tuple[Event, ...], standing: Standing) -> Findings:
+        """Return all findings against the champion of this standing.
+
+        Raises:
+            GateNotEvaluated: something the gate needs is missing or no number.
+            ArtifactError: a version does not load.
+            RegistryUnreachable: the registry did not answer.
+        """
+        if self._alone is None:
+            self._alone = self._examine_challenger()
+        findings = replace(
+            self._alone,
+            looks=count_looks(
+                events,
+                self.night.lineage.digest,
+                self.night.date,
+                self.night.settings.gate.alpha_nights,
+            ),
+            blockers=tuple(filter(None, [explain_block(standing)])),
+        )
+        champion = self._find_champion(standing)
+        return findings if champion is None else self._pair(findings, champion, events)
+
+    def _examine_challenger(self) -> Findings:
+        from sentiflow.model.evaluation import score
+
+        night, gate = self.night, self.night.settings.gate
+        answers = self._ask(self.number)
+        inspection = inspect_version(
+            night.registry.uri,
+            night.lineage.name,
+            self.number,
+            self.texts[:_PARITY_ROWS],
+            answers[:_PARITY_ROWS],
+            night.home / "scratch",
+            gate.check_seconds,
+        )
+        night.run.log_metrics(prefix_metrics("release", inspection.as_dict()))
+        behaviours = run_checks(load_checks(gate.behaviour_floors), self._load(self.number).predict)
+        night.run.log_metrics(
+            {f"behaviour/{behaviour.name}": behaviour.pass_rate for behaviour in behaviours}
+        )
+        return Findings(
+            rows=len(self.rows.labels),
+            rows_fingerprint=self.rows.fingerprint,
+            metrics=score(self.rows.labels, answers).as_dict(),
+            baseline_accuracy=self.evaluated.baselines["tfidf_logreg"]["accuracy"],
+            inspection=inspection,
+            behaviours=behaviours,
+            is_sample=night.lineage.name == SAMPLE_MODEL_NAME,
+        )
+
+    def _find_champion(self, standing: Standing) -> Any:
+        """Return the champion's version, or None where there is nothing to compare with."""
+        night = self.night
+        if standing.champion is None:
+            return None
+        champion = night.registry.find_version(night.lineage.name, standing.champion)
+        is_comparable = champion and champion.tags.get("sentiflow.lineage") == night.lineage.digest
+        try:
+            if champion is None:
+                raise ArtifactError(
+                    f"Champion version {standing.champion} of {night.lineage.name} must be in the "
+                    "registry. Received: it is not. If it is gone for good, let tonight's model "
+                    "replace it: sentiflow run … --supersede --reason …"
+                )
+            if not is_comparable:
+                return None
+            self._ask(champion.number)
+        except RegistryUnreachable:
+            raise
+        except ArtifactError as error:
+            if not night.request.supersede:
+                raise ArtifactError(
+                    f"{error} If that will not mend, let tonight's model replace it: "
+                    "sentiflow run … --supersede --reason …"
+                ) from error
+            night.warn(f"Champion version {standing.champion} is superseded: {error}")
+            self.superseded = standing.champion
+            return None
+        if night.request.supersede:
+            night.warn(f"--supersede was not needed: champion version {champion.number} loads.")
+        return champion
+
+    def _pair(self, findings: Findings, champion: Any, events: tuple[Event, ...]) -> Findings:
+        from sentiflow.model.evaluation import score
+
+        night, gate = self.night, self.night.settings.gate
+        answers = self._ask(champion.number)
+        metrics = score(self.rows.labels, answers).as_dict()
+        night.note(champion_metrics=metrics)
+        night.run.log_metrics(prefix_metrics("test_champion", metrics))
+        age = (night.date - date.fromisoformat(champion.tags["sentiflow.night"])).days
+        blockers = list(findings.blockers)
+        if age < 0:
+            blockers.append("The night is older than the champion's: a backfill never moves it.")
+        rows = replace(self.rows, newest=self._find_newest(champion))
+        findings = compare_with_champion(
+            replace(
+                findings,
+                champion_version=champion.number,
+                champion_metrics=metrics,
+                champion_age=age,
+                blockers=tuple(blockers),
+            ),
+            rows,
+            self._ask(self.number),
+            answers,
+            gate,
+        )
+        best = None
+        if gate.policy == "superior_or_fresh" and age >= gate.max_champion_age:
+            best = self._find_best_of_year(events, champion.number)
+        if best is None:
+            return findings
+        comparison = compare_paired(rows.labels, self._ask(self.number), self._ask(best), gate)
+        return replace(findings, best_version=best, best_comparison=comparison)
+
+    def _find_newest(self, champion: Any) -> npt.NDArray[np.int64] | None:
+        """Return the rows that the champion's own night did not test on, that is newer ones.
+
+        Its answers are kept with its run, by id; where they cannot be read it is not known.
+        """
+        night = self.night
+        try:
+            path = night.registry.fetch_run_file(
+                champion.run_id, "evaluation/answers.parquet", night.home / "scratch"
+            )
+            known = set(pd.read_parquet(path, columns=["review_id"])["review_id"])
+            path.unlink()
+        except (ArtifactError, OSError, ValueError, KeyError) as error:
+            night.warn(f"The newest rows cannot be told: {error}")
+            return None
+        is_new = [review_id not in known for review_id in self.rows.review_ids]
+        return np.flatnonzero(is_new)
+
+    def _find_best_of_year(self, events: tuple[Event, ...], champion: int) -> int | None:
+        """Return the former champion of the last year with the best recorded accuracy.
+
+        The recorded figures only choose it; it is scored again tonight on the same rows.
+        """
+        night = self.night
+        crowned = {
+            event.to_version
+            for event in events
+            if event.kind in MAKES_CHAMPION and event.to_version is not None
+        }
+        since = (night.date - _YEAR).isoformat()
+        found = [
+            version
+            for number in sorted(crowned - {champion, self.number})
+            if (version := night.registry.find_version(night.lineage.name, number))
+            and version.tags.get("sentiflow.lineage") == night.lineage.digest
+            and since <= version.tags["sentiflow.night"] <= night.date.isoformat()
+            and "sentiflow.accuracy" in version.tags
+        ]
+        best = max(
+            found, key=lambda version: float(version.tags["sentiflow.accuracy"]), default=None
+        )
+        return best and best.number
+
+    def _ask(self, number: int) -> npt.NDArray[np.float32]:
+        if number not in self._answers:
+            logger.info("decide: version %d answers %s rows", number, f"{len(self.texts):,}")
+            answers = self._load(number).predict(self.texts)
+            check_answers(answers, self.rows, number)
+            self._answers[number] = answers
+        return self._answers[number]
+
+    def _load(self, number: int) -> Any:
+        registry, name = self.night.registry, self.night.lineage.name
+        return registry.load(registry.resolve(name, str(number)))
+
+
+def open_gate(night: Night, splits: Splits, evaluated: Evaluated, number: int) -> Gate:
+    """Read tonight's test rows and return the gate for them."""
+    from sentiflow.model.evaluation import find_slices
+
+    reviews = read_split(splits.snapshot, night.settings.split, "test", _COLUMNS)
+    if reviews["categories"].isna().all():
+        reviews = reviews.drop(columns="categories")
+    labels = reviews["label"].to_numpy(np.int8)
+    review_ids = tuple(reviews["review_id"])
+    digests = reviews["text_digest"].to_numpy(np.uint64)
+    return Gate(
+        night=night,
+        number=number,
+        evaluated=evaluated,
+        rows=GateRows(
+            review_ids=review_ids,
+            labels=labels,
+            fingerprint=fingerprint_rows(review_ids, digests, labels),
+            slices=tuple(find_slices(reviews, evaluated.length_edges)),
+        ),
+        texts=reviews["text"].tolist(),
+    )

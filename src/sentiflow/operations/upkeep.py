@@ -1,0 +1,95 @@
+"""Prune by what the ledger protects, and tell in words what was removed."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any, Final
+
+from sentiflow.operations.retention import prune
+from sentiflow.release.standing import MAKES_CHAMPION, Event, fold_events
+from sentiflow.settings import find_actor, find_ledger_url, find_tracking_uri, load_settings
+
+_YEAR: Final = timedelta(days=365)
+_KINDS: Final = (
+    "versions", "runs", "artifacts", "snapshots", "quarantine", "checkpoints", "steps", "scoring",
+    "leftovers",
+)  # fmt: skip
+
+
+def prune_home(
+    config: str | None, overrides: Sequence[str], home: Path, keep: int, dry_run: bool
+) -> dict[str, Any]:
+    """Remove what no version that counts needs any more.
+
+    Raises:
+        UsageError: `keep` is below 1.
+        RegistryUnreachable: the registry did not answer; nothing was removed.
+        LedgerUnreachable: the ledger did not answer; nothing was removed.
+    """
+    from sentiflow.release.ledger import Ledger
+    from sentiflow.release.projection import settle
+    from sentiflow.release.registry import Registry
+
+    settings = load_settings(config, overrides)
+    registry = Registry(find_tracking_uri(settings.tracking, home))
+    ledger = Ledger(find_ledger_url(settings.ledger, home))
+    protected = {}
+    for name in registry.list_models():
+        settle(registry, ledger, name, find_actor())
+        protected[name] = find_protected(ledger.read(name), datetime.now(UTC))
+    return {**prune(registry, protected, home, keep, dry_run).as_dict(), "dry_run": dry_run}
+
+
+def find_protected(events: Sequence[Event], now: datetime) -> frozenset[int]:
+    """Return the versions that are never pruned.
+
+    These are the champion, the one before it, what waits, what the alias was moved to
+    outside, and every version that was champion within the last year: the gate holds a fresh
+    challenger against the best of them, or small losses could add up.
+    """
+    standing = fold_events(events)
+    versions = {standing.champion, standing.previous_champion}
+    for event in (standing.waiting, standing.moved):
+        versions.add(event.to_version if event else None)
+    for index, event in enumerate(events):
+        replaced = [later for later in events[index + 1 :] if later.kind in MAKES_CHAMPION]
+        if event.kind in MAKES_CHAMPION and (not replaced or now - replaced[0].time < _YEAR):
+            versions.add(event.to_version)
+    return frozenset(version for version in versions if version is not None)
+
+
+def write_pruned(pruned: dict[str, Any]) -> str:
+    """Return what was removed, or would be, as text."""
+    verb = "Would remove" if pruned["dry_run"] else "Removed"
+    lines = [f"{verb} {pruned['bytes'] / 1e6:,.1f} MB"]
+    for kind in _KINDS:
+        if pruned[kind]:
+            lines.append(f"  {kind:<11} {len(pruned[kind]):>4}  {_shorten(pruned[kind])}")
+    return "\n".join([*lines, *(f"  {sentence}" for sentence in pruned["remains"])])
+
+
+def write_forgotten(forgotten: dict[str, Any]) -> str:
+    """Return what was forgotten, and what could not be, as text."""
+    finished = len(forgotten["finished"])
+    if not forgotten["record"]:
+        lines = ["No row has one of these ids."]
+        if finished:
+            lines.append(f"  {finished} earlier, interrupted removals were brought to their end.")
+    else:
+        lines = [
+            f"Removed {forgotten['rows']:,} rows, {forgotten['quarantined']:,} of them from "
+            f"quarantine; recorded in {forgotten['record']}",
+            *(
+                f"  snapshot {snapshot['before'][:12]} is {snapshot['after'][:12]} now"
+                for snapshot in forgotten["snapshots"]
+            ),
+            f"  {len(forgotten['derived'])} step results made of them are gone too",
+        ]
+    return "\n".join([*lines, "What this cannot reach:", *(f"  {s}" for s in forgotten["remains"])])
+
+
+def _shorten(names: Sequence[str]) -> str:
+    shown = ", ".join(name.rsplit("/", 1)[-1][:20] for name in names[:4])
+    return shown + (", …" if len(names) > 4 else "")

@@ -1,0 +1,1 @@
+"""Answer texts: over REST, following the champion, and in batches."""

@@ -1,0 +1,227 @@
+"""The behaviour checks, each against the bad model that it is there to block."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+
+import numpy as np
+import pytest
+
+from sentiflow.errors import GateNotEvaluated, SettingsError
+from sentiflow.release.behaviours import BehaviourResult, load_checks, run_checks
+
+CHECKS = load_checks()
+BAD_WORDS = {
+    "terrible", "awful", "horrible", "disgusting", "rude", "bland", "hated", "never", "worst",
+    "dirty", "loud", "cold", "broken", "overpriced", "disappointment", "bad", "lost", "charged",
+    "disappoint", "wait", "hung", "slow", "waited",
+}  # fmt: skip
+GOOD_WORDS = {
+    "great", "delicious", "wonderful", "amazing", "excellent", "fantastic", "loved", "good", "love",
+    "best", "lovely", "friendly", "recommended", "honest", "recommend", "worth", "like", "nice",
+}  # fmt: skip
+
+
+def words(text: str) -> list[str]:
+    return re.findall(r"[a-z']+", text.lower())
+
+
+class BagOfWords:
+    """Counts good and bad words and knows no order, as a model without any context would."""
+
+    def score(self, text: str) -> float:
+        found = words(text)
+        balance = sum(word in GOOD_WORDS for word in found) - sum(w in BAD_WORDS for w in found)
+        return 1 / (1 + np.exp(-balance))
+
+    def __call__(self, texts: Sequence[str]) -> np.ndarray:
+        return np.array([self.score(text) for text in texts], dtype=np.float32)
+
+
+class Constant(BagOfWords):
+    """Says the same of everything."""
+
+    def __init__(self, value: float) -> None:
+        self.value = value
+
+    def score(self, text: str) -> float:
+        return self.value
+
+
+class Guessing(BagOfWords):
+    """Draws an answer for each text."""
+
+    def score(self, text: str) -> float:
+        return float(np.random.default_rng(len(text) * 31 + sum(map(ord, text))).random())
+
+
+class FirstClauseOnly(BagOfWords):
+    """Stops reading at the first comma."""
+
+    def score(self, text: str) -> float:
+        return super().score(text.split(",")[0])
+
+
+class CaseSensitive(BagOfWords):
+    """Takes shouting for anger."""
+
+    def score(self, text: str) -> float:
+        return 0.1 if text.isupper() else super().score(text)
+
+
+class SpaceSensitive(BagOfWords):
+    """Reads a text with white space around it as if it were empty."""
+
+    def score(self, text: str) -> float:
+        return 0.9 if text == text.strip() else 0.1
+
+
+class Biased(BagOfWords):
+    """Likes some names and places better than others."""
+
+    def score(self, text: str) -> float:
+        first = {"Maria", "Phoenix"}
+        return 0.9 if first & set(re.findall(r"\w+", text)) else 0.1
+
+
+class ExactWords(BagOfWords):
+    """Takes a text with a word it does not know for a complaint."""
+
+    def score(self, text: str) -> float:
+        typo = re.search(
+            r"fodo|freindly|servcie|neevr|adn|palce|rooom|borken|plaace|cofee|waitre|logn|repiars"
+            r"|experiance|twcie|pian|thnak|disapoint", text.lower()
+        )  # fmt: skip
+        return 0.1 if typo else 0.9
+
+
+class Contrary(BagOfWords):
+    """Takes praise for blame and blame for praise."""
+
+    def score(self, text: str) -> float:
+        return 1 - super().score(text)
+
+
+def find_out(predict: BagOfWords) -> dict[str, BehaviourResult]:
+    return {behaviour.name: behaviour for behaviour in run_checks(CHECKS, predict)}
+
+
+@pytest.mark.parametrize(
+    ("name", "predict"),
+    [
+        ("plain_praise", Constant(0.1)),
+        ("plain_praise", Guessing()),
+        ("plain_complaint", Constant(0.9)),
+        ("plain_complaint", Guessing()),
+        ("negation", BagOfWords()),
+        ("negation", Constant(0.9)),
+        ("negated_complaint", Constant(0.1)),
+        ("contrast", FirstClauseOnly()),
+        ("contrast", Constant(0.9)),
+        ("names", Biased()),
+        ("names", Guessing()),
+        ("places", Biased()),
+        ("places", Guessing()),
+        ("typos", ExactWords()),
+        ("case", CaseSensitive()),
+        ("trailing_space", SpaceSensitive()),
+        ("added_praise", Contrary()),
+        ("added_praise", Guessing()),
+        ("added_complaint", Contrary()),
+        ("added_complaint", Guessing()),
+    ],
+)
+def test_every_floor_blocks_the_model_it_is_there_for(name: str, predict: BagOfWords) -> None:
+    behaviour = find_out(predict)[name]
+    assert behaviour.pass_rate < behaviour.floor
+    assert len(behaviour.failures) == behaviour.cases - behaviour.passed > 0
+
+
+def test_every_check_is_blocked_by_some_model_above() -> None:
+    covered = {
+        "plain_praise", "plain_complaint", "negation", "negated_complaint", "contrast", "names",
+        "places", "typos", "case", "trailing_space", "added_praise", "added_complaint",
+    }  # fmt: skip
+    assert {check.name for check in CHECKS} == covered
+
+
+def test_a_bag_of_words_passes_what_needs_no_order() -> None:
+    found = find_out(BagOfWords())
+    for name in ("plain_praise", "plain_complaint", "names", "case", "trailing_space"):
+        assert found[name].pass_rate >= found[name].floor, found[name]
+
+
+def test_cases_have_ids_of_their_own_and_every_kind_has_a_check() -> None:
+    ids = [case.id for check in CHECKS for case in check.cases]
+    assert len(ids) == len(set(ids))
+    assert {check.kind for check in CHECKS} == {
+        "minimum_functionality", "invariance", "direction",
+    }  # fmt: skip
+    assert all(len(check.cases) >= 8 and 0 < check.floor <= 1 for check in CHECKS)
+    (first, *_) = CHECKS[0].cases
+    assert (first.id, first.text) == ("plain_praise-001", "The food was great.")
+
+
+def test_a_case_asks_what_it_says() -> None:
+    by_id = {case.id: case for check in CHECKS for case in check.cases}
+    assert by_id["plain_complaint-037"].text.startswith("Terrible food, we hated")
+    assert by_id["case-001"].changed == by_id["case-001"].text.upper()
+    assert by_id["trailing_space-001"].changed.strip() == by_id["trailing_space-001"].text
+    assert by_id["added_praise-001"].changed == "We had lunch here on Monday. I loved it."
+    assert by_id["names-001"].text.startswith("Maria")
+    assert by_id["names-001"].changed.startswith("John")
+
+
+@pytest.mark.parametrize(
+    ("shift", "passes"), [(-0.02, False), (-0.009, True), (0.0, True), (0.3, True)]
+)
+def test_added_praise_may_lower_the_score_by_a_hundredth(shift: float, passes: bool) -> None:
+    (check,) = (check for check in CHECKS if check.name == "added_praise")
+
+    def predict(texts: Sequence[str]) -> np.ndarray:
+        plain = {case.text for case in check.cases}
+        return np.array([0.5 if text in plain else 0.5 + shift for text in texts])
+
+    (behaviour,) = run_checks([check], predict)
+    assert behaviour.pass_rate == float(passes)
+
+
+def test_a_probability_of_a_half_counts_as_positive() -> None:
+    found = find_out(Constant(0.5))
+    assert found["plain_praise"].pass_rate == 1.0
+    assert found["plain_complaint"].pass_rate == 0.0
+
+
+def test_floors_are_set_by_name() -> None:
+    checks = {check.name: check for check in load_checks({"negation": 0.75})}
+    assert checks["negation"].floor == 0.75
+    assert checks["contrast"].floor == {c.name: c.floor for c in CHECKS}["contrast"]
+
+
+@pytest.mark.parametrize("floors", [{"negatoin": 0.5}, {"negation": 1.5}, {"negation": -0.1}])
+def test_a_floor_that_cannot_be_meant_names_the_behaviours(floors: dict[str, float]) -> None:
+    with pytest.raises(SettingsError, match="plain_praise"):
+        load_checks(floors)
+
+
+@pytest.mark.parametrize("value", [np.nan, -0.1, 1.1])
+def test_an_answer_that_is_no_probability_is_not_evaluated(value: float) -> None:
+    with pytest.raises(GateNotEvaluated):
+        run_checks(CHECKS, lambda texts: np.full(len(texts), value))
+
+
+def test_a_missing_answer_is_not_evaluated() -> None:
+    with pytest.raises(GateNotEvaluated):
+        run_checks(CHECKS, lambda texts: np.full(len(texts) - 1, 0.5))
+
+
+def test_no_text_is_asked_twice() -> None:
+    asked: list[str] = []
+
+    def predict(texts: Sequence[str]) -> np.ndarray:
+        asked.extend(texts)
+        return np.full(len(texts), 0.5)
+
+    run_checks(CHECKS, predict)
+    assert len(asked) == len(set(asked))
