@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 import pytest
@@ -70,6 +71,13 @@ class CaseSensitive(BagOfWords):
         return 0.1 if text.isupper() else super().score(text)
 
 
+class Swayed(BagOfWords):
+    """Is a little surer of what is shouted, without another label."""
+
+    def score(self, text: str) -> float:
+        return 0.91 if text.isupper() else 0.9
+
+
 class SpaceSensitive(BagOfWords):
     """Reads a text with white space around it as if it were empty."""
 
@@ -119,12 +127,14 @@ def find_out(predict: BagOfWords) -> dict[str, BehaviourResult]:
         ("negated_complaint", Constant(0.1)),
         ("contrast", FirstClauseOnly()),
         ("contrast", Constant(0.9)),
+        ("contrast", Guessing()),
         ("names", Biased()),
         ("names", Guessing()),
         ("places", Biased()),
         ("places", Guessing()),
         ("typos", ExactWords()),
         ("case", CaseSensitive()),
+        ("case", Swayed()),
         ("trailing_space", SpaceSensitive()),
         ("added_praise", Contrary()),
         ("added_praise", Guessing()),
@@ -211,9 +221,28 @@ def test_an_answer_that_is_no_probability_is_not_evaluated(value: float) -> None
         run_checks(CHECKS, lambda texts: np.full(len(texts), value))
 
 
-def test_a_missing_answer_is_not_evaluated() -> None:
-    with pytest.raises(GateNotEvaluated):
-        run_checks(CHECKS, lambda texts: np.full(len(texts) - 1, 0.5))
+@pytest.mark.parametrize(
+    "predict",
+    [
+        lambda texts: np.full(len(texts) - 1, 0.5),
+        lambda texts: np.full((len(texts), 1), 0.5),
+        lambda texts: np.float32(0.5),
+        lambda texts: None,
+    ],
+)
+def test_answers_of_another_shape_are_not_evaluated(predict: Any) -> None:
+    with pytest.raises(GateNotEvaluated, match="shape="):
+        run_checks(CHECKS, predict)
+
+
+def test_a_failure_shows_its_id_and_text() -> None:
+    found = find_out(CaseSensitive())
+    assert (
+        "case-001: The food was great and the staff was friendly. → "
+        "THE FOOD WAS GREAT AND THE STAFF WAS FRIENDLY." in found["case"].failures
+    )
+    (first, *_) = find_out(Constant(0.1))["plain_praise"].failures
+    assert first == "plain_praise-001: The food was great."
 
 
 def test_no_text_is_asked_twice() -> None:

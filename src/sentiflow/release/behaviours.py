@@ -20,11 +20,15 @@ import numpy.typing as npt
 from sentiflow.errors import GateNotEvaluated, SettingsError
 
 Kind = Literal["minimum_functionality", "invariance", "direction"]
-Expectation = Literal["positive", "negative", "same_label", "not_lower", "not_higher"]
+Expectation = Literal[
+    "positive", "negative", "same_label", "same_answer", "not_lower", "not_higher"
+]
 Predict = Callable[[Sequence[str]], npt.NDArray[np.float32]]
 
 # How far P(positive) may move the wrong way when something is added.
 DIRECTION_TOLERANCE: Final = 0.01
+# The tokenizer folds case and white space, so that not even P(positive) may move with them.
+SAME_TOLERANCE: Final = 1e-5
 _FILE: Final = Path(__file__).with_suffix(".toml")
 _NO_FLOORS: Final[Mapping[str, float]] = MappingProxyType({})
 
@@ -37,14 +41,18 @@ class Case:
         id: the check's name and a number; stable while the file is.
         text: what is asked.
         changed: the same with a change; empty where the expected label is absolute.
-        expects: "positive" or "negative" (minimum_functionality), "same_label" (invariance),
-            "not_lower" or "not_higher" (direction).
+        expects: "positive" or "negative" (minimum_functionality), "same_label" or "same_answer"
+            (invariance), "not_lower" or "not_higher" (direction).
     """
 
     id: str
     text: str
     changed: str
     expects: Expectation
+
+    def describe(self) -> str:
+        """Return the id and what is asked; the texts are ours, nobody's review."""
+        return f"{self.id}: {self.text}" + (f" → {self.changed}" if self.changed else "")
 
 
 @dataclass(frozen=True)
@@ -78,7 +86,7 @@ class BehaviourResult:
         passed: questions answered as they should be.
         pass_rate: passed / cases.
         floor: what was required.
-        failures: ids of the other questions.
+        failures: id and text of the other questions.
     """
 
     name: str
@@ -136,12 +144,13 @@ def run_checks(checks: Sequence[BehaviourCheck], predict: Predict) -> tuple[Beha
     """
     texts = sorted({text for check in checks for case in check.cases
                     for text in (case.text, case.changed)})  # fmt: skip
-    answers = np.asarray(predict(texts))
+    answers = np.asarray(predict(texts), dtype=np.float64)
     # Written so that NaN fails too.
     if answers.shape != (len(texts),) or not np.all((answers >= 0) & (answers <= 1)):
         raise GateNotEvaluated(
             f"Each of the {len(texts)} behaviour texts must get a probability. Received: "
-            f"{len(answers)} answers, or some that are no number from 0 to 1."
+            f"shape={answers.shape}, or some that are no number from 0 to 1. The version is not "
+            "to be released; train another."
         )
     by_text = dict(zip(texts, answers.tolist(), strict=True))
     return tuple(_judge(check, by_text) for check in checks)
@@ -149,7 +158,7 @@ def run_checks(checks: Sequence[BehaviourCheck], predict: Predict) -> tuple[Beha
 
 def _judge(check: BehaviourCheck, answers: Mapping[str, float]) -> BehaviourResult:
     failures = tuple(
-        case.id
+        case.describe()
         for case in check.cases
         if not _is_passed(case, answers[case.text], answers[case.changed])
     )
@@ -174,6 +183,8 @@ def _is_passed(case: Case, answer: float, changed: float) -> bool:
             return answer < 0.5
         case "same_label":
             return (answer >= 0.5) == (changed >= 0.5)
+        case "same_answer":
+            return (answer >= 0.5) == (changed >= 0.5) and abs(answer - changed) <= SAME_TOLERANCE
         case "not_lower":
             return changed >= answer - DIRECTION_TOLERANCE
         case "not_higher":

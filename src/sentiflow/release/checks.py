@@ -85,8 +85,15 @@ def inspect_version(
         seconds: how long the process may take.
 
     Raises:
-        GateNotEvaluated: the version does not load, or the process gives no answer in time.
+        GateNotEvaluated: the version does not load, the process gives no answer in time, or there
+            is not one probability for each text.
     """
+    # Checked because numpy would stretch a single probability over all texts.
+    if probabilities.shape != (len(texts),):
+        raise GateNotEvaluated(
+            f"Version {number} of {name} must be compared on {len(texts)} probabilities. Received: "
+            f"shape={probabilities.shape}. Answer all texts in this process first."
+        )
     found, answers = _ask_fresh_process(uri, name, number, texts, scratch, seconds)
     return Inspection(
         difference=_measure_difference(answers, probabilities),
@@ -176,7 +183,7 @@ def _ask_fresh_process(
     if answers.shape != (len(texts),):
         raise GateNotEvaluated(
             f"Version {number} of {name} must answer all {len(texts)} texts in a fresh process. "
-            f"Received: {len(answers)} answers."
+            f"Received: answers of shape={answers.shape}."
         )
     return found, answers
 
@@ -196,8 +203,11 @@ def answer_job(job_file: Path) -> None:
     np.save(job["answers"], model.predict(job["texts"]), allow_pickle=False)
     odd = make_odd_texts()
     odd_answers = model.predict(odd)
-    # Written so that NaN counts; an answer that is missing does too.
-    sound = int(np.sum((odd_answers >= 0) & (odd_answers <= 1)))
+    # Written so that NaN counts; with an answer missing nobody knows whose the others are.
+    is_sound = (odd_answers >= 0) & (odd_answers <= 1)
+    sound = int(np.sum(is_sound)) if odd_answers.shape == (len(odd),) else 0
+    # The first single text may still be compiled for.
+    model.predict([_TIMED_TEXT])
     latencies = []
     for _ in range(_TIMED_CALLS):
         started = time.perf_counter()

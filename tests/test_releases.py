@@ -1,0 +1,312 @@
+"""What is live, changed and looked up through the real command line, on a real registry."""
+
+from __future__ import annotations
+
+import json
+import os
+import resource
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from sentiflow.files import digest_json
+from sentiflow.release.ledger import Ledger
+from sentiflow.release.registry import CHAMPION, Registry
+from sentiflow.release.standing import NewEvent, fold_events
+from sentiflow.reporting.decision_record import DecisionRecord, keep_decision
+
+pytestmark = [pytest.mark.slow, pytest.mark.filterwarnings("ignore")]
+
+Command = Callable[..., tuple[int, Any]]
+
+
+@pytest.fixture(scope="module")
+def prepared(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A home with four versions: 1, 2 and 3 were champion in turn, 4 was kept out by the gate."""
+    import numpy as np
+
+    from sentiflow.model.bundle import save_bundle
+    from sentiflow.model.network import build_network
+    from sentiflow.settings import load_settings
+    from sentiflow.tracking import track_run
+
+    home = tmp_path_factory.mktemp("prepared")
+    registry = Registry(f"sqlite:///{home / 'mlflow.db'}")
+    settings = load_settings(None, ["network.embedding=4", "network.units=[3]"])
+    weights = home / "network.weights.h5"
+    build_network(settings.network, 5).save_weights(weights)
+    bundle = home / "bundle"
+    save_bundle(bundle, ["good", "bad", "!"], weights, settings, np.array([3], np.uint64))
+    lineage = {"sentiflow.lineage": "abc"}
+    for number in (1, 2, 3, 4):
+        with track_run(registry.uri, "test", home / "mlartifacts", "run", {}) as run:
+            tags = {**lineage, "sentiflow.night": f"2026-01-0{number}"}
+            registry.register("sentiflow", run.id, bundle, tags, lineage, "a version")
+    ledger = Ledger(f"sqlite:///{home / 'ledger.db'}")
+    for number in (1, 2, 3, 4):
+        verdict = "promoted" if number < 4 else "kept"
+        record = DecisionRecord(
+            model="sentiflow", lineage="abc", night=f"2026-01-0{number}", version=number,
+            champion_version=number - 1 or None, fingerprint="f", mlflow_run_id="r",
+            mlflow_run_path="p", prefect_flow_run_id=None,
+            decision={"verdict": verdict, "reasons": [f"Reason {number}."], "warnings": []},
+            findings={}, baselines={}, gate={}, seconds={},
+        )  # fmt: skip
+        event = NewEvent(
+            kind=verdict, actor="night", reason=f"Reason {number}.", lineage="abc",
+            from_version=number - 1 or None, to_version=number,
+            decision=keep_decision(home, record), details={"night": f"2026-01-0{number}"},
+        )  # fmt: skip
+        ledger.append("sentiflow", number - 1, [event])
+    registry.point("sentiflow", CHAMPION, 3)
+    registry.point("sentiflow", "challenger", 4)
+    return home
+
+
+@pytest.fixture
+def desk(prepared: Path, tmp_path: Path) -> Iterator[Path]:
+    """A copy of the prepared home; MLflow's artifacts are moved to where the copy is."""
+    home = tmp_path / "home"
+    shutil.copytree(prepared, home)
+    import sqlite3
+
+    with sqlite3.connect(home / "mlflow.db") as connection:
+        for table, column in (
+            ("experiments", "artifact_location"), ("runs", "artifact_uri"),
+            ("logged_models", "artifact_location"),
+            ("model_versions", "source"), ("model_versions", "storage_location"),
+        ):  # fmt: skip
+            connection.execute(
+                f"UPDATE {table} SET {column} = replace({column}, ?, ?)", (str(prepared), str(home))
+            )
+    yield home
+
+
+@pytest.fixture
+def call(desk: Path) -> Command:
+    """Run a command as a user would, and give its exit code and JSON answer."""
+
+    def run(*arguments: str, **options: Any) -> tuple[int, Any]:
+        environment = {
+            **os.environ, "SENTIFLOW_HOME": str(desk), "SENTIFLOW_ACTOR": "ada",
+            "MLFLOW_TRACKING_URI": f"sqlite:///{desk / 'mlflow.db'}",
+            **options.pop("environment", {}),
+        }  # fmt: skip
+        finished = subprocess.run(
+            [sys.executable, "-m", "sentiflow", *arguments, "--json"],
+            capture_output=True, text=True, env=environment, check=False, **options,
+        )  # fmt: skip
+        assert "Traceback" not in finished.stderr, finished.stderr
+        answer = json.loads(finished.stdout)
+        return finished.returncode, {**answer, "stderr": finished.stderr}
+
+    return run
+
+
+def registry_of(home: Path) -> Registry:
+    return Registry(f"sqlite:///{home / 'mlflow.db'}")
+
+
+def champion_of(home: Path) -> int | None:
+    version = registry_of(home).find_alias("sentiflow", CHAMPION)
+    return version and version.number
+
+
+def events_of(home: Path) -> Any:
+    return Ledger(f"sqlite:///{home / 'ledger.db'}").read("sentiflow")
+
+
+def test_a_rollback_goes_back_a_second_one_further_and_a_hold_stays(
+    desk: Path, call: Command
+) -> None:
+    code, answer = call("rollback", "--reason", "worse on short reviews")
+    assert (code, answer["version"], answer["from_version"]) == (0, 2, 3)
+    assert champion_of(desk) == 2
+    code, answer = call("rollback", "--reason", "still worse")
+    assert (code, answer["version"]) == (0, 1)
+    assert champion_of(desk) == 1
+    code, answer = call("rollback", "--reason", "and again")
+    assert (code, champion_of(desk)) == (2, 1)
+    assert "--to N" in answer["reasons"][0]
+
+    (model,) = call("status")[1]["models"]
+    assert model["champion"]["version"] == 1
+    assert model["hold"]["actor"] == "ada"
+    assert "still worse" in model["hold"]["reason"]
+    code, _ = call("release-hold", "--reason", "found the cause")
+    assert code == 0
+    assert call("status")[1]["models"][0]["hold"] is None
+    assert call("release-hold", "--reason", "twice")[0] == 2
+    kinds = [event["kind"] for event in call("history")[1]["events"]]
+    assert kinds[4:] == ["rolled_back", "hold", "rolled_back", "hold", "released"]
+
+
+def test_a_rollback_to_a_named_version_and_a_blank_reason(desk: Path, call: Command) -> None:
+    assert call("rollback", "--reason", "  ")[0] == 2
+    code, _ = call("rollback", "--to", "1", "--reason", "the last one that was fine")
+    assert (code, champion_of(desk)) == (0, 1)
+    assert call("rollback", "--to", "9", "--reason", "no such")[0] == 2
+    assert champion_of(desk) == 1
+
+
+def test_history_says_what_was_live_on_a_day(desk: Path, call: Command) -> None:
+    call("rollback", "--reason", "worse")
+    today = events_of(desk)[-1].time.date().isoformat()
+    code, answer = call("history", "--at", today)
+    assert (code, answer["version"], answer["reason"]) == (0, 2, "worse")
+    assert [change["to_version"] for change in answer["changes"]] == [1, 2, 3, 2]
+    before = events_of(desk)[2].time.isoformat()
+    assert call("history", "--at", before)[1]["version"] == 3
+    assert call("history", "--at", "2020-01-10")[1]["version"] is None
+    assert call("history", "--at", "10.1.2026")[0] == 2
+
+
+def test_promoting_against_the_gate_needs_an_override_that_is_recorded(
+    desk: Path, call: Command
+) -> None:
+    code, answer = call("promote", "4", "--reason", "I like it")
+    assert (code, champion_of(desk)) == (4, 3)
+    assert "--override" in answer["reasons"][0]
+    assert "Reason 4." in answer["stderr"], "the findings are shown first"
+    code, answer = call("promote", "4", "--reason", "a hot fix", "--override")
+    assert (code, champion_of(desk), answer["override"]) == (0, 4, True)
+    assert answer["findings"] == ["Reason 4."]
+    event = events_of(desk)[-1]
+    assert (event.kind, event.actor, event.reason) == ("promoted", "ada", "a hot fix")
+    assert event.details["override"] is True
+    assert registry_of(desk).resolve("sentiflow", "4").tags["sentiflow.outcome"] == "promoted"
+
+
+def test_a_waiting_challenger_is_shown_and_completed(desk: Path, call: Command) -> None:
+    ledger = Ledger(f"sqlite:///{desk / 'ledger.db'}")
+    value = json.loads((desk / "decisions" / f"{events_of(desk)[3].decision}.json").read_text())
+    value["decision"]["verdict"] = "waiting"
+    digest = keep_decision(desk, DecisionRecord(**value))
+    assert digest == digest_json(value)
+    ledger.append("sentiflow", 4, [
+        NewEvent(kind="waiting", actor="night", to_version=4, from_version=3, decision=digest)
+    ])  # fmt: skip
+    assert call("status")[1]["models"][0]["waiting"]["version"] == 4
+    code, answer = call("promote", "4", "--reason", "looked at it")
+    assert (code, answer["override"], champion_of(desk)) == (0, False, 4)
+    assert call("status")[1]["models"][0]["waiting"] is None
+
+
+def test_findings_that_were_changed_afterwards_count_for_nothing(desk: Path, call: Command) -> None:
+    path = desk / "decisions" / f"{events_of(desk)[3].decision}.json"
+    path.write_text(path.read_text().replace('"kept"', '"promoted"'))
+    code, answer = call("promote", "4", "--reason", "the file says so")
+    assert (code, champion_of(desk)) == (4, 3)
+    assert "another content" in answer["reasons"][0]
+
+
+def test_an_alias_moved_in_mlflow_is_noticed_and_adopted_or_reverted(
+    desk: Path, call: Command
+) -> None:
+    assert call("adopt", "--reason", "nothing moved")[0] == 2
+    registry_of(desk).point("sentiflow", CHAMPION, 1)
+    (model,) = call("status")[1]["models"]
+    assert model["champion"]["version"] == 3, "by the ledger"
+    assert "moved it to 1 outside sentiflow" in model["moved_outside"]
+    assert champion_of(desk) == 1, "it is noticed, not undone"
+    assert [event.kind for event in events_of(desk)[4:]] == ["moved_outside"]
+    code, _ = call("revert", "--reason", "nobody knows who did it")
+    assert (code, champion_of(desk)) == (0, 3)
+
+    registry_of(desk).point("sentiflow", CHAMPION, 2)
+    code, answer = call("adopt", "--reason", "Grace did it, rightly")
+    assert (code, answer["version"], champion_of(desk)) == (0, 2, 2)
+    (model,) = call("status")[1]["models"]
+    assert (model["champion"]["version"], model["moved_outside"]) == (2, None)
+
+
+def test_a_crash_between_ledger_and_alias_is_repaired_by_the_next_command(
+    desk: Path, call: Command
+) -> None:
+    # What a process leaves that died right after the commit.
+    call("status")
+    Ledger(f"sqlite:///{desk / 'ledger.db'}").append("sentiflow", 4, [
+        NewEvent(kind="promoted", actor="ada", reason="died", from_version=3, to_version=4)
+    ])  # fmt: skip
+    assert champion_of(desk) == 3
+    (model,) = call("status")[1]["models"]
+    assert (model["champion"]["version"], champion_of(desk)) == (4, 4)
+    assert model["moved_outside"] is None
+
+
+def test_two_promotions_at_once_leave_one_story(desk: Path, call: Command) -> None:
+    from concurrent.futures import ThreadPoolExecutor
+
+    def go(number: str) -> int:
+        return call("promote", number, "--reason", f"race {number}", "--override")[0]
+
+    with ThreadPoolExecutor(2) as pool:
+        codes = list(pool.map(go, ("2", "4")))
+    written = [event for event in events_of(desk)[4:] if event.kind == "promoted"]
+    assert set(codes) <= {0, 4}
+    assert len(written) == codes.count(0) >= 1
+    assert [event.sequence for event in events_of(desk)] == list(range(1, len(events_of(desk)) + 1))
+    assert champion_of(desk) == fold_events(events_of(desk)).champion == written[-1].to_version
+
+
+def test_with_the_registry_down_nothing_changes_and_the_ledger_still_answers(
+    desk: Path, call: Command
+) -> None:
+    down = {
+        "MLFLOW_TRACKING_URI": "http://127.0.0.1:9", "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "0",
+    }  # fmt: skip
+    before = events_of(desk)
+    for command in (
+        ("promote", "4", "--reason", "r", "--override"), ("rollback", "--reason", "r"),
+        ("release-hold", "--reason", "r"),
+    ):  # fmt: skip
+        code, answer = call(*command, environment=down)
+        assert code == 4, (command, answer)
+        assert "must answer" in answer["reasons"][0]
+    assert events_of(desk) == before
+    code, answer = call("status", environment=down)
+    assert (code, answer["models"][0]["champion"]["version"]) == (0, 3)
+    assert "must answer" in answer["registry_error"]
+    assert call("history", environment=down)[0] == 0
+
+
+def test_a_version_whose_artifact_was_deleted_cannot_become_champion(
+    desk: Path, call: Command
+) -> None:
+    version = registry_of(desk).resolve("sentiflow", "2")
+    shutil.rmtree(desk / "mlartifacts" / "models" / version.model_id)
+    before = events_of(desk)
+    for command in (("rollback", "--reason", "r"), ("promote", "2", "--reason", "r", "--override")):
+        code, answer = call(*command)
+        assert code == 4, answer
+        assert "must load" in answer["reasons"][0]
+    assert (champion_of(desk), events_of(desk)) == (3, before)
+    assert call("rollback", "--to", "1", "--reason", "2 is gone")[0] == 0
+    assert champion_of(desk) == 1
+
+
+def test_on_a_full_disk_the_champion_stays(desk: Path, call: Command) -> None:
+    # A limit on the size of files stands for a full disk: the database cannot grow.
+    size = (desk / "ledger.db").stat().st_size
+
+    def fill_disk() -> None:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (size // 2, size // 2))
+
+    call("status")
+    before = events_of(desk)
+    code, answer = call("rollback", "--reason", "r" * 1_900, preexec_fn=fill_disk)
+    assert code == 4, answer
+    assert (champion_of(desk), events_of(desk)) == (3, before)
+    assert call("rollback", "--reason", "the disk has room again")[0] == 0
+
+
+def test_a_ledger_that_is_no_database_is_an_error_in_words(desk: Path, call: Command) -> None:
+    (desk / "ledger.db").write_bytes(b"no database" * 1_000)
+    code, answer = call("rollback", "--reason", "r")
+    assert (code, champion_of(desk)) == (4, 3)
+    assert "ledger" in answer["reasons"][0]
