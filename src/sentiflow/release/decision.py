@@ -180,7 +180,7 @@ _POLICY_RULES: Final = (
 def _explain_basis(basis: Basis | None, rules: list[Rule]) -> str:
     if basis == "first":
         return "First night of this lineage: every rule but the paired ones decides."
-    names = ("superior",) if basis == "superior" else _POLICY_RULES[1:]
+    names = ("superior", "champion_age") if basis == "superior" else _POLICY_RULES[1:]
     return " ".join(rule.sentence for rule in rules if rule.name in names)
 
 

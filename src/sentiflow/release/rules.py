@@ -211,8 +211,10 @@ def rule_on_freshness(
         float(gate.max_champion_age),
         is_old,
         False,
-        f"The champion is {age} nights old; from {gate.max_champion_age} on an equal model may "
-        "replace it.",
+        f"The champion is {age} night{'s' * (age != 1)} old; from {gate.max_champion_age} on a "
+        f"model may replace it that is no worse within {100 * gate.margin:.1f} points (on "
+        f"{comparison.rows:,} rows an equal one is found so with power "
+        f"{_measure_power(comparison, gate):.0%}).",
     )
     is_copy = comparison.churn == 0 and comparison.log_loss.value == 0
     yield Rule(
@@ -235,8 +237,6 @@ def rule_on_freshness(
 def _rule_on_noninferiority(
     comparison: Comparison, against: str, name: str, gate: GateSettings
 ) -> Rule:
-    power = measure_power(comparison.rows, _share_discordant(comparison), gate.margin,
-                          BOUND_ALPHA)  # fmt: skip
     passed = comparison.lower_bound > -gate.margin
     state = "no worse" if passed else "not shown to be no worse"
     return Rule(
@@ -247,13 +247,15 @@ def _rule_on_noninferiority(
         passed,
         False,
         f"Against {against} {state} within the margin of {100 * gate.margin:.1f} points: lower "
-        f"bound (95 %, one-sided) {_points(comparison.lower_bound)}. With {comparison.rows:,} rows "
-        f"an equal model passes with power {power:.0%}.",
+        f"bound (95 %, one-sided) {_points(comparison.lower_bound)}, power "
+        f"{_measure_power(comparison, gate):.0%} on {comparison.rows:,} rows.",
     )
 
 
-def _share_discordant(comparison: Comparison) -> float:
-    return (comparison.wins + comparison.losses) / comparison.rows
+def _measure_power(comparison: Comparison, gate: GateSettings) -> float:
+    """Return the chance that a model equal to the champion is found no worse."""
+    discordant_share = (comparison.wins + comparison.losses) / comparison.rows
+    return measure_power(comparison.rows, discordant_share, gate.margin, BOUND_ALPHA)
 
 
 def rule_on_policy(basis: Basis | None, gate: GateSettings) -> Rule:

@@ -1,0 +1,281 @@
+"""Answer over HTTP; the one door to FastAPI and uvicorn."""
+
+from __future__ import annotations
+
+import asyncio
+import importlib.metadata
+import ipaddress
+import logging
+import math
+import os
+import signal
+import socket
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any, Final
+
+import orjson
+import uvicorn
+from fastapi import FastAPI, Request, Response
+from fastapi.exceptions import RequestValidationError
+from starlette.exceptions import HTTPException
+
+from sentiflow.errors import UsageError
+from sentiflow.model.engine import load_engine
+from sentiflow.release.registry import OUTCOME_TAG, Registry
+from sentiflow.serving.batching import Batcher, ModelFailed, NotReady, TooManyWaiting
+from sentiflow.serving.champion import ChampionFollower, Served, State
+from sentiflow.serving.doorkeeper import Application, Doorkeeper
+from sentiflow.serving.measurements import Measurements
+from sentiflow.serving.schemas import (
+    ErrorAnswer,
+    Health,
+    ModelAnswer,
+    PredictAnswer,
+    PredictRequest,
+    Refusal,
+    explain,
+)
+from sentiflow.settings import ServingSettings, Settings, find_api_key, find_tracking_uri
+
+_LOOPBACK: Final = frozenset(("127.0.0.1", "localhost", "[::1]"))
+_CODES: Final = {400: "bad_request", 404: "not_found", 405: "method_not_allowed"}
+_RETRY: Final = {"Retry-After": "1"}
+
+logger = logging.getLogger(__name__)
+
+
+def serve(settings: Settings, home: Path, model_name: str) -> None:
+    """Answer requests with the champion until a signal ends it.
+
+    Args:
+        settings: the serving and tracking groups are used.
+        home: the last good bundle is kept below it.
+        model_name: the registered model whose champion is followed.
+
+    Raises:
+        UsageError: the address cannot be listened on, or would be open to everyone.
+    """
+    serving = settings.serving
+    api_key = find_api_key()
+    listening = listen(serving.host, serving.port, api_key is not None)
+    with listening:
+        # MLflow's own retries take minutes; here the next look at the registry is the retry.
+        os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "0")
+        os.environ.setdefault("MLFLOW_HTTP_REQUEST_TIMEOUT", "10")
+        load_engine()
+        registry = Registry(find_tracking_uri(settings.tracking, home))
+        follower = ChampionFollower(
+            registry,
+            model_name,
+            home / "serving" / model_name,
+            serving.poll_seconds,
+            serving.max_batch,
+        )
+        host, port = listening.getsockname()[:2]
+        is_local = ipaddress.ip_address(host).is_loopback
+        hosts = _LOOPBACK | {serving.host.lower()} if is_local else None
+        application = make_app(follower, serving, api_key, hosts)
+        config = uvicorn.Config(
+            application,
+            log_config=None,
+            access_log=False,
+            server_header=False,
+            lifespan="on",
+            timeout_graceful_shutdown=math.ceil(serving.drain_seconds),
+        )
+        shown = f"[{host}]" if ":" in host else host
+        logger.info("Serving %s on http://%s:%d", model_name, shown, port)
+        # uvicorn drains and then raises the signal once more, which would end it as killed.
+        for number in (signal.SIGTERM, signal.SIGINT):
+            signal.signal(number, lambda *_: None)
+        uvicorn.Server(config).run(sockets=[listening])
+        logger.info("Stopped serving %s.", model_name)
+
+
+def listen(host: str, port: int, has_key: bool) -> socket.socket:
+    """Return a socket that listens on an address.
+
+    Raises:
+        UsageError: it cannot, or the address is not loopback and there is no key.
+    """
+    try:
+        family, kind, protocol, _, address = socket.getaddrinfo(
+            host, port, type=socket.SOCK_STREAM, proto=socket.IPPROTO_TCP
+        )[0]
+    except OSError as error:
+        raise UsageError(
+            f"serving.host must be an address of this machine. Received: {host}: {error}."
+        ) from None
+    if not has_key and not ipaddress.ip_address(address[0]).is_loopback:
+        raise UsageError(
+            "A service that others can reach needs a key. Received: "
+            f"serving.host={host} without SENTIFLOW_API_KEY. Set it, or listen on 127.0.0.1."
+        )
+    # Named as TCP: asyncio leaves Nagle's delay on for sockets that do not say so, which costs
+    # 40 ms a request.
+    listening = socket.socket(family, kind, protocol)
+    try:
+        listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        listening.bind(address)
+        listening.listen(1_024)
+    except OSError as error:
+        listening.close()
+        raise UsageError(
+            f"The service must be able to listen on its address. Received: {host}:{port}: "
+            f"{error.strerror}. Choose another with --set serving.port=…"
+        ) from None
+    return listening
+
+
+def make_app(
+    follower: ChampionFollower,
+    serving: ServingSettings,
+    api_key: str | None,
+    hosts: frozenset[str] | None,
+) -> Application:
+    """Return the ASGI application; follower and batches start and end with it.
+
+    Args:
+        follower: gives the version that answers.
+        serving: the limits.
+        api_key: what callers must show, or None.
+        hosts: names it may be called by, or None for any.
+    """
+    measurements = Measurements(follower.name)
+    batcher: Batcher[Served] = Batcher(
+        follower.find_served, serving.max_batch, serving.max_waiting, measurements.count_batch
+    )
+    measurements.watch(lambda: follower.state, lambda: batcher.waiting)
+
+    @asynccontextmanager
+    async def live(_: FastAPI) -> AsyncIterator[None]:
+        follower.start()
+        yield
+        follower.stop()
+        batcher.close()
+
+    app = FastAPI(
+        title="Sentiflow",
+        description="Tells positive reviews from negative ones. When a key is set, send it as "
+        "`Authorization: Bearer …` or `X-API-Key`.",
+        version=importlib.metadata.version("sentiflow"),
+        lifespan=live,
+        redoc_url=None,
+        redirect_slashes=False,
+        telemetry={"tracing": False, "metrics": False, "logs": False},
+    )
+    _add_routes(app, follower, batcher, measurements, serving)
+    _shape_errors(app)
+    return Doorkeeper(app, measurements, serving.max_body_bytes, api_key, hosts)
+
+
+def _add_routes(
+    app: FastAPI,
+    follower: ChampionFollower,
+    batcher: Batcher[Served],
+    measurements: Measurements,
+    serving: ServingSettings,
+) -> None:
+    errors: dict[int | str, dict[str, Any]] = {
+        status: {"model": ErrorAnswer} for status in (400, 401, 413, 422, 429, 500, 503)
+    }
+
+    @app.post("/v1/predict", response_model=PredictAnswer, responses=errors)
+    async def predict(asked: PredictRequest) -> Response:
+        """Answer one text or many, all by the same version."""
+        texts = asked.read_texts(serving)
+        try:
+            answer = await asyncio.wrap_future(batcher.submit(texts))
+        except TooManyWaiting as error:
+            raise Refusal(429, "too_many_waiting", str(error), _RETRY) from None
+        except NotReady as error:
+            raise Refusal(503, "not_ready", str(error), _RETRY) from None
+        except ModelFailed as error:
+            raise Refusal(500, "model_failed", str(error)) from None
+        return _answer(
+            {
+                "model": answer.model.version.name,
+                "model_version": answer.model.version.number,
+                "predictions": [
+                    {
+                        "label": "positive" if probability >= 0.5 else "negative",
+                        "probability": probability,
+                    }
+                    for probability in answer.probabilities
+                ],
+            }
+        )
+
+    @app.get("/health")
+    async def health() -> Health:
+        """Tell that the service is alive."""
+        return Health(status="alive")
+
+    @app.get("/ready", responses={503: {"model": ErrorAnswer}})
+    async def ready() -> Health:
+        """Tell whether a model is loaded."""
+        if follower.find_served() is None:
+            raise Refusal(503, "not_ready", "No model is loaded yet.", _RETRY)
+        return Health(status="ready")
+
+    @app.get("/v1/model", responses={401: {"model": ErrorAnswer}})
+    async def model() -> ModelAnswer:
+        """Tell which version answers, since when and why."""
+        return _describe(follower.name, follower.state)
+
+    @app.get("/metrics", responses={401: {"model": ErrorAnswer}})
+    async def metrics() -> Response:
+        """Give the counters in Prometheus' text format."""
+        return Response(measurements.render(), media_type="text/plain; version=0.0.4")
+
+
+def _shape_errors(app: FastAPI) -> None:
+    @app.exception_handler(Refusal)
+    async def refuse(_: Request, refusal: Refusal) -> Response:
+        return _answer_error(refusal)
+
+    @app.exception_handler(RequestValidationError)
+    async def refuse_body(_: Request, error: RequestValidationError) -> Response:
+        return _answer_error(explain(error.errors()))
+
+    @app.exception_handler(HTTPException)
+    async def refuse_request(_: Request, error: HTTPException) -> Response:
+        code = _CODES.get(error.status_code, "error")
+        headers = dict(error.headers or {})
+        return _answer_error(Refusal(error.status_code, code, str(error.detail), headers))
+
+
+def _describe(name: str, state: State) -> ModelAnswer:
+    served, failure = state.served, state.failure
+    tags = served.version.tags if served else {}
+    if state.unreachable_since is not None:
+        registry = f"unreachable since {state.unreachable_since.isoformat(timespec='seconds')}"
+    elif state.last_answer is None:
+        registry = "no answer yet"
+    else:
+        registry = "reachable" if state.has_champion else "reachable, names no champion"
+    return ModelAnswer(
+        model=name,
+        model_version=served.version.number if served else None,
+        run_id=served.version.run_id if served else None,
+        served_since=served.since.isoformat(timespec="seconds") if served else None,
+        loaded_from=served.loaded_from if served else None,
+        night=tags.get("sentiflow.night"),
+        outcome=tags.get(OUTCOME_TAG),
+        decision=tags.get("sentiflow.decision"),
+        registry=registry,
+        failed_version=failure.version.number if failure else None,
+        failure=failure.reason if failure else None,
+    )
+
+
+def _answer(content: dict[str, Any]) -> Response:
+    return Response(orjson.dumps(content), media_type="application/json")
+
+
+def _answer_error(refusal: Refusal) -> Response:
+    return Response(
+        refusal.as_json(), refusal.status, refusal.headers, media_type="application/json"
+    )
