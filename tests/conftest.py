@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
+import sqlite3
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -150,3 +152,68 @@ def tiny_version(tiny_folder: Path, tiny_registry: Any) -> Any:
             {"sentiflow.lineage": "abc"},
             "a version",
         )
+
+
+@pytest.fixture(scope="session")
+def prepared_home(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A home with four versions: 1, 2 and 3 were champion in turn, 4 was kept out by the gate."""
+    import numpy as np
+
+    from sentiflow.model.bundle import save_bundle
+    from sentiflow.model.network import build_network
+    from sentiflow.release.ledger import Ledger
+    from sentiflow.release.registry import CHAMPION, Registry
+    from sentiflow.release.standing import Kind, NewEvent
+    from sentiflow.reporting.decision_record import DecisionRecord, keep_decision
+    from sentiflow.settings import load_settings
+    from sentiflow.tracking import track_run
+
+    home = tmp_path_factory.mktemp("prepared")
+    registry = Registry(f"sqlite:///{home / 'mlflow.db'}")
+    settings = load_settings(None, ["network.embedding=4", "network.units=[3]"])
+    weights = home / "network.weights.h5"
+    build_network(settings.network, 5).save_weights(weights)
+    bundle = home / "bundle"
+    save_bundle(bundle, ["good", "bad", "!"], weights, settings, np.array([3], np.uint64))
+    lineage = {"sentiflow.lineage": "abc"}
+    for number in (1, 2, 3, 4):
+        with track_run(registry.uri, "test", home / "mlartifacts", "run", {}) as run:
+            tags = {**lineage, "sentiflow.night": f"2026-01-0{number}"}
+            registry.register("sentiflow", run.id, bundle, tags, lineage, "a version")
+    ledger = Ledger(f"sqlite:///{home / 'ledger.db'}")
+    for number in (1, 2, 3, 4):
+        verdict: Kind = "promoted" if number < 4 else "kept"
+        record = DecisionRecord(
+            model="sentiflow", lineage="abc", night=f"2026-01-0{number}", version=number,
+            champion_version=number - 1 or None, fingerprint="f", mlflow_run_id="r",
+            mlflow_run_path="p", prefect_flow_run_id=None,
+            decision={"verdict": verdict, "reasons": [f"Reason {number}."], "warnings": []},
+            findings={}, baselines={}, gate={}, seconds={},
+        )  # fmt: skip
+        event = NewEvent(
+            kind=verdict, actor="night", reason=f"Reason {number}.", lineage="abc",
+            from_version=number - 1 or None, to_version=number,
+            decision=keep_decision(home, record), details={"night": f"2026-01-0{number}"},
+        )  # fmt: skip
+        ledger.append("sentiflow", number - 1, [event])
+    registry.point("sentiflow", CHAMPION, 3)
+    registry.point("sentiflow", "challenger", 4)
+    return home
+
+
+@pytest.fixture
+def desk(prepared_home: Path, tmp_path: Path) -> Path:
+    """A copy of the prepared home; MLflow's artifacts are moved to where the copy is."""
+    home = tmp_path / "home"
+    shutil.copytree(prepared_home, home)
+    with sqlite3.connect(home / "mlflow.db") as connection:
+        for table, column in (
+            ("experiments", "artifact_location"), ("runs", "artifact_uri"),
+            ("logged_models", "artifact_location"),
+            ("model_versions", "source"), ("model_versions", "storage_location"),
+        ):  # fmt: skip
+            connection.execute(
+                f"UPDATE {table} SET {column} = replace({column}, ?, ?)",
+                (str(prepared_home), str(home)),
+            )
+    return home

@@ -17,10 +17,20 @@ import pytest
 from mlflow import MlflowClient
 from prefect.states import Failed
 
-from flows.retrain import may_help, retrain
+from flows.retrain import decide, may_help, retrain
 from sentiflow.data.splitting import assign_buckets, digest_texts, name_splits
-from sentiflow.errors import DataRejected, GateNotEvaluated, LineageError, RegistryUnreachable
+from sentiflow.errors import (
+    DataRejected,
+    GateNotEvaluated,
+    LedgerUnreachable,
+    LineageError,
+    RegistryUnreachable,
+    UsageError,
+)
 from sentiflow.operations.request import NightRequest
+from sentiflow.release.ledger import Ledger
+from sentiflow.release.standing import Event, NewEvent
+from sentiflow.reporting.decision_record import DecisionRecord, find_decision_file, read_decision
 from sentiflow.reporting.record import NightRecord, find_record
 from sentiflow.settings import SplitSettings
 
@@ -88,6 +98,22 @@ def client(home: Path) -> MlflowClient:
 def aliases(home: Path, name: str = "sentiflow") -> dict[str, int]:
     model = client(home).get_registered_model(name)
     return {alias: int(number) for alias, number in model.aliases.items()}
+
+
+def read_events(home: Path) -> tuple[Event, ...]:
+    return Ledger(f"sqlite:///{home / 'ledger.db'}").read("sentiflow")
+
+
+def list_kinds(home: Path) -> list[str]:
+    return [event.kind for event in read_events(home)]
+
+
+def read_decision_of(home: Path, record: NightRecord | None) -> DecisionRecord:
+    """The decision of a night, or of the ledger's first ruling."""
+    digest = (
+        record.decision if record else next(e.decision for e in read_events(home) if e.decision)
+    )
+    return read_decision(find_decision_file(home, digest), digest)
 
 
 def list_artifacts(home: Path, run_id: str, folder: str | None = None) -> set[str]:
@@ -216,7 +242,7 @@ def test_a_new_lineage_starts_without_a_champion(
 
 
 @pytest.mark.slow
-def test_an_unloadable_champion_is_kept_and_the_night_fails(
+def test_an_unloadable_champion_is_kept_until_it_is_superseded_on_purpose(
     home: Path, tmp_path: Path, night: Callable[..., NightRecord]
 ) -> None:
     reviews = write_plain_reviews(tmp_path / "reviews.jsonl")
@@ -226,7 +252,143 @@ def test_an_unloadable_champion_is_kept_and_the_night_fails(
     record = night(reviews, force=True)
     assert (record.outcome, record.exit_code) == ("failed", GateNotEvaluated.exit_code)
     assert "champion is kept" in record.reasons[0]
+    assert "--supersede --reason" in record.reasons[0]
     assert aliases(home)["champion"] == 1
+    assert list_kinds(home)[-1] == "not_evaluated"
+
+    with pytest.raises(UsageError, match="--supersede needs a reason"):
+        night(reviews, supersede=True)
+    record = night(reviews, supersede=True, reason="its file was damaged by the disk")
+    assert (record.outcome, record.champion_version) == ("promoted", record.version)
+    assert aliases(home)["champion"] == record.version
+    event = read_events(home)[-1]
+    assert (event.kind, event.from_version, event.to_version) == ("superseded", 1, record.version)
+    assert event.reason == "its file was damaged by the disk"
+
+
+@pytest.mark.slow
+def test_manual_approval_leaves_the_challenger_waiting(
+    home: Path, tmp_path: Path, night: Callable[..., NightRecord]
+) -> None:
+    reviews = write_plain_reviews(tmp_path / "reviews.jsonl")
+    record = night(reviews, "gate.approval=manual")
+    assert (record.outcome, record.exit_code, record.champion_version) == ("waiting", 0, None)
+    assert "sentiflow promote" in record.reasons[-1]
+    assert aliases(home) == {"challenger": 1}
+    again = night(reviews, "gate.approval=manual")
+    assert again.outcome == "skipped", "a night that was ruled on is not asked again"
+
+
+@pytest.mark.slow
+def test_a_hold_and_a_move_outside_block_automatic_promotion(
+    home: Path, tmp_path: Path, night: Callable[..., NightRecord]
+) -> None:
+    reviews = write_plain_reviews(tmp_path / "reviews.jsonl")
+    night(reviews)
+    ledger = Ledger(f"sqlite:///{home / 'ledger.db'}")
+    sequence = len(read_events(home))
+    hold = NewEvent(kind="hold", actor="ada", reason="something is off")
+    ledger.append("sentiflow", sequence, [hold])
+    # The alias is taken away in MLflow's UI; by the policy alone this night would be promoted.
+    client(home).delete_registered_model_alias("sentiflow", "champion")
+    fresh = ("gate.max_champion_age=0", "gate.margin=0.4", "training.seed=3")
+    record = night(reviews, *fresh, force=True)
+    assert record.outcome == "kept"
+    assert "something is off" in " ".join(record.reasons)
+    assert "moved away outside sentiflow" in " ".join(record.reasons)
+    assert any("sentiflow adopt" in warning for warning in record.warnings)
+    assert "champion" not in aliases(home)
+    assert list_kinds(home)[-3:] == ["moved_outside", "registered", "kept"]
+
+
+class BrokenReport:
+    """Fails as a full disk would, where nobody in sentiflow foresaw it."""
+
+    def __call__(self, *_: Any) -> Any:
+        raise OSError(28, "No space left on device")
+
+
+@pytest.mark.slow
+def test_whatever_breaks_while_deciding_keeps_the_champion_and_says_so(
+    home: Path, tmp_path: Path, night: Callable[..., NightRecord], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    broken = BrokenReport()
+    monkeypatch.setattr("sentiflow.operations.stages.releasing.write_report", broken)
+    monkeypatch.setattr(decide, "retries", 0)
+    record = night(write_plain_reviews(tmp_path / "reviews.jsonl"))
+    assert (record.outcome, record.exit_code) == ("failed", 4)
+    assert "No space left" in record.reasons[0]
+    assert "champion is kept" in record.reasons[0]
+    assert "champion" not in aliases(home)
+    assert list_kinds(home) == ["registered", "not_evaluated"]
+
+
+class BusyLedger(Ledger):
+    """Somebody else writes first, each time a night is about to commit a ruling.
+
+    It stands for a second night or a person at the same moment, as often as `times` says.
+    """
+
+    times = 1
+
+    def append(self, model: str, sequence: int, events: Any) -> Any:
+        if events[0].kind in ("promoted", "kept") and BusyLedger.times > 0:
+            BusyLedger.times -= 1
+            other = NewEvent(kind="released", actor="somebody else", reason="at that moment")
+            super().append(model, sequence, [other])
+        return super().append(model, sequence, events)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("times", "outcome"), [(2, "promoted"), (99, "failed")])
+def test_a_night_that_loses_the_race_decides_again_or_keeps(
+    home: Path,
+    tmp_path: Path,
+    night: Callable[..., NightRecord],
+    monkeypatch: pytest.MonkeyPatch,
+    times: int,
+    outcome: str,
+) -> None:
+    monkeypatch.setattr("sentiflow.release.ledger.Ledger", BusyLedger)
+    monkeypatch.setattr(BusyLedger, "times", times)
+    record = night(write_plain_reviews(tmp_path / "reviews.jsonl"))
+    assert record.outcome == outcome, record.reasons
+    assert list_kinds(home).count("promoted") == (outcome == "promoted")
+    assert ("champion" in aliases(home)) is (outcome == "promoted")
+    assert record.exit_code == (0 if outcome == "promoted" else 4)
+
+
+@pytest.mark.slow
+def test_an_old_champion_gives_way_to_an_equal_model_and_the_best_of_the_year_is_asked_too(
+    home: Path, tmp_path: Path, night: Callable[..., NightRecord]
+) -> None:
+    fresh = ("gate.margin=0.4", "gate.min_newest_rows=10")
+    first = write_plain_reviews(tmp_path / "first.jsonl", rows=400)
+    more = write_plain_reviews(tmp_path / "more.jsonl", rows=700)
+    assert night(first, *fresh, as_of=date(2026, 7, 1)).outcome == "promoted"
+    young = night(more, *fresh, "training.seed=4", as_of=date(2026, 7, 20))
+    assert young.outcome == "kept"
+    assert "19 nights old" in " ".join(young.reasons)
+
+    second = night(more, *fresh, "training.seed=5", as_of=date(2026, 8, 1))
+    assert second.outcome == "promoted", second.reasons
+    decision = read_decision_of(home, second)
+    assert (decision.champion_version, decision.decision["basis"]) == (1, "fresh")
+    findings = decision.findings
+    assert findings["champion_age"] == 31
+    assert findings["best_version"] is None, "the champion itself is the only one there was"
+    # The first night's rows are among the second's: what is newer is the difference.
+    known = read_decision_of(home, None).findings["rows"]
+    assert findings["newest_rows"] == findings["rows"] - known > 10
+    assert findings["newest"]["rows"] == findings["newest_rows"]
+    assert findings["looks"] == 1
+
+    third = night(more, *fresh, "training.seed=6", as_of=date(2026, 9, 15))
+    assert third.outcome == "promoted", third.reasons
+    assert read_decision_of(home, third).findings["best_version"] == 1
+    assert [event.kind for event in read_events(home) if event.kind != "registered"] == [
+        "promoted", "kept", "promoted", "promoted",
+    ]  # fmt: skip
 
 
 @pytest.mark.slow
@@ -328,6 +490,7 @@ def test_a_category_trains_a_model_of_its_own_and_leaves_the_champion_alone(
     [
         (OSError("the network is gone"), True),
         (RegistryUnreachable("the registry did not answer"), True),
+        (LedgerUnreachable("the ledger did not answer"), True),
         (DataRejected(["too few rows"]), False),
         (LineageError("another lineage"), False),
         (GateNotEvaluated("a metric is no number"), False),

@@ -115,33 +115,33 @@ def find_out(predict: BagOfWords) -> dict[str, BehaviourResult]:
     return {behaviour.name: behaviour for behaviour in run_checks(CHECKS, predict)}
 
 
-@pytest.mark.parametrize(
-    ("name", "predict"),
-    [
-        ("plain_praise", Constant(0.1)),
-        ("plain_praise", Guessing()),
-        ("plain_complaint", Constant(0.9)),
-        ("plain_complaint", Guessing()),
-        ("negation", BagOfWords()),
-        ("negation", Constant(0.9)),
-        ("negated_complaint", Constant(0.1)),
-        ("contrast", FirstClauseOnly()),
-        ("contrast", Constant(0.9)),
-        ("contrast", Guessing()),
-        ("names", Biased()),
-        ("names", Guessing()),
-        ("places", Biased()),
-        ("places", Guessing()),
-        ("typos", ExactWords()),
-        ("case", CaseSensitive()),
-        ("case", Swayed()),
-        ("trailing_space", SpaceSensitive()),
-        ("added_praise", Contrary()),
-        ("added_praise", Guessing()),
-        ("added_complaint", Contrary()),
-        ("added_complaint", Guessing()),
-    ],
-)
+BLOCKED: list[tuple[str, BagOfWords]] = [
+    ("plain_praise", Constant(0.1)),
+    ("plain_praise", Guessing()),
+    ("plain_complaint", Constant(0.9)),
+    ("plain_complaint", Guessing()),
+    ("negation", BagOfWords()),
+    ("negation", Constant(0.9)),
+    ("negated_complaint", Constant(0.1)),
+    ("contrast", FirstClauseOnly()),
+    ("contrast", Constant(0.9)),
+    ("contrast", Guessing()),
+    ("names", Biased()),
+    ("names", Guessing()),
+    ("places", Biased()),
+    ("places", Guessing()),
+    ("typos", ExactWords()),
+    ("case", CaseSensitive()),
+    ("case", Swayed()),
+    ("trailing_space", SpaceSensitive()),
+    ("added_praise", Contrary()),
+    ("added_praise", Guessing()),
+    ("added_complaint", Contrary()),
+    ("added_complaint", Guessing()),
+]
+
+
+@pytest.mark.parametrize(("name", "predict"), BLOCKED)
 def test_every_floor_blocks_the_model_it_is_there_for(name: str, predict: BagOfWords) -> None:
     behaviour = find_out(predict)[name]
     assert behaviour.pass_rate < behaviour.floor
@@ -149,11 +149,7 @@ def test_every_floor_blocks_the_model_it_is_there_for(name: str, predict: BagOfW
 
 
 def test_every_check_is_blocked_by_some_model_above() -> None:
-    covered = {
-        "plain_praise", "plain_complaint", "negation", "negated_complaint", "contrast", "names",
-        "places", "typos", "case", "trailing_space", "added_praise", "added_complaint",
-    }  # fmt: skip
-    assert {check.name for check in CHECKS} == covered
+    assert {check.name for check in CHECKS} == {name for name, _ in BLOCKED}
 
 
 def test_a_bag_of_words_passes_what_needs_no_order() -> None:

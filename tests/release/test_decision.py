@@ -154,8 +154,8 @@ def test_an_answer_that_is_no_probability_is_not_evaluated(value: float) -> None
 )
 def test_every_threshold_blocks_by_itself(changes: dict[str, Any], rule: str) -> None:
     findings = find_out(LABELS, CHAMPION)
-    metrics = {**findings.metrics, **changes.pop("metrics", {})}
-    decision = decide(replace(findings, metrics=metrics, **changes), GATE)
+    metrics = {**findings.metrics, **changes.get("metrics", {})}
+    decision = decide(replace(findings, **{**changes, "metrics": metrics}), GATE)
     assert decision.verdict == "kept"
     assert failed_rules(decision) == [rule]
     assert len(decision.reasons) == 1
@@ -175,8 +175,9 @@ def test_every_threshold_blocks_by_itself(changes: dict[str, Any], rule: str) ->
 )
 def test_a_value_at_its_threshold_passes(changes: dict[str, Any]) -> None:
     findings = find_out(LABELS, CHAMPION)
-    metrics = {**findings.metrics, **changes.pop("metrics", {})}
-    assert decide(replace(findings, metrics=metrics, **changes), GATE).verdict == "promoted"
+    metrics = {**findings.metrics, **changes.get("metrics", {})}
+    decision = decide(replace(findings, **{**changes, "metrics": metrics}), GATE)
+    assert decision.verdict == "promoted"
 
 
 @pytest.mark.parametrize(("accuracy", "passes"), [(0.836, True), (0.834, False)])

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-import multiprocessing
 import sqlite3
 import stat
+import subprocess
+import sys
+import time
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta, timezone
 from pathlib import Path
@@ -242,27 +244,41 @@ def test_a_database_of_something_else_is_left_alone(url: str) -> None:
     engine.dispose()
 
 
-def _append_first(url: str, barrier: object, version: int) -> None:
-    ledger = Ledger(url)
-    barrier.wait()  # type: ignore[attr-defined]
-    try:
-        ledger.append("m", 0, [make_event(to_version=version)])
-    except LedgerConflict:
-        return
+_APPEND_FIRST = """
+import sys, time
+from pathlib import Path
+from sentiflow.errors import LedgerConflict
+from sentiflow.release.ledger import Ledger
+from sentiflow.release.standing import NewEvent
+url, ready, start, version = sys.argv[1:]
+ledger = Ledger(url)
+Path(ready).touch()
+while not Path(start).exists():
+    time.sleep(0.001)
+try:
+    event = NewEvent(kind="promoted", actor="ada", to_version=int(version))
+    ledger.append("m", 0, [event])
+except LedgerConflict:
+    pass
+"""
 
 
-def test_processes_may_be_first_at_once(url: str) -> None:
-    context = multiprocessing.get_context("fork")
-    barrier = context.Barrier(4)
+def test_processes_may_be_first_at_once(url: str, tmp_path: Path) -> None:
+    start = tmp_path / "start"
     processes = [
-        context.Process(target=_append_first, args=(url, barrier, version))
+        subprocess.Popen(
+            [sys.executable, "-c", _APPEND_FIRST, url, tmp_path / f"ready-{version}", start,
+             str(version)],
+            stderr=subprocess.PIPE, text=True,
+        )
         for version in range(1, 5)
-    ]
-    for process in processes:
-        process.start()
-    for process in processes:
-        process.join(60)
-    assert [process.exitcode for process in processes] == [0, 0, 0, 0]
+    ]  # fmt: skip
+    ends = time.monotonic() + 60
+    while len(list(tmp_path.glob("ready-*"))) < 4 and time.monotonic() < ends:
+        time.sleep(0.01)
+    start.touch()
+    assert [process.communicate(timeout=60)[1] for process in processes] == [""] * 4
+    assert [process.returncode for process in processes] == [0, 0, 0, 0]
     assert len(Ledger(url).read("m")) == 1
 
 

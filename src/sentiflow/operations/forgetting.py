@@ -37,6 +37,8 @@ REMAINS: Final = (
     "The sources themselves: the next night reads the rows again unless they are removed there.",
     "MLflow: evaluation/answers.parquet and the decisions of earlier runs name review ids with "
     "label and probability, and versions keep the fingerprint of the snapshot as it was.",
+    "Decisions and reports under the home, which name some review ids, and the local copy of the "
+    "champion that a running service keeps.",
     "Files that sentiflow score wrote, and copies and backups outside of the home.",
 )
 

@@ -18,7 +18,6 @@ from sentiflow.errors import (
     DataRejected,
     GateNotEvaluated,
     LedgerConflict,
-    LedgerUnreachable,
     SentiflowError,
     UsageError,
 )
@@ -79,6 +78,7 @@ class Night:
         self.steps = Steps(home, self.code.identity, ignore_stored=request.force)
         self.lineage = find_lineage(request, settings)
         self.date = request.as_of or date.today()
+        self.is_deciding = False
         self.record = NightRecord(
             night=self.date.isoformat(), lineage=self.lineage.digest, model=self.lineage.name
         )
@@ -220,14 +220,21 @@ def open_night(
             yield night
         except DataRejected as error:
             night.end("rejected", error.reasons, error.exit_code)
-            _tell_rejection(night, error)
+            _tell_ending(night, "rejected", str(error))
             raise
         except SentiflowError as error:
             night.end("failed", [str(error)], error.exit_code)
             raise
         except BaseException as error:
             logger.exception("the night ended unexpectedly")
-            night.end("failed", [f"{type(error).__name__}: {error}"[:500]], 1)
+            reason = f"{type(error).__name__}: {error}"[:500]
+            if night.is_deciding and isinstance(error, Exception):
+                # Whatever it was, the gate gave no ruling: that is its own outcome.
+                ending = not_evaluated([reason])
+                night.end("failed", [str(ending)], ending.exit_code)
+                _tell_ending(night, "not_evaluated", str(ending))
+            else:
+                night.end("failed", [reason], 1)
             raise
         finally:
             night.note(
@@ -241,31 +248,39 @@ def open_night(
                 on_close(night.record)
 
 
-def _tell_rejection(night: Night, error: DataRejected) -> None:
-    """Write a rejected night into the ledger; that it cannot be written is only a warning."""
+def _tell_ending(night: Night, kind: Kind, reason: str) -> None:
+    """Write how a night ended into the ledger; that it cannot be written is only a warning."""
     for _ in range(_LEDGER_TRIES):
         try:
             events = night.ledger.read(night.lineage.name)
-            night.tell_ledger(len(events), "rejected", str(error))
+            night.tell_ledger(len(events), kind, reason, to_version=night.record.version)
         except LedgerConflict:
             continue
-        except LedgerUnreachable as unreachable:
-            night.warn(str(unreachable))
+        except GateNotEvaluated as error:
+            night.warn(str(error))
         return
 
 
 def describe_move(event: Event) -> str:
     """Say that somebody moved the champion alias outside sentiflow, and what to do."""
     where = "took it away" if event.to_version is None else f"moved it to {event.to_version}"
+    found = (
+        f"The ledger has no champion of {event.model} yet. Received: its alias points at version "
+        f"{event.to_version}."
+        if event.from_version is None
+        else f"The champion alias of {event.model} must stand at version {event.from_version}. "
+        f"Received: somebody {where} outside sentiflow."
+    )
     return (
-        f"The champion alias of {event.model} must stand at version {event.from_version}. "
-        f"Received: somebody {where} outside sentiflow. No night promotes until it is settled: "
-        "sentiflow adopt --reason … or sentiflow revert --reason …"
+        f"{found} No night promotes until it is settled: sentiflow adopt --reason … or "
+        "sentiflow revert --reason …"
     )
 
 
 def shorten_reason(reason: str) -> str:
     """Return a reason that fits into the ledger; the whole of it is in the night's record."""
+    # No database stores a NUL or half a surrogate pair, which an error's text may quote.
+    reason = reason.encode("utf-8", "replace").decode("utf-8").replace("\x00", " ")
     return reason if len(reason) <= _MOST_REASON else reason[: _MOST_REASON - 2] + " …"
 
 

@@ -48,6 +48,8 @@ def write_text(record: NightRecord) -> str:
         lines += ["", *("  " + row for row in _align(_tabulate_metrics(record)))]
     if record.version is not None:
         lines += ["", f"  Version   {record.model} version {record.version}, {_champion(record)}"]
+    if record.report:
+        lines += [f"  Report    {_shorten(record.report)}"]
     if record.seconds:
         lines += [f"  Seconds   {_describe_seconds(record)}"]
     if record.peak_memory_mb is not None:
@@ -73,6 +75,12 @@ def write_markdown(record: NightRecord) -> str:
         lines += [f"| {' | '.join(row)} |" for row in rows]
     if record.version is not None:
         lines += ["", f"**Version** {record.version} of `{record.model}`, {_champion(record)}"]
+    if record.decision:
+        lines += [
+            "",
+            f"**Decision** `{record.decision[:12]}`: report and `decision.json` are artifacts of "
+            f"the MLflow run (`{record.mlflow_run_path}/artifacts/report`)",
+        ]
     lines += [
         "",
         f"**Seconds** {_describe_seconds(record)}",

@@ -10,7 +10,7 @@ from __future__ import annotations
 import logging
 import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -94,7 +94,13 @@ class ChampionFollower:
     """Keeps the champion of one registered model loaded."""
 
     def __init__(
-        self, registry: Registry, name: str, folder: Path, poll_seconds: float, batch: int
+        self,
+        registry: Registry,
+        name: str,
+        folder: Path,
+        poll_seconds: float,
+        batch: int,
+        on_change: Callable[[], None] = lambda: None,
     ) -> None:
         """Remember what to follow; `start` begins.
 
@@ -104,6 +110,7 @@ class ChampionFollower:
             folder: where local copies are kept.
             poll_seconds: pause between two looks at the registry.
             batch: texts of the largest batch, to warm a model up with.
+            on_change: called in the background after another version is served.
         """
         self.name = name
         self.state = State()
@@ -111,6 +118,7 @@ class ChampionFollower:
         self._copies = LocalCopies(folder)
         self._poll_seconds = poll_seconds
         self._batch = batch
+        self._on_change = on_change
         # Held while the state is replaced, never while anything is loaded or asked.
         self._change = threading.Lock()
         self._settled = threading.Event()
@@ -170,11 +178,18 @@ class ChampionFollower:
 
     def _follow(self) -> None:
         while not self._stopping.is_set():
+            before = self._served_since()
             self.poll()
             if self.state.served is None:
                 self.restore()
             self._settled.set()
+            if self._served_since() != before:
+                self._on_change()
             self._stopping.wait(self._poll_seconds)
+
+    def _served_since(self) -> datetime | None:
+        # A time, not the served version itself: that would keep the former model in memory.
+        return self.state.served.since if self.state.served is not None else None
 
     def _restore_when_silent(self) -> None:
         if not self._settled.wait(PATIENCE) and self.state.served is None:

@@ -104,6 +104,7 @@ def decide_release(night: Night, splits: Splits, evaluated: Evaluated, number: i
     """Gather what the gate needs, rule, write the ruling into the ledger; the alias follows."""
     from sentiflow.release.projection import settle
 
+    night.is_deciding = True
     ruling = find_ruling(night.ledger.read(night.lineage.name), number)
     if ruling is not None:
         # Killed or cut off after the ruling: it stands, and only what follows is done again.
@@ -190,6 +191,8 @@ def _record(
 
 def _finish(night: Night, ruling: Event) -> None:
     """Let alias, tags and descriptions follow a ruling; every part may be done twice."""
+    # The ruling is committed: what fails from here on is no gate that was not evaluated.
+    night.is_deciding = False
     from sentiflow.release.projection import settle
     from sentiflow.release.registry import OUTCOME_TAG
 

@@ -1,0 +1,541 @@
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pytest
+
+from sentiflow.errors import ArtifactError, RegistryUnreachable
+from sentiflow.release.registry import CHAMPION, Registry, Version
+from sentiflow.serving import champion
+from sentiflow.serving.batching import Model
+from sentiflow.serving.champion import ChampionFollower
+
+pytestmark = pytest.mark.filterwarnings("ignore")
+
+
+class ShelfRegistry(Registry):
+    """Bundles in folders and an alias in a variable: MLflow's answers without its seconds.
+
+    The slow tests below follow a real registry.
+    """
+
+    def __init__(self) -> None:
+        super().__init__("sqlite://")
+        self.bundles: dict[int, Path] = {}
+        self.pointed: int | None = None
+        self.is_down = False
+        self.artifacts_are_down = False
+        self.tags: dict[str, str] = {}
+        self.fetched: list[int] = []
+
+    def find_alias(self, name: str, alias: str) -> Version | None:
+        assert (name, alias) == ("model", CHAMPION)
+        if self.is_down:
+            raise RegistryUnreachable("The model registry must answer.")
+        if self.pointed is None:
+            return None
+        return Version(name, self.pointed, f"run-{self.pointed}", self.tags)
+
+    def fetch_bundle(self, version: Version, folder: Path) -> Path:
+        self.fetched.append(version.number)
+        if self.artifacts_are_down:
+            raise ArtifactError("The artifact must be there.")
+        return Path(shutil.copytree(self.bundles[version.number], folder / "model" / "bundle"))
+
+
+class QuickFollower(ChampionFollower):
+    """Takes a number in a file for a model, so that loading costs no half second a time.
+
+    The slow tests load real bundles.
+    """
+
+    def _load(self, folder: Path) -> Model:
+        text = (folder / "answer").read_text()
+        if text == "broken":
+            raise ArtifactError("A bundle must answer its probe texts as when it was made.")
+        return self.make_model(float(text))
+
+    def make_model(self, probability: float) -> Model:
+        class Constant:
+            """Answers every text alike."""
+
+            def predict(self, texts: Sequence[str]) -> npt.NDArray[np.float32]:
+                return np.full(len(texts), probability, np.float32)
+
+        return Constant()
+
+
+@pytest.fixture
+def make_bundle(tmp_path: Path) -> Callable[[str], Path]:
+    """Make what QuickFollower takes for a bundle."""
+
+    def make(answer: str) -> Path:
+        folder = tmp_path / f"bundle-{answer}"
+        folder.mkdir()
+        (folder / "answer").write_text(answer)
+        return folder
+
+    return make
+
+
+@pytest.fixture
+def registry(make_bundle: Callable[[str], Path]) -> ShelfRegistry:
+    shelf = ShelfRegistry()
+    shelf.bundles = {1: make_bundle("0.2"), 2: make_bundle("0.7")}
+    shelf.pointed = 1
+    return shelf
+
+
+@pytest.fixture
+def broken(make_bundle: Callable[[str], Path]) -> Path:
+    return make_bundle("broken")
+
+
+@pytest.fixture
+def follow(tmp_path: Path) -> Callable[..., ChampionFollower]:
+    def make(
+        registry: Registry, poll_seconds: float = 0.05, kind: type[ChampionFollower] = QuickFollower
+    ) -> ChampionFollower:
+        return kind(registry, "model", tmp_path / "serving", poll_seconds, 4)
+
+    return make
+
+
+def answer_of(follower: ChampionFollower) -> tuple[int, float]:
+    served = follower.find_served()
+    assert served is not None
+    return served.version.number, round(float(served.predict(["some text"])[0]), 4)
+
+
+def list_kept(tmp_path: Path) -> list[str]:
+    return sorted(path.name for path in (tmp_path / "serving").iterdir() if path.name != ".lock")
+
+
+def test_the_champion_is_served_and_followed(
+    registry: ShelfRegistry, follow: Callable[..., ChampionFollower], tmp_path: Path
+) -> None:
+    follower = follow(registry)
+    assert follower.find_served() is None
+    follower.poll()
+    assert answer_of(follower) == (1, 0.2)
+    first = follower.find_served()
+    follower.poll()
+    assert registry.fetched == [1], "the same version is not fetched again"
+    registry.pointed = 2
+    follower.poll()
+    assert answer_of(follower) == (2, 0.7)
+    assert list_kept(tmp_path) == ["2"]
+    assert first is not None
+    assert float(first.predict(["text"])[0]) == pytest.approx(0.2), "who holds it may go on"
+    registry.pointed = 1
+    follower.poll()
+    assert answer_of(follower) == (1, 0.2), "a rollback is followed too"
+
+
+def test_tags_set_after_the_alias_moved_are_seen(
+    registry: ShelfRegistry, follow: Callable[..., ChampionFollower]
+) -> None:
+    follower = follow(registry)
+    follower.poll()
+    served = follower.find_served()
+    assert served is not None
+    registry.tags = {"sentiflow.outcome": "promoted"}
+    follower.poll()
+    again = follower.find_served()
+    assert again is not None
+    assert again.version.tags == {"sentiflow.outcome": "promoted"}
+    assert (again.model, again.since) == (served.model, served.since)
+
+
+def test_a_champion_that_does_not_load_leaves_the_old_one_and_is_tried_less_and_less(
+    registry: ShelfRegistry, follow: Callable[..., ChampionFollower], broken: Path,
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture,
+) -> None:  # fmt: skip
+    class Clock:
+        """Time that passes when the test says so."""
+
+        now = 1_000.0
+
+        @classmethod
+        def monotonic(cls) -> float:
+            return cls.now
+
+    monkeypatch.setattr(champion, "time", Clock)
+    follower = follow(registry, poll_seconds=5.0)
+    follower.poll()
+    registry.bundles[2] = broken
+    registry.pointed = 2
+    tried_at = []
+    for _ in range(200):
+        before = len(registry.fetched)
+        follower.poll()
+        if len(registry.fetched) > before:
+            tried_at.append(Clock.now - 1_000.0)
+        Clock.now += 5.0
+    assert tried_at[:5] == [0.0, 5.0, 15.0, 35.0, 75.0]
+    assert answer_of(follower) == (1, 0.2)
+    failure = follower.state.failure
+    assert failure is not None
+    assert failure.version.number == 2
+    assert failure.attempts == follower.state.failed_loads == len(tried_at)
+    assert "ArtifactError" in failure.reason
+    assert "Version 2 of model does not load, version 1 goes on" in caplog.text
+    assert list_kept(tmp_path) == ["1"], "the last good one is kept, the broken one is not"
+    registry.pointed = 1
+    follower.poll()
+    assert follower.state.failure is None, "what is wanted is served"
+
+
+def test_a_mended_champion_is_served_at_the_next_try(
+    registry: ShelfRegistry, follow: Callable[..., ChampionFollower], broken: Path,
+    make_bundle: Callable[[str], Path],
+) -> None:  # fmt: skip
+    follower = follow(registry, poll_seconds=0.001)
+    registry.bundles[1] = broken
+    follower.poll()
+    assert follower.find_served() is None
+    assert follower.state.failure is not None
+    registry.bundles[1] = make_bundle("0.3")
+    time.sleep(0.01)
+    follower.poll()
+    assert answer_of(follower) == (1, 0.3)
+    assert follower.state.failure is None
+
+
+def test_a_silent_registry_is_noticed_and_what_is_loaded_goes_on(
+    registry: ShelfRegistry, follow: Callable[..., ChampionFollower]
+) -> None:
+    follower = follow(registry)
+    follower.poll()
+    answered = follower.state.last_answer
+    registry.is_down = True
+    follower.poll()
+    since = follower.state.unreachable_since
+    assert since is not None
+    follower.poll()
+    assert follower.state.unreachable_since == since
+    assert follower.state.last_answer == answered
+    assert answer_of(follower) == (1, 0.2)
+    registry.is_down = False
+    follower.poll()
+    assert follower.state.unreachable_since is None
+
+
+def test_a_champion_taken_away_leaves_the_last_one_serving(
+    registry: ShelfRegistry, follow: Callable[..., ChampionFollower]
+) -> None:
+    follower = follow(registry)
+    follower.poll()
+    registry.pointed = None
+    follower.poll()
+    assert answer_of(follower) == (1, 0.2)
+    assert not follower.state.has_champion
+
+
+def test_a_start_without_a_registry_serves_the_local_copy(
+    registry: ShelfRegistry, follow: Callable[..., ChampionFollower]
+) -> None:
+    follow(registry).poll()
+    registry.is_down = True
+    again = follow(registry)
+    again.start()
+    wait_until(lambda: again.find_served() is not None)
+    assert answer_of(again) == (1, 0.2)
+    served = again.find_served()
+    assert served is not None
+    assert served.loaded_from == "local copy"
+    registry.pointed = 2
+    registry.is_down = False
+    wait_until(lambda: answer_of(again) == (2, 0.7))
+    again.stop()
+
+
+def test_a_start_over_a_registry_that_hangs_serves_the_local_copy(
+    registry: ShelfRegistry, follow: Callable[..., ChampionFollower],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:  # fmt: skip
+    follow(registry).poll()
+    monkeypatch.setattr(champion, "PATIENCE", 0.05)
+    answers = threading.Event()
+
+    class Hanging(ShelfRegistry):
+        """Answers when the test lets it, as MLflow does that tries for minutes."""
+
+        def find_alias(self, name: str, alias: str) -> Version | None:
+            assert answers.wait(30)
+            return super().find_alias(name, alias)
+
+    hanging = Hanging()
+    again = follow(hanging)
+    again.start()
+    wait_until(lambda: again.find_served() is not None)
+    assert answer_of(again) == (1, 0.2)
+    assert again.state.last_answer is None
+    again.stop()
+    answers.set()
+
+
+def test_a_start_does_not_fetch_what_is_kept(
+    registry: ShelfRegistry, follow: Callable[..., ChampionFollower]
+) -> None:
+    follow(registry).poll()
+    again = follow(registry)
+    again.poll()
+    assert answer_of(again) == (1, 0.2)
+    assert registry.fetched == [1]
+
+
+def test_a_damaged_local_copy_is_not_served_but_fetched_anew(
+    registry: ShelfRegistry, follow: Callable[..., ChampionFollower], tmp_path: Path
+) -> None:
+    follow(registry).poll()
+    (tmp_path / "serving" / "1" / "bundle" / "answer").write_text("broken")
+    registry.is_down = True
+    without = follow(registry)
+    without.restore()
+    assert without.find_served() is None
+    registry.is_down = False
+    again = follow(registry)
+    again.poll()
+    assert answer_of(again) == (1, 0.2)
+    assert registry.fetched == [1, 1]
+
+
+def test_the_local_copy_serves_while_the_champions_artifact_is_not_to_be_had(
+    registry: ShelfRegistry, follow: Callable[..., ChampionFollower]
+) -> None:
+    follow(registry).poll()
+    registry.pointed = 2
+    registry.artifacts_are_down = True
+    again = follow(registry)
+    again.start()
+    wait_until(lambda: again.find_served() is not None)
+    assert answer_of(again) == (1, 0.2)
+    assert again.state.failure is not None
+    again.stop()
+
+
+def test_a_disk_that_takes_nothing_leaves_the_old_one_serving(
+    registry: ShelfRegistry, follow: Callable[..., ChampionFollower], tmp_path: Path
+) -> None:
+    follower = follow(registry)
+    follower.poll()
+
+    def fail(version: Version, folder: Path) -> Path:
+        raise OSError(28, "No space left on device")
+
+    registry.pointed = 2
+    registry.fetch_bundle = fail  # type: ignore[method-assign]
+    follower.poll()
+    assert answer_of(follower) == (1, 0.2)
+    assert follower.state.failure is not None
+    assert "No space left" in follower.state.failure.reason
+    assert list_kept(tmp_path) == ["1"]
+
+
+def wait_until(claim: Callable[[], bool], seconds: float = 20.0) -> None:
+    ends = time.monotonic() + seconds
+    while not claim():
+        assert time.monotonic() < ends, "it must come true in time"
+        time.sleep(0.01)
+
+
+def test_nothing_is_served_before_there_is_a_champion(
+    follow: Callable[..., ChampionFollower], registry: ShelfRegistry, tmp_path: Path
+) -> None:
+    registry.pointed = None
+    follower = follow(registry)
+    follower.poll()
+    follower.restore()
+    assert follower.find_served() is None
+    assert follower.state.last_answer is not None
+    assert registry.fetched == []
+
+
+def test_the_state_is_replaced_as_a_whole(
+    registry: ShelfRegistry, follow: Callable[..., ChampionFollower]
+) -> None:
+    follower: Any = follow(registry)
+    before = follower.state
+    follower.poll()
+    assert before.served is None, "who read the state before sees what was"
+    assert follower.state.served is not None
+
+
+# ---- The real registry and a real service from here on -------------------------------------
+
+SERVE = """
+import logging, sys
+from pathlib import Path
+logging.basicConfig(level=logging.WARNING, stream=sys.stderr)
+logging.getLogger("sentiflow.serving.app").setLevel(logging.INFO)
+logging.getLogger("sentiflow.serving.champion").setLevel(logging.INFO)
+from sentiflow.settings import load_settings, prepare_environment
+home = Path(sys.argv[1])
+prepare_environment(home)
+from sentiflow.serving.app import serve
+settings = load_settings(None, [
+    "serving.port=0", "serving.poll_seconds=0.2", f"tracking.uri={sys.argv[2]}",
+])
+serve(settings, home, "model")
+"""
+
+# Steady load from a process of its own: every answer is written down, a failure with its reason.
+ASK = """
+import http.client, json, sys, threading, time
+port, out, stop = int(sys.argv[1]), sys.argv[2], sys.argv[3]
+import pathlib
+answers, failed, lock = [], [], threading.Lock()
+def ask(many):
+    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=30)
+    body = json.dumps({"texts": ["good food", "bad !", "", "the"][:many]})
+    while not pathlib.Path(stop).exists():
+        try:
+            connection.request("POST", "/v1/predict", body, {"Content-Type": "application/json"})
+            answer = connection.getresponse()
+            content = json.loads(answer.read())
+            with lock:
+                if answer.status == 200:
+                    answers.append([content["model_version"],
+                                    [row["probability"] for row in content["predictions"]]])
+                else:
+                    failed.append(content)
+        except Exception as error:
+            with lock:
+                failed.append(repr(error))
+            connection.close()
+        time.sleep(0.01)
+threads = [threading.Thread(target=ask, args=(n % 4 + 1,)) for n in range(4)]
+[thread.start() for thread in threads]
+[thread.join() for thread in threads]
+json.dump({"answers": answers, "failed": failed}, open(out, "w"))
+"""
+
+
+@pytest.fixture(scope="module")
+def published(
+    tmp_path_factory: pytest.TempPathFactory, constant_bundle: Callable[[float], Path]
+) -> tuple[Registry, dict[int, float], int]:
+    """Three sound versions in a real registry with what each answers, and one broken version."""
+    from sentiflow.tracking import track_run
+
+    folder = tmp_path_factory.mktemp("registry")
+    registry = Registry(f"sqlite:///{folder / 'mlflow.db'}")
+    answers: dict[int, float] = {}
+    broken = 0
+    for turn, probability in enumerate((0.1, 0.4, 0.8, 0.9)):
+        bundle = constant_bundle(probability)
+        if turn == 3:
+            bundle = Path(shutil.copytree(bundle, folder / "broken"))
+            file = bundle / "model.keras"
+            file.write_bytes(file.read_bytes()[: file.stat().st_size // 2])
+        with track_run(registry.uri, "test", folder / "artifacts", "run", {}) as run:
+            version = registry.register("model", run.id, bundle, {}, {}, "a version")
+        if turn == 3:
+            broken = version.number
+        else:
+            answers[version.number] = probability
+    return registry, answers, broken
+
+
+@pytest.mark.slow
+def test_no_request_fails_and_every_answer_fits_its_version_while_the_champion_moves(
+    published: tuple[Registry, dict[int, float], int], tmp_path: Path
+) -> None:
+    registry, expected, broken = published
+    numbers = sorted(expected)
+    registry.point("model", CHAMPION, numbers[0])
+    log, out, stop = tmp_path / "log", tmp_path / "answers.json", tmp_path / "stop"
+    with log.open("wb") as output:
+        service = subprocess.Popen(
+            [sys.executable, "-c", SERVE, str(tmp_path / "home"), registry.uri], stderr=output
+        )
+    try:
+        wait_until(lambda: "on http://127.0.0.1:" in log.read_text(), 60)
+        port = log.read_text().split("on http://127.0.0.1:")[1].split()[0]
+        wait_until(lambda: f"Serving version {numbers[0]} " in log.read_text(), 60)
+        load = subprocess.Popen([sys.executable, "-c", ASK, port, str(out), str(stop)])
+        moved = 0
+        for turn in range(1, 11):
+            if turn == 6:
+                registry.point("model", CHAMPION, broken)
+                wait_until(lambda: f"Version {broken} of model does not load" in log.read_text())
+            number = numbers[turn % 3]
+            registry.point("model", CHAMPION, number)
+            line = f"Serving version {number} of model."
+            wait_until(lambda line=line, before=turn // 3: log.read_text().count(line) > before)
+            moved += 1
+            time.sleep(0.2)
+        stop.touch()
+        assert load.wait(30) == 0
+    finally:
+        stop.touch()
+        service.terminate()
+        assert service.wait(30) == 0
+    seen = json.loads(out.read_text())
+    assert moved == 10
+    assert seen["failed"] == []
+    assert len(seen["answers"]) > 500
+    assert {version for version, _ in seen["answers"]} == set(expected), "every version answered"
+    for version, probabilities in seen["answers"]:
+        np.testing.assert_allclose(probabilities, expected[version], atol=1e-5)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("damage", ["cut", "other"])
+def test_a_real_bundle_that_is_damaged_on_disk_is_not_served(
+    follow: Callable[..., ChampionFollower], tmp_path: Path,
+    constant_bundle: Callable[[float], Path], damage: str,
+) -> None:  # fmt: skip
+    shelf = ShelfRegistry()
+    shelf.bundles, shelf.pointed = {1: constant_bundle(0.1)}, 1
+    follower = follow(shelf, kind=ChampionFollower)
+    follower.poll()
+    assert answer_of(follower) == (1, 0.1)
+    kept = tmp_path / "serving" / "1" / "bundle" / "model.keras"
+    if damage == "cut":
+        kept.write_bytes(kept.read_bytes()[:-100])
+    else:
+        # A sound model, but another one: only the probes tell.
+        shutil.copy(constant_bundle(0.8) / "model.keras", kept)
+    again = follow(shelf, kind=ChampionFollower)
+    again.restore()
+    assert again.find_served() is None
+    again.poll()
+    assert answer_of(again) == (1, 0.1)
+    assert shelf.fetched == [1, 1]
+
+
+@pytest.mark.slow
+def test_the_real_registrys_champion_is_kept_and_served_after_the_registry_is_gone(
+    published: tuple[Registry, dict[int, float], int],
+    follow: Callable[..., ChampionFollower],
+    tmp_path: Path,
+) -> None:
+    registry, expected, _ = published
+    number = max(expected)
+    registry.point("model", CHAMPION, number)
+    follower = follow(registry, kind=ChampionFollower)
+    follower.poll()
+    assert answer_of(follower) == (number, pytest.approx(expected[number], abs=1e-4))
+    assert list_kept(tmp_path) == [str(number)]
+    again = follow(Registry("http://127.0.0.1:9"), kind=ChampionFollower)
+    os.environ["MLFLOW_HTTP_REQUEST_MAX_RETRIES"] = "0"
+    try:
+        again.poll()
+    finally:
+        del os.environ["MLFLOW_HTTP_REQUEST_MAX_RETRIES"]
+    assert again.state.unreachable_since is not None
+    again.restore()
+    assert answer_of(again) == (number, pytest.approx(expected[number], abs=1e-4))
