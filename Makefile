@@ -1,7 +1,7 @@
 # Sentiflow's commands. `make run` and `make test` need Python 3.11 or newer and a package index.
 SHELL := /bin/bash
 .DEFAULT_GOAL := help
-.PHONY: help setup setup-dev run ui test test-slow lint lock clean
+.PHONY: help setup setup-dev run ui test test-slow soak lint lock clean
 
 PYTHON ?= python3
 VENV := .venv
@@ -35,6 +35,9 @@ test: setup-dev  ## unit, property and end-to-end tests on the sample
 
 test-slow: setup-dev  ## the long tests: real reviews, failures
 	@$(ENV) $(BIN)/python -m pytest -m slow
+
+soak: setup-dev  ## mutation run over the code that rules on a release; 90 % must be killed (JOBS=1)
+	@scripts/soak.sh $(VENV) $(or $(JOBS),1)
 
 lint: setup-dev  ## ruff, mypy --strict, import-linter
 	@$(ENV) $(BIN)/ruff format --check .

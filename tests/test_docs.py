@@ -17,10 +17,10 @@ from test_readme import test_every_command_in_the_readme_parses as parse_command
 from sentiflow.cli import app
 from sentiflow.model.evaluation import Metrics
 from sentiflow.release.behaviours import BehaviourResult, load_checks
-from sentiflow.release.checks import Inspection
 from sentiflow.release.comparison import Comparison, Difference, SliceComparison
 from sentiflow.release.decision import Decision, decide
 from sentiflow.release.findings import ChangedLabel, Findings
+from sentiflow.release.inspection import Inspection
 from sentiflow.release.rules import Rule
 from sentiflow.release.significance import (
     BOUND_ALPHA,

@@ -402,6 +402,12 @@ def test_a_model_that_learned_swapped_labels_does_not_replace_the_champion(
     record = night(noisy, "validation.max_balance_shift=1.0")
     assert record.outcome == "kept"
     assert aliases(home)["champion"] == 1
+    # Who is who: each side of the comparison is that model's own figure on tonight's rows.
+    compared = read_decision_of(home, record).findings["comparison"]["accuracy"]
+    assert record.champion_metrics is not None
+    assert compared["challenger"] == pytest.approx(record.metrics["accuracy"])
+    assert compared["champion"] == pytest.approx(record.champion_metrics["accuracy"])
+    assert compared["challenger"] != compared["champion"]
 
 
 @pytest.mark.slow

@@ -10,8 +10,8 @@ import numpy.typing as npt
 
 from sentiflow.model.evaluation import score
 from sentiflow.release.behaviours import BehaviourResult
-from sentiflow.release.checks import Inspection
 from sentiflow.release.findings import Findings, GateRows, compare_paired, compare_with_champion
+from sentiflow.release.inspection import Inspection
 from sentiflow.settings import GateSettings
 
 ROWS = 3_000

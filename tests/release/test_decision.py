@@ -1,5 +1,5 @@
 import math
-from dataclasses import replace
+from dataclasses import asdict, replace
 from typing import Any
 
 import numpy as np
@@ -364,6 +364,116 @@ def test_behaviours_of_the_sample_are_only_reported() -> None:
     assert decide(failing, GateSettings(behaviours="report")).verdict == "promoted"
 
 
+# What a person reads: the reasons, in full and in order.
+
+
+def find_sentences(decision: Decision, *names: str) -> list[str]:
+    return [rule.sentence for rule in decision.rules if rule.name in names]
+
+
+SHOWN = ("min_accuracy", "min_balanced_accuracy", "baseline_margin")
+
+
+def test_the_reasons_of_a_first_night() -> None:
+    decision = decide(find_out(LABELS, CHAMPION), GATE)
+    assert decision.reasons == (
+        "First night of this lineage: every rule but the paired ones decides.",
+        "All 11 required rules pass.",
+        *find_sentences(decision, *SHOWN),
+    )
+    assert len(decision.reasons) == 5
+
+
+@pytest.mark.parametrize("age", [3, GATE.max_champion_age])
+def test_the_reasons_of_a_better_model_name_no_rule_that_it_did_not_need(age: int) -> None:
+    better = mend(CHAMPION, LABELS, 60)
+    decision = decide(find_out(LABELS, better, CHAMPION, champion_age=age), GATE)
+    basis = find_sentences(decision, "superior", "champion_age")
+    assert len(basis) == 2
+    # The 11 of a first night, the changed labels and the policy.
+    passes = ("All 13 required rules pass.", *find_sentences(decision, *SHOWN))
+    assert decision.reasons == (" ".join(basis), *passes)
+
+
+def test_the_reasons_of_a_fresh_model_are_all_that_freshness_rests_on() -> None:
+    decision = decide(find_out(LABELS, EQUAL, CHAMPION, best=CHAMPION, **OLD), GATE)
+    basis = find_sentences(
+        decision, "champion_age", "not_a_copy", "non_inferior_to_champion",
+        "non_inferior_to_best_of_year",
+    )  # fmt: skip
+    assert len(basis) == 4
+    assert decision.reasons[:2] == (" ".join(basis), "All 13 required rules pass.")
+
+
+def test_a_young_champion_stays_for_its_age_and_what_failed_comes_before() -> None:
+    slow = replace(SOUND, latency_ms=900.0)
+    findings = find_out(LABELS, CHAMPION, CHAMPION, inspection=slow, blockers=("On hold.",))
+    decision = decide(findings, GATE)
+    # That it is a copy as well does not matter yet.
+    assert decision.reasons == (
+        *find_sentences(decision, "max_latency_ms"),
+        "On hold.",
+        *find_sentences(decision, "superior"),
+        *find_sentences(decision, "champion_age"),
+        *find_sentences(decision, "policy"),
+    )
+    assert len(decision.reasons) == 5
+    assert (decision.basis, decision.alpha) == (None, 0.05 / 30)
+
+
+def test_an_old_champion_stays_for_what_freshness_lacks() -> None:
+    best = mend(CHAMPION, LABELS, 60)
+    copy = decide(find_out(LABELS, CHAMPION, CHAMPION, best=best, **OLD), GATE)
+    names = ("superior", "not_a_copy", "non_inferior_to_best_of_year", "policy")
+    assert sorted(copy.reasons) == sorted(find_sentences(copy, *names))
+    assert copy.reasons[-1] == "Policy superior or fresh: not met, so the champion stays."
+    worse = spoil(CHAMPION, LABELS, np.arange(45))
+    decision = decide(find_out(LABELS, worse, CHAMPION, **OLD), GATE)
+    lacks = find_sentences(decision, "superior", "non_inferior_to_champion")
+    assert decision.reasons[:-1] == tuple(lacks)
+
+
+def test_a_better_model_that_fails_elsewhere_is_kept_for_that_alone() -> None:
+    better = mend(CHAMPION, LABELS, 60)
+    slow = replace(SOUND, latency_ms=900.0)
+    decision = decide(find_out(LABELS, better, CHAMPION, inspection=slow, **OLD), GATE)
+    assert decision.reasons == tuple(find_sentences(decision, "max_latency_ms"))
+    assert (decision.verdict, decision.basis) == ("kept", None)
+
+
+def test_whatever_the_verdict_it_comes_with_rules_level_and_warnings() -> None:
+    better = find_out(LABELS, mend(CHAMPION, LABELS, 60), CHAMPION, baseline_accuracy=0.9)
+    better = replace(better, metrics={**better.metrics, "accuracy": 0.8875})
+    warning = "The model loses to the tuned TF-IDF baseline by 1.25 points of accuracy."
+    decisions = [
+        decide(better, GATE),
+        decide(better, GateSettings(approval="manual")),
+        decide(replace(better, blockers=("On hold.",)), GATE),
+    ]
+    assert [decision.verdict for decision in decisions] == ["promoted", "waiting", "kept"]
+    for decision in decisions:
+        assert decision.warnings == (warning,)
+        assert decision.alpha == 0.05 / 30
+        assert decision.rules == decisions[0].rules
+        assert isinstance(decision.rules, tuple)
+    assert decisions[1].reasons == (
+        *decisions[0].reasons,
+        "It waits for a person: sentiflow promote N --reason … (gate.approval=manual).",
+    )
+
+
+def test_only_what_is_reported_is_warned_of() -> None:
+    challenger, newest = make_newest(120)
+    behaviours = (make_behaviour(pass_rate=0.1), make_behaviour(name="praise"))
+    findings = find_out(LABELS, challenger, CHAMPION, newest=newest, behaviours=behaviours)
+    reported = decide(findings, GateSettings(behaviours="report"))
+    failing = find_sentences(reported, "behaviour_negation", "newest_rows")
+    assert len(failing) == 2
+    assert reported.warnings == tuple(f"{sentence} Reported only." for sentence in failing)
+    required = decide(findings, GateSettings(newest="require"))
+    assert required.warnings == ()
+
+
 # Fails closed.
 
 
@@ -372,29 +482,48 @@ def test_behaviours_of_the_sample_are_only_reported() -> None:
 def test_a_metric_that_is_no_number_is_never_a_pass(metric: str, value: float | None) -> None:
     findings = find_out(LABELS, CHAMPION)
     decision = decide(replace(findings, metrics={**findings.metrics, metric: value}), GATE)
-    assert decision.verdict == "not_evaluated"
-    assert metric in decision.reasons[0]
-    assert decision.rules == ()
+    reason = f"Not evaluated: the challenger's {metric} is no number."
+    assert decision == Decision("not_evaluated", None, (reason,))
 
 
 @pytest.mark.parametrize(
-    "changes",
+    ("changes", "reason"),
     [
-        {"baseline_accuracy": math.nan},
-        {"inspection": replace(SOUND, difference=math.nan)},
-        {"inspection": replace(SOUND, latency_ms=math.nan)},
-        {"champion_version": 3},
+        ({"baseline_accuracy": math.nan}, "the baseline's accuracy is no number"),
+        (
+            {"inspection": replace(SOUND, difference=math.nan)},
+            "the artifact's answers in a fresh process are no numbers",
+        ),
+        (
+            {"inspection": replace(SOUND, latency_ms=math.nan)},
+            "the artifact's latency is no number",
+        ),
+        ({"champion_version": 3}, "the challenger was not compared with champion version 3"),
     ],
 )
-def test_a_finding_that_is_missing_is_never_a_pass(changes: dict[str, Any]) -> None:
-    assert decide(replace(find_out(LABELS, CHAMPION), **changes), GATE).verdict == "not_evaluated"
+def test_a_finding_that_is_missing_is_never_a_pass(changes: dict[str, Any], reason: str) -> None:
+    decision = decide(replace(find_out(LABELS, CHAMPION), **changes), GATE)
+    assert decision == Decision("not_evaluated", None, (f"Not evaluated: {reason}.",))
 
 
-@pytest.mark.parametrize("name", ["comparison", "best_comparison"])
-def test_a_bound_that_is_no_number_is_never_a_pass(name: str) -> None:
+@pytest.mark.parametrize(
+    ("name", "against"), [("comparison", "the champion"), ("best_comparison", "version 7")]
+)
+def test_a_bound_that_is_no_number_is_never_a_pass(name: str, against: str) -> None:
     findings = find_out(LABELS, EQUAL, CHAMPION, best=CHAMPION, **OLD)
     broken = replace(getattr(findings, name), lower_bound=math.nan)
-    assert decide(replace(findings, **{name: broken}), GATE).verdict == "not_evaluated"
+    decision = decide(replace(findings, **{name: broken}), GATE)
+    assert decision.verdict == "not_evaluated"
+    assert decision.reasons == (f"Not evaluated: the difference to {against} is no number.",)
+
+
+def test_all_that_is_missing_is_named() -> None:
+    findings = replace(find_out(LABELS, CHAMPION), metrics={}, baseline_accuracy=math.inf)
+    assert decide(findings, GATE).reasons == (
+        "Not evaluated: the challenger's accuracy is no number; the challenger's "
+        "balanced_accuracy is no number; the challenger's roc_auc is no number; the challenger's "
+        "ece is no number; the baseline's accuracy is no number.",
+    )
 
 
 @settings(max_examples=40, deadline=None)
@@ -421,3 +550,6 @@ def test_a_decision_is_json_and_numbers_that_are_none_are_null() -> None:
     assert value["rules"][0]["value"] is None
     assert value["rules"][0]["relation"] == ">="
     assert value["verdict"] == "promoted"
+    finite = decision.as_dict()["rules"][0]
+    assert finite == asdict(decision.rules[0])
+    assert finite["value"] == pytest.approx(0.87)

@@ -59,6 +59,12 @@ def test_holm_multiplies_by_what_is_left_never_falls_and_stops_at_one() -> None:
     assert adjust_holm([]).shape == (0,)
 
 
+@pytest.mark.parametrize("dtype", [np.int64, np.float32])
+def test_holm_reckons_in_floats_whatever_it_is_given(dtype: type) -> None:
+    adjusted = adjust_holm(np.array([0, 1], dtype=dtype))
+    assert (adjusted.dtype, adjusted.tolist()) == (np.dtype(np.float64), [0.0, 1.0])
+
+
 @pytest.mark.parametrize("wrong", [math.nan, -0.001, 1.001])
 def test_holm_refuses_what_is_no_p_value(wrong: float) -> None:
     with pytest.raises(SentiflowError, match=r"from 0 to 1\. Received: p_values="):
@@ -141,6 +147,13 @@ def test_the_power_agrees_with_simulated_nights_of_equal_models() -> None:
     assert measure_power(rows, discordant, margin, 0.05) == pytest.approx(simulated, abs=0.03)
 
 
+def test_without_discordance_the_lower_bound_must_lie_above_the_margin_not_on_it() -> None:
+    # The quadratic's root for 100 rows is the margin: what is spare is 0, give or take a rounding.
+    margin = -find_lower_bound(0, 0, 100)
+    assert measure_power(100, 0.0, margin - 1e-9, 0.05) == 0.0
+    assert measure_power(100, 0.0, margin + 1e-9, 0.05) == 1.0
+
+
 @pytest.mark.parametrize("rows", [1, 50, 300, 434, 435, 436, 437, 438, 439, 440, 1_000])
 def test_without_discordance_the_power_is_whether_the_bound_passes(rows: int) -> None:
     power = measure_power(rows, 0.0, 0.01, 0.05)
@@ -208,7 +221,8 @@ def test_the_smallest_drop_of_a_slice_of_a_hundred_rows() -> None:
 
 
 @pytest.mark.parametrize(
-    ("rows", "alpha", "power"), [(1, 0.05, 0.8), (4, 0.05, 0.8), (9, 0.001, 0.95), (31, 1e-8, 0.99)]
+    ("rows", "alpha", "power"),
+    [(1, 0.05, 0.8), (4, 0.05, 0.8), (7, 0.001, 0.8), (9, 0.001, 0.95), (31, 1e-8, 0.99)],
 )
 def test_too_few_rows_see_no_drop_at_all(rows: int, alpha: float, power: float) -> None:
     assert find_smallest_drop(rows, 0.1, alpha, power) == math.inf
@@ -216,6 +230,7 @@ def test_too_few_rows_see_no_drop_at_all(rows: int, alpha: float, power: float) 
 
 def test_few_rows_see_only_a_drop_of_most() -> None:
     assert 0.55 < find_smallest_drop(10, 0.0, 0.05) < 0.65
+    assert 0.5 < find_smallest_drop(29, 0.0, 0.001) < 0.55
 
 
 def test_a_drop_of_everything_is_the_most_that_can_be_seen() -> None:
@@ -238,10 +253,13 @@ def test_a_drop_of_everything_is_the_most_that_can_be_seen() -> None:
     ],
 )
 def test_an_impossible_design_is_refused(rows: int, discordant: float, alpha: float) -> None:
-    received = f"Received: rows={rows}, discordant_share={discordant}, alpha={alpha}"
-    with pytest.raises(SentiflowError, match=received):
+    message = (
+        "^A test needs at least 1 row, a share of discordant rows from 0 to 1 and a level above 0 "
+        rf"and below 0\.5\. Received: rows={rows}, discordant_share={discordant}, alpha={alpha}$"
+    )
+    with pytest.raises(SentiflowError, match=message):
         measure_power(rows, discordant, 0.01, alpha)
-    with pytest.raises(SentiflowError, match=received):
+    with pytest.raises(SentiflowError, match=message):
         find_smallest_drop(rows, discordant, alpha)
 
 

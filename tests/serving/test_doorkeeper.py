@@ -159,6 +159,7 @@ def test_probes_need_no_key(path: str) -> None:
         (b"evil.example", 400),
         (b"evil.example:8080", 400),
         (b"localhost.evil.example", 400),
+        (b"evil-localhost", 400),
         (b"[::2]:8080", 400),
         (b"", 400),
     ],

@@ -9,7 +9,7 @@ from functools import cache
 from pathlib import Path
 from typing import Final
 
-_SUFFIXES: Final = (".py", ".toml")
+_SUFFIXES: Final = (".py", ".toml", ".html", ".css")
 
 
 @dataclass(frozen=True)

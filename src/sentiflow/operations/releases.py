@@ -261,17 +261,20 @@ def describe_findings(
 ) -> str:
     """Return what the gate found about a version, as text."""
     lines = [f"The gate on version {number} of {model}:"]
+    known: Sequence[str] = ()
     if decision is not None:
         digest, record = decision
         lines.append(
             f"  night {record.night}: {record.decision['verdict']} "
             f"(decision {digest[:12]}, against champion {record.champion_version})"
         )
-        lines += [f"  {reason}" for reason in record.decision["reasons"]]
+        known = record.decision["reasons"]
+        lines += [f"  {reason}" for reason in known]
         lines += [f"  Warning: {warning}" for warning in record.decision["warnings"]]
-    if objections:
+    further = [objection for objection in objections if objection not in known]
+    if further:
         lines.append("  Against a promotion now:")
-        lines += [f"    {objection}" for objection in objections]
+        lines += [f"    {objection}" for objection in further]
     return "\n".join(lines)
 
 

@@ -26,7 +26,7 @@ class Scorer:
         self._by_row = np.stack([right.astype(np.float64), costs])
         self._positives = np.flatnonzero(labels == 1)
         negatives = np.flatnonzero(labels == 0)
-        self._negatives = negatives[np.argsort(probabilities[negatives], kind="stable")]
+        self._negatives = negatives[np.argsort(probabilities[negatives])]
         ranked = probabilities[self._negatives]
         self._below = np.searchsorted(ranked, probabilities[self._positives], side="left")
         self._up_to = np.searchsorted(ranked, probabilities[self._positives], side="right")

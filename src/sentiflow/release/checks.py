@@ -12,7 +12,6 @@ import sys
 import tempfile
 import time
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Final
 
@@ -21,6 +20,7 @@ import numpy.typing as npt
 
 from sentiflow.errors import ArtifactError, GateNotEvaluated, ReleaseForbidden
 from sentiflow.files import read_json, write_json
+from sentiflow.release.inspection import Inspection
 from sentiflow.release.odd_texts import make_odd_texts
 
 TOLERANCE: Final = 1e-5
@@ -32,36 +32,6 @@ _TIMED_TEXT: Final = " ".join(
         "bread fresh. " * 6
     ).split()[:100]
 )
-
-
-@dataclass(frozen=True)
-class Inspection:
-    """What a fresh process found out about a registered version.
-
-    Attributes:
-        difference: largest absolute difference of a probability to this process's; NaN when an
-            answer is none.
-        changed_labels: texts with another label, but for those within TOLERANCE of 0.5.
-        odd_texts: number of odd texts asked.
-        odd_failures: how many of them got no finite probability from 0 to 1.
-        latency_ms: median time of a single text of 100 words, milliseconds.
-        latency_p95_ms: 95th percentile of it, milliseconds.
-        artifact_mb: size of all files of the artifact, megabytes.
-        load_seconds: time to load the version, seconds.
-    """
-
-    difference: float
-    changed_labels: int
-    odd_texts: int
-    odd_failures: int
-    latency_ms: float
-    latency_p95_ms: float
-    artifact_mb: float
-    load_seconds: float
-
-    def as_dict(self) -> dict[str, Any]:
-        """Return a JSON value; numbers that are none become None."""
-        return {name: value if np.isfinite(value) else None for name, value in asdict(self).items()}
 
 
 def inspect_version(

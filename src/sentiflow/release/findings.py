@@ -17,7 +17,6 @@ import numpy.typing as npt
 
 from sentiflow.errors import GateNotEvaluated
 from sentiflow.release.behaviours import BehaviourResult
-from sentiflow.release.checks import Inspection
 from sentiflow.release.comparison import (
     Comparison,
     Slice,
@@ -27,6 +26,7 @@ from sentiflow.release.comparison import (
     find_changed,
     merge_rare,
 )
+from sentiflow.release.inspection import Inspection
 from sentiflow.settings import GateSettings
 
 SHOWN_CHANGES: Final = 20

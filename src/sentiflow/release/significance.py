@@ -55,7 +55,7 @@ def adjust_holm(p_values: npt.ArrayLike) -> npt.NDArray[np.float64]:
     p_values = np.asarray(p_values, dtype=np.float64)
     if not np.all((p_values >= 0) & (p_values <= 1)):
         raise SentiflowError(f"p-values must be from 0 to 1. Received: p_values={p_values}")
-    order = np.argsort(p_values, kind="stable")
+    order = np.argsort(p_values)
     factors = np.arange(len(p_values), 0, -1)
     adjusted = np.empty_like(p_values)
     adjusted[order] = np.minimum(np.maximum.accumulate(factors * p_values[order]), 1.0)
