@@ -85,7 +85,14 @@ def test_resampling_is_a_plain_loop_over_drawn_rows_whatever_the_block(
         assert differences[:, resample] == pytest.approx(by_hand, abs=1e-9)
 
 
-def test_blocks_hold_no_more_cells_than_the_limit(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize(
+    ("limit", "cells"),
+    [(100, [100, 100, 40]), (19, [20] * 12)],
+    ids=["five resamples at once", "one, where the rows are more"],
+)
+def test_blocks_hold_no_more_cells_than_the_limit_or_one_resample(
+    limit: int, cells: list[int], monkeypatch: pytest.MonkeyPatch
+) -> None:
     class NotingScorer(Scorer):
         """Notes how many cells it was given at once."""
 
@@ -95,13 +102,13 @@ def test_blocks_hold_no_more_cells_than_the_limit(monkeypatch: pytest.MonkeyPatc
             self.cells.append(weights.size)
             return super().score(weights)
 
-    monkeypatch.setattr(bootstrap, "BLOCK_CELLS", 100)
+    monkeypatch.setattr(bootstrap, "BLOCK_CELLS", limit)
     labels, challenger, champion = make_answers(20, seed=2)
     scorers = (NotingScorer(labels, challenger), NotingScorer(labels, champion))
     for scorer in scorers:
         scorer.cells = []
     resample_differences(scorers, 20, 12, seed=0)
-    assert scorers[0].cells == scorers[1].cells == [100, 100, 40]
+    assert scorers[0].cells == scorers[1].cells == cells
 
 
 def test_the_seed_alone_decides_what_is_drawn() -> None:

@@ -92,7 +92,7 @@ def find_lower_bound(wins: int, losses: int, rows: int) -> float:
         excess = wins - losses - CONTINUITY - rows * difference
         return float(excess - z * math.sqrt(rows * variance))
 
-    return float(brentq(measure_excess, -1.0, (wins - losses) / rows, xtol=1e-12))
+    return float(brentq(measure_excess, -1.0, (wins - losses) / rows))
 
 
 def measure_power(rows: int, discordant_share: float, margin: float, alpha: float) -> float:
