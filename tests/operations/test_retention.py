@@ -298,7 +298,7 @@ def test_with_a_real_mlflow_versions_runs_and_their_files_are_gone(home: Path) -
 
     uri = f"sqlite:///{home / 'mlflow.db'}"
     mlflow.set_tracking_uri(uri)
-    client = MlflowClient(uri)
+    client = MlflowClient(uri, uri)
     client.create_registered_model("sentiflow", tags={"sentiflow.lineage": "abc"})
     client.create_registered_model("someone-elses")
     ids = []
