@@ -3,7 +3,14 @@ from pathlib import Path
 import pytest
 
 from sentiflow.errors import ArtifactError
-from sentiflow.files import digest_json, new_folder, read_json, write_json, write_text
+from sentiflow.files import (
+    digest_json,
+    hide_secrets,
+    new_folder,
+    read_json,
+    write_json,
+    write_text,
+)
 
 
 def test_a_file_is_replaced_whole_or_not_at_all(tmp_path: Path) -> None:
@@ -55,3 +62,10 @@ def test_the_digest_of_a_json_value_knows_values_and_not_key_order() -> None:
     assert digest_json({"a": 1, "b": [1, 2]}) == digest_json({"b": [1, 2], "a": 1})
     assert digest_json({"a": 1}) != digest_json({"a": "1"})
     assert digest_json([1, 2]) != digest_json([2, 1])
+
+
+def test_passwords_and_tokens_are_hidden() -> None:
+    assert hide_secrets("ftp://me:secret@host/a.csv") == "ftp://***@host/a.csv"
+    assert hide_secrets("https://host/a.csv?token=secret") == "https://host/a.csv?***"
+    assert hide_secrets("s3://bucket/a@b.csv") == "s3://bucket/a@b.csv"
+    assert hide_secrets("reviews/what?.csv") == "reviews/what?.csv"

@@ -1,10 +1,11 @@
-"""Write files and folders so that a reader sees them whole or not at all."""
+"""Write files and folders so that a reader sees them whole or not at all; show addresses safely."""
 
 from __future__ import annotations
 
 import hashlib
 import json
 import os
+import re
 import shutil
 import tempfile
 from collections.abc import Iterator
@@ -87,3 +88,13 @@ def digest_json(value: Any) -> str:
     """Return the SHA-256 of a JSON value, independent of the order of its keys."""
     canonical = json.dumps(value, sort_keys=True, separators=(",", ":"), allow_nan=False)
     return hashlib.sha256(canonical.encode()).hexdigest()
+
+
+def hide_secrets(url: str) -> str:
+    """Return the URL without a password or the token of a signed address.
+
+    >>> hide_secrets("https://me:secret@host/reviews.csv?signature=abc")
+    'https://***@host/reviews.csv?***'
+    """
+    url = re.sub(r"://[^/@\s]*@", "://***@", url)
+    return re.sub(r"(https?://[^\s?]*\?)[^\s'\")]*", r"\1***", url)

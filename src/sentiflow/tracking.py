@@ -18,6 +18,7 @@ from mlflow.exceptions import MlflowException
 from sqlalchemy.exc import SQLAlchemyError
 
 from sentiflow.errors import SentiflowError
+from sentiflow.files import hide_secrets
 
 _BATCH: Final = 100
 _MOST_CHARACTERS: Final = 5_000
@@ -126,7 +127,8 @@ def track_run(
         run = client.create_run(experiment_id, run_name=name, tags=dict(tags))
     except (MlflowException, SQLAlchemyError, OSError) as error:
         raise SentiflowError(
-            f"MLflow must answer. Received: uri={uri}, error={str(error)[:300]}. "
+            f"MLflow must answer. Received: uri={hide_secrets(uri)}, "
+            f"error={hide_secrets(str(error))[:300]}. "
             "Start the server or set tracking.uri."
         ) from error
     tracked = Run(client, run.info.run_id, experiment_id, uri)

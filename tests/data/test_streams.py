@@ -16,7 +16,6 @@ from hypothesis import strategies as st
 from sentiflow.data.streams import (
     ByteStream,
     SourceFile,
-    hide_secrets,
     is_tar,
     list_members,
     strip_compression,
@@ -202,13 +201,6 @@ def test_suffixes_of_compression_are_stripped() -> None:
     assert strip_compression("A/Reviews.CSV.GZ") == "a/reviews.csv"
     assert strip_compression("reviews.tgz") == "reviews.tgz"
     assert strip_compression("reviews.jsonl") == "reviews.jsonl"
-
-
-def test_passwords_and_tokens_are_hidden() -> None:
-    assert hide_secrets("ftp://me:secret@host/a.csv") == "ftp://***@host/a.csv"
-    assert hide_secrets("https://host/a.csv?token=secret") == "https://host/a.csv?***"
-    assert hide_secrets("s3://bucket/a@b.csv") == "s3://bucket/a@b.csv"
-    assert hide_secrets("reviews/what?.csv") == "reviews/what?.csv"
 
 
 def test_a_file_that_may_not_be_read_is_refused() -> None:

@@ -110,3 +110,14 @@ def test_a_run_ends_as_what_it_was(tiny_folder: Path, tiny_registry: Registry) -
             continue
     assert {client.get_run(run_id).info.status for run_id in ended.values()} == set(ended)
     assert all(client.get_run(ended[status]).info.status == status for status in ended)
+
+
+def test_a_password_in_the_registrys_address_is_not_shown(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "0")
+    registry = Registry("http://me:s3cret@127.0.0.1:9")
+    with pytest.raises(RegistryUnreachable) as caught:
+        registry.find_alias("model", "champion")
+    assert "s3cret" not in str(caught.value)
+    assert "://***@127.0.0.1:9" in str(caught.value)

@@ -340,18 +340,26 @@ serve(load_settings(None, sys.argv[2:]), home, "model")
 """
 
 
-def start_service(home: Path, *overrides: str, log: Path) -> tuple[subprocess.Popen[bytes], int]:
-    """Start a real service and return it with its port; the log tells the port."""
+@contextmanager
+def run_service(
+    home: Path, *overrides: str, log: Path
+) -> Iterator[tuple[subprocess.Popen[bytes], int]]:
+    """Run a real service and give it with its port; the log tells the port."""
     with log.open("wb") as output:
         process = subprocess.Popen(
             [sys.executable, "-c", SERVE, str(home), "serving.port=0", *overrides], stderr=output
         )
-    ends = time.monotonic() + 60
-    while time.monotonic() < ends and process.poll() is None:
-        if "on http://127.0.0.1:" in (text := log.read_text()):
-            return process, int(text.split("on http://127.0.0.1:")[1].split()[0])
-        time.sleep(0.05)
-    raise AssertionError(log.read_text())
+    try:
+        ends = time.monotonic() + 60
+        while "on http://127.0.0.1:" not in (text := log.read_text()):
+            assert process.poll() is None, text
+            assert time.monotonic() < ends, text
+            time.sleep(0.05)
+        yield process, int(text.split("on http://127.0.0.1:")[1].split()[0])
+    finally:
+        # Whatever a test found, no service outlives it.
+        process.kill()
+        process.wait(30)
 
 
 def wait_ready(port: int) -> None:
@@ -398,8 +406,7 @@ def test_the_service_starts_from_its_local_copy_while_the_registry_is_down(
     kept_home: Path, tmp_path: Path
 ) -> None:
     uri = "tracking.uri=http://127.0.0.1:9"
-    process, port = start_service(kept_home, uri, log=tmp_path / "log")
-    try:
+    with run_service(kept_home, uri, log=tmp_path / "log") as (process, port):
         wait_ready(port)
         status, answer = ask(port, ["good", "bad"])
         assert status == 200
@@ -412,7 +419,6 @@ def test_the_service_starts_from_its_local_copy_while_the_registry_is_down(
             time.sleep(0.1)
             page = get(port, "/v1/model")
         assert page["registry"].startswith("unreachable since 20")
-    finally:
         process.terminate()
         assert process.wait(30) == 0
 
@@ -422,36 +428,40 @@ def test_sigterm_finishes_what_is_in_flight_and_ends_with_0(
     kept_home: Path, tmp_path: Path
 ) -> None:
     log = tmp_path / "log"
-    process, port = start_service(kept_home, "tracking.uri=http://127.0.0.1:9", log=log)
-    wait_ready(port)
+    uri = "tracking.uri=http://127.0.0.1:9"
     # Some seconds of work, so that the signal meets it in the middle.
     texts = ["word " * 19_000 for _ in range(40)]
     answers: list[tuple[int, dict[str, Any]]] = []
-    threads = [threading.Thread(target=lambda: answers.append(ask(port, texts))) for _ in range(6)]
-    for thread in threads:
-        thread.start()
-    # All are in once all bodies were taken: the service says so.
-    ends = time.monotonic() + 30
-    while time.monotonic() < ends:
-        connection = http.client.HTTPConnection("127.0.0.1", port, timeout=30)
-        connection.request("GET", "/metrics")
-        text = connection.getresponse().read().decode()
-        waiting = float(text.split("\nsentiflow_waiting_texts ")[1].split()[0])
-        if waiting >= 40:
-            break
-        time.sleep(0.02)
-    in_flight = [thread for thread in threads if thread.is_alive()]
-    os.kill(process.pid, signal.SIGTERM)
-    code = process.wait(60)
-    for thread in threads:
-        thread.join(30)
-    assert in_flight, "the signal must meet requests in flight"
-    assert [status for status, _ in answers] == [200] * 6
-    assert all(len(answer["predictions"]) == 40 for _, answer in answers)
-    assert code == 0, log.read_text()
-    assert "Traceback" not in log.read_text()
-    with pytest.raises(ConnectionRefusedError):
-        ask(port, ["late"])
+    with run_service(kept_home, uri, log=log) as (process, port):
+        wait_ready(port)
+        threads = [
+            threading.Thread(target=lambda: answers.append(ask(port, texts))) for _ in range(6)
+        ]
+        for thread in threads:
+            thread.start()
+        # All six are in: what was answered and what waits, but for the batch the model is at.
+        ends = time.monotonic() + 30
+        taken = 0.0
+        while taken < 200 and time.monotonic() < ends:
+            connection = http.client.HTTPConnection("127.0.0.1", port, timeout=30)
+            connection.request("GET", "/metrics")
+            text = connection.getresponse().read().decode()
+            taken = sum(
+                float(text.split(f"\n{name} ")[1].split()[0])
+                for name in ("sentiflow_waiting_texts", "sentiflow_texts_total")
+            )
+        in_flight = [thread for thread in threads if thread.is_alive()]
+        os.kill(process.pid, signal.SIGTERM)
+        code = process.wait(60)
+        for thread in threads:
+            thread.join(30)
+        assert in_flight, "the signal must meet requests in flight"
+        assert [status for status, _ in answers] == [200] * 6
+        assert all(len(answer["predictions"]) == 40 for _, answer in answers)
+        assert code == 0, log.read_text()
+        assert "Traceback" not in log.read_text()
+        with pytest.raises(ConnectionRefusedError):
+            ask(port, ["late"])
 
 
 @pytest.mark.slow

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import sys
-from typing import Annotated, Any
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -16,6 +17,9 @@ from sentiflow.cli.common import (
     app,
     prepare_home,
 )
+
+if TYPE_CHECKING:
+    from sentiflow.operations.releases import Desk
 
 
 @app.command()
@@ -31,15 +35,14 @@ def promote(
 ) -> None:
     """Make a version champion; the gate's findings are shown first."""
 
-    def work() -> tuple[dict[str, Any], str, int]:
-        from sentiflow.operations.releases import open_desk, promote
+    def act(desk: Desk) -> tuple[dict[str, Any], str]:
+        from sentiflow.operations.releases import promote
 
-        desk = open_desk(config, tuple(overrides or ()), prepare_home())
         done = promote(desk, version, reason, override, _tell)
         against = " against the gate's findings (recorded)" if done["override"] else ""
-        return done, f"Version {version} of {desk.model} is champion now{against}.", 0
+        return done, f"Version {version} of {desk.model} is champion now{against}."
 
-    answer_with(as_json, work, {})
+    _answer_at_desk(act, config, overrides, as_json)
 
 
 @app.command()
@@ -52,19 +55,17 @@ def rollback(
 ) -> None:
     """Go back to the previous champion, and hold automatic promotion."""
 
-    def work() -> tuple[dict[str, Any], str, int]:
-        from sentiflow.operations.releases import open_desk, roll_back
+    def act(desk: Desk) -> tuple[dict[str, Any], str]:
+        from sentiflow.operations.releases import roll_back
 
-        desk = open_desk(config, tuple(overrides or ()), prepare_home())
         done = roll_back(desk, reason, to)
-        text = (
+        return done, (
             f"Version {done['version']} of {desk.model} is champion again, after "
             f"{done['from_version']}.\nNights go on but promote nothing until: sentiflow "
             "release-hold --reason …"
         )
-        return done, text, 0
 
-    answer_with(as_json, work, {})
+    _answer_at_desk(act, config, overrides, as_json)
 
 
 @app.command("release-hold")
@@ -76,13 +77,12 @@ def release_hold(
 ) -> None:
     """Let nights promote again after a rollback."""
 
-    def work() -> tuple[dict[str, Any], str, int]:
-        from sentiflow.operations.releases import open_desk, release_hold
+    def act(desk: Desk) -> tuple[dict[str, Any], str]:
+        from sentiflow.operations.releases import release_hold
 
-        desk = open_desk(config, tuple(overrides or ()), prepare_home())
-        return release_hold(desk, reason), f"Nights may promote {desk.model} again.", 0
+        return release_hold(desk, reason), f"Nights may promote {desk.model} again."
 
-    answer_with(as_json, work, {})
+    _answer_at_desk(act, config, overrides, as_json)
 
 
 @app.command()
@@ -94,14 +94,13 @@ def adopt(
 ) -> None:
     """Accept a champion that was set outside sentiflow, in MLflow's UI."""
 
-    def work() -> tuple[dict[str, Any], str, int]:
-        from sentiflow.operations.releases import adopt, open_desk
+    def act(desk: Desk) -> tuple[dict[str, Any], str]:
+        from sentiflow.operations.releases import adopt
 
-        desk = open_desk(config, tuple(overrides or ()), prepare_home())
         done = adopt(desk, reason)
-        return done, f"Version {done['version']} of {desk.model} is adopted as champion.", 0
+        return done, f"Version {done['version']} of {desk.model} is adopted as champion."
 
-    answer_with(as_json, work, {})
+    _answer_at_desk(act, config, overrides, as_json)
 
 
 @app.command()
@@ -113,14 +112,13 @@ def revert(
 ) -> None:
     """Undo a move of the champion alias made outside sentiflow."""
 
-    def work() -> tuple[dict[str, Any], str, int]:
-        from sentiflow.operations.releases import open_desk, revert
+    def act(desk: Desk) -> tuple[dict[str, Any], str]:
+        from sentiflow.operations.releases import revert
 
-        desk = open_desk(config, tuple(overrides or ()), prepare_home())
         done = revert(desk, reason)
-        return done, f"The champion of {desk.model} is version {done['version']} again.", 0
+        return done, f"The champion of {desk.model} is version {done['version']} again."
 
-    answer_with(as_json, work, {})
+    _answer_at_desk(act, config, overrides, as_json)
 
 
 @app.command()
@@ -134,16 +132,30 @@ def history(
 ) -> None:
     """Show every release event, or what was live at a moment."""
 
-    def work() -> tuple[dict[str, Any], str, int]:
+    def act(desk: Desk) -> tuple[dict[str, Any], str]:
         from sentiflow.operations.history import find_live, read_history, write_history, write_live
-        from sentiflow.operations.releases import open_desk
 
-        desk = open_desk(config, tuple(overrides or ()), prepare_home())
         if at is not None:
             live = find_live(desk, at)
-            return live, write_live(live), 0
+            return live, write_live(live)
         found = read_history(desk)
-        return found, write_history(found), 0
+        return found, write_history(found)
+
+    _answer_at_desk(act, config, overrides, as_json)
+
+
+def _answer_at_desk(
+    act: Callable[[Desk], tuple[dict[str, Any], str]],
+    config: str | None,
+    overrides: Sequence[str] | None,
+    as_json: bool,
+) -> None:
+    """Open the desk of the model that the settings name, act there, and answer."""
+
+    def work() -> tuple[dict[str, Any], str, int]:
+        from sentiflow.operations.releases import open_desk
+
+        return *act(open_desk(config, tuple(overrides or ()), prepare_home())), 0
 
     answer_with(as_json, work, {})
 

@@ -27,8 +27,9 @@ from sentiflow.data.formats import Row, WantedColumns
 from sentiflow.data.lines import choose_codec
 from sentiflow.data.reviews import RAW_COLUMNS, REVIEW_COLUMNS, Rejection
 from sentiflow.data.rows import FORMATS, Progress, read_rows
-from sentiflow.data.streams import TAR_SUFFIXES, SourceFile, hide_secrets, strip_compression
+from sentiflow.data.streams import TAR_SUFFIXES, SourceFile, strip_compression
 from sentiflow.errors import SourceError
+from sentiflow.files import hide_secrets
 from sentiflow.settings import ColumnSettings, DataSettings
 
 MAX_CHUNK_BYTES: Final = 64_000_000

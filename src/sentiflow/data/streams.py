@@ -10,7 +10,6 @@ import bz2
 import gzip
 import io
 import lzma
-import re
 import tarfile
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -20,6 +19,7 @@ from typing import IO, Final, Protocol, Self, cast
 from fsspec.spec import AbstractFileSystem
 
 from sentiflow.errors import SourceError
+from sentiflow.files import hide_secrets
 
 BLOCK_BYTES: Final = 1 << 16
 TAR_SUFFIXES: Final = (".tar", ".tgz", ".tbz2", ".txz")
@@ -173,16 +173,6 @@ def unpack(stream: ByteStream, name: str) -> ByteStream:
             # the damage when it meets it half way.
             return ByteStream(open_compressed(stream).read1, beneath=stream)
     return stream
-
-
-def hide_secrets(url: str) -> str:
-    """Return the URL without a password or the token of a signed address.
-
-    >>> hide_secrets("https://me:secret@host/reviews.csv?signature=abc")
-    'https://***@host/reviews.csv?***'
-    """
-    url = re.sub(r"://[^/@\s]*@", "://***@", url)
-    return re.sub(r"(https?://[^\s?]*\?)[^\s'\")]*", r"\1***", url)
 
 
 def is_tar(stream: ByteStream, name: str) -> bool:

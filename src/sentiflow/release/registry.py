@@ -29,6 +29,7 @@ from sentiflow.errors import (
     NoModelError,
     RegistryUnreachable,
 )
+from sentiflow.files import hide_secrets
 from sentiflow.model.engine import load_engine
 
 CHAMPION: Final = "champion"
@@ -310,8 +311,9 @@ class Registry:
             if getattr(error, "error_code", "") == "RESOURCE_DOES_NOT_EXIST":
                 return None
             raise RegistryUnreachable(
-                f"The model registry must answer. Received: uri={self.uri}, "
-                f"error={str(error)[:300]}. Start it and run again; the champion is kept."
+                f"The model registry must answer. Received: uri={hide_secrets(self.uri)}, "
+                f"error={hide_secrets(str(error))[:300]}. Start it and run again; the champion is "
+                "kept."
             ) from error
 
 

@@ -30,10 +30,10 @@ import pyarrow.parquet as pq
 from sentiflow.data.ingest import QuarantineWriter
 from sentiflow.data.reviews import type_reviews
 from sentiflow.data.sources import find_files, read
-from sentiflow.data.streams import SourceFile, hide_secrets
+from sentiflow.data.streams import SourceFile
 from sentiflow.data.validation import RowChecker
 from sentiflow.errors import ArtifactError, SentiflowError, SourceError, UsageError
-from sentiflow.files import TEMPORARY_PREFIX, digest_json
+from sentiflow.files import TEMPORARY_PREFIX, digest_json, hide_secrets
 from sentiflow.progress import report_progress
 from sentiflow.serving.answers import ANSWER_SCHEMA, check_output, join_parts
 from sentiflow.settings import DataSettings, Settings
