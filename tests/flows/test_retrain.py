@@ -431,7 +431,8 @@ def test_the_night_leaves_nothing_unfinished_and_leaks_neither_text_nor_test_row
     assert record.outcome == "promoted"
     assert list(home.rglob(".unfinished-*")) == []
     assert not any((home / "checkpoints").iterdir())
-    fragments = [b"On visit 1", b"the soup was"]
+    # The behaviour checks' own sentences speak of soup too; visits are only in reviews.
+    fragments = [b"On visit 1", b"On visit 2"]
     shown = itertools.chain((home / "nights").rglob("*"), (home / "mlartifacts").rglob("*"))
     for path in shown:
         # The artifact holds the vocabulary, that is words, but no review.
