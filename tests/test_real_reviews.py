@@ -15,9 +15,15 @@ pytestmark = pytest.mark.slow
 
 
 def run(home: Path, *arguments: str) -> tuple[int, dict[str, Any]]:
+    # What other tests of this process left in the environment names their servers.
+    kept = {
+        key: value
+        for key, value in os.environ.items()
+        if not key.startswith(("PREFECT_", "MLFLOW_", "SENTIFLOW_"))
+    }
     answer = subprocess.run(
         [sys.executable, "-m", "sentiflow", *arguments, "--json"],
-        env={**os.environ, "SENTIFLOW_HOME": str(home)}, stdout=subprocess.PIPE, text=True,
+        env={**kept, "SENTIFLOW_HOME": str(home)}, stdout=subprocess.PIPE, text=True,
         timeout=1_200, check=False,
     )  # fmt: skip
     return answer.returncode, json.loads(answer.stdout)
