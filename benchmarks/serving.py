@@ -5,8 +5,9 @@
 All services run on this machine with the same TensorFlow thread settings and are measured turn
 by turn: latency of one 100-word text asked again and again over one connection, then
 throughput of such texts over 32 connections. MLflow counts with the best of its worker
-counts. The load generator is this file run as a process of its own; it shares the cores with
-the service, for all of them alike.
+counts. `--stock` hides uvloop and httptools from it, which its own installation does not bring
+and which sentiflow's does. The load generator is this file run as a process of its own; it shares
+the cores with the service, for all of them alike.
 """
 
 from __future__ import annotations
@@ -62,6 +63,7 @@ def main() -> None:
     parser.add_argument("--requests", type=int, default=200, help="of each latency run")
     parser.add_argument("--workers", type=int, nargs="+", default=[1, 2, 4], help="of MLflow")
     parser.add_argument("--threads", type=int, default=2, help="TensorFlow's, of every process")
+    parser.add_argument("--stock", action="store_true", help="MLflow without uvloop, httptools")
     parser.add_argument("--generate", help=argparse.SUPPRESS)
     arguments = parser.parse_args()
     if arguments.generate:
@@ -96,6 +98,7 @@ def main() -> None:
                 "date": date.today().isoformat(),
                 "cores": os.cpu_count(),
                 "tensorflow_threads": arguments.threads,
+                "mlflow_without_uvloop": arguments.stock,
                 "load_average_before": round(load_before, 2),
                 "load_average_after": round(os.getloadavg()[0], 2),
                 "sentiflow": ours,
@@ -206,12 +209,23 @@ def serve_mlflow(arguments: argparse.Namespace, workers: int) -> Iterator[int]:
         f"models:/{arguments.model}@champion", "--env-manager", "local", "--port", str(port),
         "--workers", str(workers),
     ]  # fmt: skip
-    with run_service(command, arguments, f"http://127.0.0.1:{port}/ping"):
-        yield port
+    with tempfile.TemporaryDirectory() as folder:
+        hidden = {}
+        if arguments.stock:
+            for name in ("uvloop", "httptools"):
+                (Path(folder) / f"{name}.py").write_text("raise ImportError\n")
+            hidden = {"PYTHONPATH": folder}
+        with run_service(command, arguments, f"http://127.0.0.1:{port}/ping", hidden):
+            yield port
 
 
 @contextmanager
-def run_service(command: list[str], arguments: argparse.Namespace, ready: str) -> Iterator[None]:
+def run_service(
+    command: list[str],
+    arguments: argparse.Namespace,
+    ready: str,
+    more: dict[str, str] | None = None,
+) -> Iterator[None]:
     """Run a service, wait until it is ready, and end it and its children."""
     environment = {
         **os.environ,
@@ -221,6 +235,7 @@ def run_service(command: list[str], arguments: argparse.Namespace, ready: str) -
         "TF_NUM_INTRAOP_THREADS": str(arguments.threads),
         "TF_NUM_INTEROP_THREADS": str(arguments.threads),
         "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}",
+        **(more or {}),
     }
     with tempfile.TemporaryFile() as output:
         process = subprocess.Popen(

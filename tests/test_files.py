@@ -1,13 +1,20 @@
+import subprocess
+import sys
+import tempfile
 from pathlib import Path
 
 import pytest
 
 from sentiflow.errors import ArtifactError
 from sentiflow.files import (
+    TEMPORARY_PREFIX,
     digest_json,
     hide_secrets,
+    is_abandoned,
+    make_temporary_prefix,
     new_folder,
     read_json,
+    use_scratch,
     write_json,
     write_text,
 )
@@ -69,3 +76,26 @@ def test_passwords_and_tokens_are_hidden() -> None:
     assert hide_secrets("https://host/a.csv?token=secret") == "https://host/a.csv?***"
     assert hide_secrets("s3://bucket/a@b.csv") == "s3://bucket/a@b.csv"
     assert hide_secrets("reviews/what?.csv") == "reviews/what?.csv"
+
+
+def test_what_a_dead_process_left_is_abandoned_and_what_a_living_one_writes_is_not(
+    tmp_path: Path,
+) -> None:
+    own = tmp_path / (make_temporary_prefix() + "abc")
+    machine, pid, started = own.name.removeprefix(TEMPORARY_PREFIX).split("-")[:3]
+    assert not is_abandoned(own)
+    assert is_abandoned(tmp_path / f"{TEMPORARY_PREFIX}{machine}-{pid}-{int(started) - 60}-abc")
+    assert not is_abandoned(tmp_path / f"{TEMPORARY_PREFIX}{'0' * 12}-{pid}-{started}-abc")
+    assert not is_abandoned(tmp_path / f"{TEMPORARY_PREFIX}abc")
+
+
+def test_temporary_files_lie_below_the_home_while_scratch_is_used(tmp_path: Path) -> None:
+    before = tempfile.gettempdir()
+    with use_scratch(tmp_path) as scratch:
+        inside = Path(tempfile.mkdtemp())
+        assert inside.parent == scratch
+        child = "import tempfile; print(tempfile.gettempdir())"
+        asked = subprocess.run([sys.executable, "-c", child], capture_output=True, text=True)
+        assert asked.stdout.strip() == str(scratch)
+    assert tempfile.gettempdir() == before
+    assert not scratch.exists()

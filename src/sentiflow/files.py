@@ -14,14 +14,56 @@ from pathlib import Path
 from typing import Any
 
 from sentiflow.errors import ArtifactError
+from sentiflow.processes import ProcessName, is_gone, name_this_process
 
 TEMPORARY_PREFIX = ".unfinished-"
+_OWNED = re.compile(re.escape(TEMPORARY_PREFIX) + r"([0-9a-f]{12})-(\d+)-(\d+)-")
+
+
+def make_temporary_prefix() -> str:
+    """Return how names of this process's unfinished files begin.
+
+    Its owner is part of the name, so that a sweep can tell what a dead process left from what
+    a living one is writing.
+    """
+    owner = name_this_process()
+    return f"{TEMPORARY_PREFIX}{owner.machine}-{owner.pid}-{owner.started}-"
+
+
+def is_abandoned(path: Path) -> bool:
+    """Return whether a file or folder is unfinished and its owner has certainly ended."""
+    owned = _OWNED.match(path.name)
+    if owned is None:
+        return False
+    return is_gone(ProcessName(owned[1], int(owned[2]), int(owned[3])))
+
+
+@contextmanager
+def use_scratch(home: Path) -> Iterator[Path]:
+    """Let all temporary files, of this process and its children, lie below the home.
+
+    So a kill leaves none outside it, and a sweep finds them. The folder is removed at the end.
+    """
+    root = home / "tmp"
+    root.mkdir(parents=True, exist_ok=True)
+    before = (tempfile.tempdir, os.environ.get("TMPDIR"))
+    folder = tempfile.mkdtemp(prefix=make_temporary_prefix(), dir=root)
+    tempfile.tempdir = os.environ["TMPDIR"] = folder
+    try:
+        yield Path(folder)
+    finally:
+        tempfile.tempdir = before[0]
+        if before[1] is None:
+            del os.environ["TMPDIR"]
+        else:
+            os.environ["TMPDIR"] = before[1]
+        shutil.rmtree(folder, ignore_errors=True)
 
 
 def write_text(path: Path, text: str) -> None:
     """Write text as UTF-8, replacing the file in one step."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    handle, name = tempfile.mkstemp(prefix=TEMPORARY_PREFIX, dir=path.parent)
+    handle, name = tempfile.mkstemp(prefix=make_temporary_prefix(), dir=path.parent)
     try:
         with os.fdopen(handle, "w", encoding="utf-8") as stream:
             stream.write(text)
@@ -61,12 +103,12 @@ def new_folder(target: Path) -> Iterator[Path]:
     A `target` that exists already is replaced. When the block raises, nothing is left.
     """
     target.parent.mkdir(parents=True, exist_ok=True)
-    temporary = Path(tempfile.mkdtemp(prefix=TEMPORARY_PREFIX, dir=target.parent))
+    temporary = Path(tempfile.mkdtemp(prefix=make_temporary_prefix(), dir=target.parent))
     try:
         yield temporary
         if target.exists():
             # A folder cannot replace a full one in one step: move the old one aside first.
-            aside = Path(tempfile.mkdtemp(prefix=TEMPORARY_PREFIX, dir=target.parent))
+            aside = Path(tempfile.mkdtemp(prefix=make_temporary_prefix(), dir=target.parent))
             os.replace(target, aside / target.name)
             os.replace(temporary, target)
             shutil.rmtree(aside, ignore_errors=True)

@@ -4,7 +4,7 @@ import keras
 import numpy as np
 import pytest
 
-from sentiflow.model.layers import Pooling, WordDropout
+from sentiflow.model.layers import FusedLSTM, Pooling, WordDropout
 from sentiflow.model.network import build_network
 from sentiflow.settings import NetworkSettings
 
@@ -100,3 +100,39 @@ def test_stacked_layers_read_as_keras_own_bidirectional_does(cell: str) -> None:
     oracle.set_weights(weights[0] + weights[1])
     states = keras.Model(network.input, network.get_layer("both_ways_0").output)(token_ids)
     np.testing.assert_allclose(states, oracle(embedded), atol=1e-6)
+
+
+@pytest.mark.parametrize("steps", [1, 2, 37])
+@pytest.mark.parametrize("return_sequences", [True, False])
+def test_the_fused_lstm_answers_and_learns_as_keras_own(steps: int, return_sequences: bool) -> None:
+    random = np.random.default_rng(0)
+    sequences = random.normal(size=(3, steps, 5)).astype(np.float32) * 3
+    fused, plain = (
+        kind(4, return_sequences=return_sequences, return_state=True)
+        for kind in (FusedLSTM, keras.layers.LSTM)
+    )
+    plain.build(sequences.shape)
+    fused.build(sequences.shape)
+    weights = [random.normal(size=weight.shape) for weight in plain.get_weights()]
+    plain.set_weights(weights)
+    fused.set_weights(weights)
+    for one, other in zip(fused(sequences), plain(sequences), strict=True):
+        np.testing.assert_allclose(one, other, atol=1e-6)
+    for one, other in zip(
+        fused(sequences, training=True), plain(sequences, training=True), strict=True
+    ):
+        np.testing.assert_array_equal(one, other)
+
+
+def test_the_fused_lstm_starts_from_the_state_it_is_given_and_leaves_masks_to_keras() -> None:
+    sequences = np.random.default_rng(1).normal(size=(2, 4, 3)).astype(np.float32)
+    state = [np.full((2, 4), 0.5, np.float32), np.full((2, 4), -0.25, np.float32)]
+    mask = np.array([[True, True, False, False], [True] * 4])
+    fused, plain = FusedLSTM(4), keras.layers.LSTM(4)
+    for layer in (fused, plain):
+        layer.build(sequences.shape)
+    fused.set_weights(plain.get_weights())
+    for keywords in ({"initial_state": state}, {"mask": mask}):
+        np.testing.assert_allclose(
+            fused(sequences, **keywords), plain(sequences, **keywords), atol=1e-6
+        )

@@ -29,7 +29,7 @@ from sentiflow.data.snapshot import Snapshot, SnapshotWriter
 from sentiflow.data.sources import find_files, read
 from sentiflow.data.splitting import SPLITS, assign_buckets, name_splits
 from sentiflow.data.validation import RowChecker
-from sentiflow.files import TEMPORARY_PREFIX
+from sentiflow.files import make_temporary_prefix
 from sentiflow.progress import report_progress
 from sentiflow.settings import Settings
 
@@ -81,7 +81,7 @@ class QuarantineWriter:
     def __enter__(self) -> QuarantineWriter:
         """Open a temporary file."""
         self._root.mkdir(parents=True, exist_ok=True)
-        handle, name = tempfile.mkstemp(prefix=TEMPORARY_PREFIX, dir=self._root)
+        handle, name = tempfile.mkstemp(prefix=make_temporary_prefix(), dir=self._root)
         self._path = Path(name)
         self._stream = os.fdopen(handle, "wb")
         return self

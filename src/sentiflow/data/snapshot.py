@@ -26,9 +26,9 @@ import pyarrow.parquet as pq
 from sentiflow.data.splitting import SPLITS, assign_buckets, digest_texts, name_splits
 from sentiflow.errors import ArtifactError
 from sentiflow.files import (
-    TEMPORARY_PREFIX,
     digest_file,
     digest_json,
+    make_temporary_prefix,
     new_folder,
     read_json,
     write_json,
@@ -157,7 +157,7 @@ class SnapshotWriter:
     def __enter__(self) -> SnapshotWriter:
         """Make the staging folder."""
         self._root.mkdir(parents=True, exist_ok=True)
-        self._staging = Path(tempfile.mkdtemp(prefix=TEMPORARY_PREFIX, dir=self._root))
+        self._staging = Path(tempfile.mkdtemp(prefix=make_temporary_prefix(), dir=self._root))
         return self
 
     def __exit__(self, *_: object) -> None:

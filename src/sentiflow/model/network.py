@@ -6,12 +6,12 @@ from typing import Any, Final
 
 import keras
 
-from sentiflow.model.layers import Pooling, ReverseSteps, TokenCount, WordDropout
+from sentiflow.model.layers import FusedLSTM, Pooling, ReverseSteps, TokenCount, WordDropout
 from sentiflow.model.tokenization import UNKNOWN
 from sentiflow.settings import NetworkSettings
 
 _CELLS: Final = {
-    "lstm": keras.layers.LSTM,
+    "lstm": FusedLSTM,
     "gru": keras.layers.GRU,
     "rnn": keras.layers.SimpleRNN,
 }

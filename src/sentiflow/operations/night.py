@@ -45,6 +45,10 @@ _NOT_IDENTITY: Final[dict[str, Any]] = {
     "tracking": True,
     "ledger": True,
     "serving": True,
+    "lease": True,
+    "schedule": True,
+    "servers": True,
+    "notices": True,
     "training": {"max_minutes"},
     "data": {"chunk_rows"},
 }

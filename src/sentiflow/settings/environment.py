@@ -1,0 +1,119 @@
+"""What comes from the environment: places, addresses and secrets; the only reader of it."""
+
+from __future__ import annotations
+
+import getpass
+import os
+import socket
+from pathlib import Path
+
+from sentiflow.errors import SettingsError
+from sentiflow.settings.groups import LedgerSettings, TrackingSettings
+
+
+def find_home() -> Path:
+    """Return SENTIFLOW_HOME as an absolute path: the environment's, or .sentiflow/ here."""
+    return Path(os.environ.get("SENTIFLOW_HOME") or ".sentiflow").expanduser().resolve()
+
+
+def find_tracking_uri(tracking: TrackingSettings, home: Path) -> str:
+    """Return MLflow's address: the setting's, the environment's, or SQLite under the home."""
+    if tracking.uri:
+        return tracking.uri
+    return os.environ.get("MLFLOW_TRACKING_URI") or f"sqlite:///{home / 'mlflow.db'}"
+
+
+def find_ledger_url(ledger: LedgerSettings, home: Path) -> str:
+    """Return the ledger's database: the setting's, the environment's, or SQLite in the home."""
+    if ledger.url:
+        return ledger.url
+    return os.environ.get("SENTIFLOW_LEDGER_URL") or f"sqlite:///{home / 'ledger.db'}"
+
+
+def find_actor() -> str:
+    """Return who acts, for the ledger: SENTIFLOW_ACTOR, or user@machine."""
+    if named := os.environ.get("SENTIFLOW_ACTOR"):
+        return named[:200]
+    try:
+        user = getpass.getuser()
+    except (KeyError, OSError):
+        # A container's user id need not have a name.
+        user = str(os.getuid())
+    return f"{user}@{socket.gethostname()}"[:200]
+
+
+def find_api_key() -> str | None:
+    """Return the prediction service's key, or None.
+
+    Raises:
+        SettingsError: as `read_secret`.
+    """
+    return read_secret("SENTIFLOW_API_KEY")
+
+
+def find_webhook_url() -> str | None:
+    """Return the address that notices are posted to, or None.
+
+    Raises:
+        SettingsError: as `read_secret`.
+    """
+    return read_secret("SENTIFLOW_WEBHOOK_URL")
+
+
+def find_ping_url() -> str | None:
+    """Return the address that is called after every good night, or None.
+
+    Raises:
+        SettingsError: as `read_secret`.
+    """
+    return read_secret("SENTIFLOW_PING_URL")
+
+
+def read_secret(name: str) -> str | None:
+    """Return a secret: the content of the file that NAME_FILE names, or the variable NAME.
+
+    Args:
+        name: the variable, for example SENTIFLOW_API_KEY.
+
+    Raises:
+        SettingsError: the file cannot be read, or the secret is empty.
+    """
+    secret = os.environ.get(name)
+    if path := os.environ.get(f"{name}_FILE"):
+        try:
+            secret = Path(path).read_text(encoding="utf-8").strip()
+        except (OSError, UnicodeDecodeError) as error:
+            raise SettingsError(
+                f"{name}_FILE must be a readable text file. Received: {path}: {error}."
+            ) from None
+    if secret is not None and not secret:
+        raise SettingsError(f"A secret must not be empty. Unset {name} or fill it.")
+    return secret
+
+
+def prepare_environment(home: Path) -> None:
+    """Point Prefect, MLflow, TensorFlow and Great Expectations at the home, quietly.
+
+    An entry point calls this before any of them is imported. What the environment already
+    says is left alone, so that servers named there are used. Telemetry is off.
+    """
+    home.mkdir(parents=True, exist_ok=True, mode=0o700)
+    defaults = {
+        "PREFECT_HOME": str(home / "prefect"),
+        "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
+        "PREFECT_SERVER_EPHEMERAL_STARTUP_TIMEOUT_SECONDS": "120",
+        "PREFECT_CLI_PROMPT": "false",
+        "MLFLOW_TRACKING_URI": f"sqlite:///{home / 'mlflow.db'}",
+        "MLFLOW_DISABLE_TELEMETRY": "true",
+        "MLFLOW_LOGGING_LEVEL": "ERROR",
+        # MLflow's own defaults wait two minutes on a server that is down.
+        "MLFLOW_HTTP_REQUEST_TIMEOUT": "30",
+        "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "3",
+        "MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR": "false",
+        "GX_ANALYTICS_ENABLED": "false",
+        "DO_NOT_TRACK": "true",
+        "TF_CPP_MIN_LOG_LEVEL": "3",
+        "KERAS_BACKEND": "tensorflow",
+    }
+    for key, value in defaults.items():
+        os.environ.setdefault(key, value)

@@ -1,0 +1,251 @@
+"""Every setting there is, in small frozen groups."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+SAMPLE_MODEL_NAME = "sentiflow-sample"
+
+
+class _Group(BaseModel):
+    """A frozen group of settings that refuses keys it does not know."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class ColumnSettings(_Group):
+    """Which column of the source holds what; only text and one of stars and label must exist."""
+
+    review_id: str = "review_id"
+    text: str = "text"
+    stars: str | None = "stars"
+    label: str | None = None
+    date: str = "date"
+    business_id: str = "business_id"
+    user_id: str = "user_id"
+
+    @model_validator(mode="after")
+    def _has_a_target(self) -> ColumnSettings:
+        if self.stars is None and self.label is None:
+            raise ValueError("one of data.columns.stars and data.columns.label must name a column")
+        return self
+
+
+class DataSettings(_Group):
+    """How reviews are read and which of them count."""
+
+    columns: ColumnSettings = ColumnSettings()
+    format: Literal["auto", "jsonl", "csv", "parquet"] = "auto"
+    encoding: str = "utf-8"
+    chunk_rows: int = Field(20_000, ge=1, le=1_000_000)
+    max_line_bytes: int = Field(4_000_000, ge=1_000)
+    max_rejected_share: float = Field(0.05, ge=0, le=1)
+    positive_above: float = Field(3.0, ge=1, lt=5)
+    neutral: Literal["keep", "leave_out"] = "keep"
+    category: str | None = None
+
+
+class ValidationSettings(_Group):
+    """The bounds of the table expectations; see data/validation.py for the expectations."""
+
+    min_rows: int = Field(1_000, ge=1)
+    min_class_share: float = Field(0.05, ge=0, le=0.5)
+    min_mean_words: float = Field(3.0, ge=0)
+    max_mean_words: float = Field(2_000.0, gt=0)
+    max_missing_date_share: float = Field(0.5, ge=0, le=1)
+    min_volume_ratio: float = Field(0.7, ge=0)
+    max_volume_ratio: float = Field(5.0, gt=0)
+    max_balance_shift: float = Field(0.1, ge=0, le=1)
+    min_test_rows: int = Field(200, ge=1)
+    min_test_class_rows: int = Field(30, ge=1)
+
+
+class SplitSettings(_Group):
+    """Shares of the 10,000 buckets; part of the lineage."""
+
+    test_share: float = Field(0.15, gt=0, lt=0.5)
+    validation_share: float = Field(0.10, gt=0, lt=0.5)
+
+
+class TokenSettings(_Group):
+    """How texts become token ids."""
+
+    vocabulary_size: int = Field(10_000, ge=10)
+    length: int = Field(256, ge=2)
+    head_share: float = Field(0.5, ge=0, le=1)
+
+
+class NetworkSettings(_Group):
+    """The shape of the network."""
+
+    cell: Literal["lstm", "gru", "rnn"] = "lstm"
+    embedding: int = Field(128, ge=1)
+    word_vectors: Literal["random", "cooccurrence"] = "cooccurrence"
+    units: tuple[Annotated[int, Field(ge=1)], ...] = Field((32,), min_length=1)
+    bidirectional: bool = True
+    pooling: Literal["last", "mean", "max", "mean_max"] = "mean_max"
+    embedding_skip: bool = True
+    dense: tuple[Annotated[int, Field(ge=1)], ...] = ()
+    word_dropout: float = Field(0.2, ge=0, lt=1)
+    embedding_dropout: float = Field(0.4, ge=0, lt=1)
+    input_dropout: float = Field(0.0, ge=0, lt=1)
+    recurrent_dropout: float = Field(0.0, ge=0, lt=1)
+    dropout: float = Field(0.5, ge=0, lt=1)
+
+
+class TrainingSettings(_Group):
+    """How the network is trained."""
+
+    epochs: int = Field(8, ge=1)
+    patience: int = Field(2, ge=1)
+    batch_size: int = Field(64, ge=1)
+    learning_rate: float = Field(2e-3, gt=0)
+    clip_norm: float = Field(1.0, gt=0)
+    averaging: float = Field(0.995, ge=0, lt=1)
+    class_weights: Literal["none", "balanced"] = "none"
+    pad_every_review_to: int | None = Field(None, ge=1)
+    steps_per_epoch: int | None = Field(None, ge=1)
+    max_minutes: float = Field(120.0, gt=0)
+    seed: int = Field(20181, ge=0)
+
+
+class BaselineSettings(_Group):
+    """The TF-IDF with logistic regression that stands beside every model."""
+
+    max_rows: int = Field(200_000, ge=10)
+    regularizations: tuple[Annotated[float, Field(gt=0)], ...] = Field(
+        (1.0, 3.0, 10.0, 30.0, 100.0), min_length=1
+    )
+    min_document_counts: tuple[Annotated[int, Field(ge=1)], ...] = Field((1, 2, 5), min_length=1)
+
+
+class GateSettings(_Group):
+    """The rules a challenger must pass; docs/gate.md says why each default is what it is."""
+
+    policy: Literal["superior_or_fresh", "superior"] = "superior_or_fresh"
+    approval: Literal["automatic", "manual"] = "automatic"
+    alpha: float = Field(0.05, gt=0, lt=0.5)
+    alpha_nights: int = Field(30, ge=1)
+    margin: float = Field(0.01, ge=0, lt=0.5)
+    max_champion_age: int = Field(30, ge=0)
+    resamples: int = Field(2_000, ge=100, le=100_000)
+    min_accuracy: float = Field(0.6, ge=0, le=1)
+    min_balanced_accuracy: float = Field(0.6, ge=0, le=1)
+    min_roc_auc: float = Field(0.65, ge=0, le=1)
+    max_ece: float = Field(0.2, ge=0, le=1)
+    baseline_margin: float = Field(0.015, ge=0, le=1)
+    min_slice_rows: int = Field(100, ge=1)
+    slice_alpha: float = Field(0.05, gt=0, lt=0.5)
+    newest: Literal["report", "require"] = "report"
+    min_newest_rows: int = Field(100, ge=1)
+    max_churn: float = Field(0.2, ge=0, le=1)
+    behaviours: Literal["require", "report"] = "require"
+    behaviour_floors: dict[str, float] = {}
+    max_latency_ms: float = Field(250.0, gt=0)
+    max_artifact_mb: float = Field(250.0, gt=0)
+    check_seconds: float = Field(300.0, gt=0)
+
+
+class LedgerSettings(_Group):
+    """Where the release ledger is kept; None means a SQLite file under the home."""
+
+    url: str | None = None
+
+
+class ServingSettings(_Group):
+    """How the prediction service listens, what it accepts and how it follows the champion."""
+
+    host: str = "127.0.0.1"
+    port: int = Field(8080, ge=0, le=65_535)
+    poll_seconds: float = Field(5.0, gt=0)
+    max_texts: int = Field(256, ge=1)
+    max_characters: int = Field(100_000, ge=1)
+    max_body_bytes: int = Field(4_000_000, ge=1_000)
+    max_batch: int = Field(64, ge=1)
+    max_waiting: int = Field(1_024, ge=1)
+    drain_seconds: float = Field(20.0, ge=0)
+
+
+class ModelSettings(_Group):
+    """The registered model's name."""
+
+    name: str = Field("sentiflow", pattern=r"^[A-Za-z0-9_-][A-Za-z0-9._-]{0,99}$")
+
+
+class TrackingSettings(_Group):
+    """Where MLflow keeps runs and versions; None means a SQLite file under the home."""
+
+    uri: str | None = None
+    experiment: str = "sentiflow"
+    patience_seconds: float = Field(120.0, ge=0)
+
+
+class LeaseSettings(_Group):
+    """How a night shows that it lives, and when another one may take its place."""
+
+    heartbeat_seconds: float = Field(10.0, gt=0)
+    stale_seconds: float = Field(90.0, gt=0)
+
+    @model_validator(mode="after")
+    def _beats_in_time(self) -> LeaseSettings:
+        if self.stale_seconds < 3 * self.heartbeat_seconds:
+            raise ValueError("lease.stale_seconds must be at least 3 times lease.heartbeat_seconds")
+        return self
+
+
+class ScheduleSettings(_Group):
+    """When nights start, and after how long one that did not is an alert."""
+
+    cron: str = "30 3 * * *"
+    timezone: str = "UTC"
+    maintenance_cron: str = "*/15 * * * *"
+    late_minutes: float = Field(30.0, gt=0)
+
+
+class ServerSettings(_Group):
+    """Where `sentiflow up` lets Prefect and MLflow listen."""
+
+    host: str = "127.0.0.1"
+    prefect_port: int = Field(4200, ge=0, le=65_535)
+    mlflow_port: int = Field(5000, ge=0, le=65_535)
+    start_seconds: float = Field(180.0, gt=0)
+
+
+NoticeKind = Literal[
+    "failed", "rejected", "waiting", "promoted", "moved_outside", "late", "refused"
+]
+
+
+class NoticeSettings(_Group):
+    """Who is told of what; the addresses that are secrets come from the environment."""
+
+    kinds: tuple[NoticeKind, ...] = (
+        "failed", "rejected", "waiting", "promoted", "moved_outside", "late",
+    )  # fmt: skip
+    block: str | None = None
+    mlflow_url: str | None = None
+    prefect_url: str | None = None
+    timeout_seconds: float = Field(10.0, gt=0)
+
+
+class Settings(_Group):
+    """All settings of a night."""
+
+    data: DataSettings = DataSettings()
+    validation: ValidationSettings = ValidationSettings()
+    split: SplitSettings = SplitSettings()
+    tokens: TokenSettings = TokenSettings()
+    network: NetworkSettings = NetworkSettings()
+    training: TrainingSettings = TrainingSettings()
+    baseline: BaselineSettings = BaselineSettings()
+    gate: GateSettings = GateSettings()
+    ledger: LedgerSettings = LedgerSettings()
+    serving: ServingSettings = ServingSettings()
+    model: ModelSettings = ModelSettings()
+    tracking: TrackingSettings = TrackingSettings()
+    lease: LeaseSettings = LeaseSettings()
+    schedule: ScheduleSettings = ScheduleSettings()
+    servers: ServerSettings = ServerSettings()
+    notices: NoticeSettings = NoticeSettings()

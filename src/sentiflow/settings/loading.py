@@ -1,0 +1,129 @@
+"""Read settings: defaults, then a preset or TOML file, then overrides, each later one winning.
+
+Unknown keys are refused by name.
+"""
+
+from __future__ import annotations
+
+import tomllib
+from collections.abc import Mapping, Sequence
+from difflib import get_close_matches
+from pathlib import Path
+from typing import Any
+
+from pydantic import BaseModel, ValidationError
+
+from sentiflow.errors import SettingsError
+from sentiflow.settings.groups import Settings
+
+
+def load_settings(
+    config: str | None = None, overrides: Sequence[str] = (), category: str | None = None
+) -> Settings:
+    """Return the settings of a preset or TOML file with overrides applied.
+
+    Args:
+        config: a preset's name (`article-2018`), a path of a TOML file, or None.
+        overrides: `group.key=value` strings; later ones win. Values are TOML (numbers,
+            true, [64, 32]); what is no TOML is taken as text.
+        category: shorthand for data.category.
+
+    Raises:
+        SettingsError: the file cannot be read, a key is unknown or a value is not allowed.
+    """
+    values = _read_config(config) if config else {}
+    for override in overrides:
+        key, separator, text = override.partition("=")
+        if not separator or not key.strip():
+            raise SettingsError(
+                f"An override must look like group.key=value. Received: {override!r}. "
+                "Example: --set training.epochs=3"
+            )
+        _set_key(values, key.strip().split("."), _parse_value(text.strip()))
+    if category is not None:
+        _set_key(values, ["data", "category"], category)
+    try:
+        return Settings.model_validate(values)
+    except ValidationError as error:
+        raise SettingsError(_explain(error)) from None
+
+
+def list_presets() -> list[str]:
+    """Return the names of the presets that come with the project."""
+    return sorted(path.stem for path in _find_configs().glob("*.toml"))
+
+
+def _find_configs() -> Path:
+    package = Path(__file__).resolve().parents[1]
+    packaged = package / "configs"
+    return packaged if packaged.is_dir() else package.parents[1] / "configs"
+
+
+def _read_config(config: str) -> dict[str, Any]:
+    path = Path(config).expanduser()
+    if not path.is_file():
+        path = _find_configs() / f"{config}.toml"
+    if not path.is_file():
+        raise SettingsError(
+            f"--config must be a TOML file or a preset. Received: {config!r}. "
+            f"Presets: {', '.join(list_presets())}."
+        )
+    try:
+        return tomllib.loads(path.read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+        raise SettingsError(
+            f"A settings file must be readable TOML. Received: {config}: {error}."
+        ) from None
+
+
+def _parse_value(text: str) -> Any:
+    try:
+        return tomllib.loads(f"value = {text}")["value"]
+    except tomllib.TOMLDecodeError:
+        return None if text.lower() in ("none", "null") else text
+
+
+def _set_key(values: dict[str, Any], path: Sequence[str], value: Any) -> None:
+    for part in path[:-1]:
+        inner = values.setdefault(part, {})
+        if not isinstance(inner, dict):
+            raise SettingsError(f"{'.'.join(path)} goes deeper than there are groups.")
+        values = inner
+    values[path[-1]] = value
+
+
+def _explain(error: ValidationError) -> str:
+    sentences = []
+    for problem in error.errors(include_url=False):
+        path = ".".join(str(part) for part in problem["loc"])
+        if problem["type"] == "extra_forbidden":
+            near = get_close_matches(path, list_keys(), n=1)
+            hint = f" Did you mean {near[0]}?" if near else " See configs/default.toml."
+            sentences.append(f"There is no setting {path}.{hint}")
+        else:
+            received = problem.get("input")
+            sentences.append(f"{path}: {problem['msg']}. Received: {received!r}.")
+    return " ".join(sentences)
+
+
+def list_keys(group: type[BaseModel] = Settings, prefix: str = "") -> list[str]:
+    """Return every settings key, dotted."""
+    keys = []
+    for name, entry in group.model_fields.items():
+        kind = entry.annotation
+        if isinstance(kind, type) and issubclass(kind, BaseModel):
+            keys += list_keys(kind, f"{prefix}{name}.")
+        else:
+            keys.append(prefix + name)
+    return keys
+
+
+def flatten_settings(values: Mapping[str, Any], prefix: str = "") -> dict[str, str]:
+    """Return settings as dotted key → text, for MLflow's parameters."""
+    flat: dict[str, str] = {}
+    for name, value in values.items():
+        if isinstance(value, Mapping):
+            flat |= flatten_settings(value, f"{prefix}{name}.")
+        else:
+            flat[prefix + name] = str(value)
+    return flat
