@@ -1,6 +1,13 @@
 """Settings: what they are (groups), how they are read (loading), what the environment says."""
 
+from sentiflow.settings.discovery import (
+    RunningServers,
+    find_running_servers,
+    forget_running_servers,
+    save_running_servers,
+)
 from sentiflow.settings.environment import (
+    copy_environment,
     find_actor,
     find_api_key,
     find_home,
@@ -52,6 +59,7 @@ __all__ = [
     "NetworkSettings",
     "NoticeKind",
     "NoticeSettings",
+    "RunningServers",
     "ScheduleSettings",
     "ServerSettings",
     "ServingSettings",
@@ -61,17 +69,21 @@ __all__ = [
     "TrackingSettings",
     "TrainingSettings",
     "ValidationSettings",
+    "copy_environment",
     "find_actor",
     "find_api_key",
     "find_home",
     "find_ledger_url",
     "find_ping_url",
+    "find_running_servers",
     "find_tracking_uri",
     "find_webhook_url",
     "flatten_settings",
+    "forget_running_servers",
     "list_keys",
     "list_presets",
     "load_settings",
     "prepare_environment",
     "read_secret",
+    "save_running_servers",
 ]

@@ -8,6 +8,7 @@ import socket
 from pathlib import Path
 
 from sentiflow.errors import SettingsError
+from sentiflow.settings.discovery import find_running_servers
 from sentiflow.settings.groups import LedgerSettings, TrackingSettings
 
 
@@ -91,13 +92,28 @@ def read_secret(name: str) -> str | None:
     return secret
 
 
+def copy_environment() -> dict[str, str]:
+    """Return the environment, to start a program with."""
+    return dict(os.environ)
+
+
 def prepare_environment(home: Path) -> None:
     """Point Prefect, MLflow, TensorFlow and Great Expectations at the home, quietly.
 
     An entry point calls this before any of them is imported. What the environment already
-    says is left alone, so that servers named there are used. Telemetry is off.
+    says is left alone, so that servers named there are used. Next come the servers that
+    `sentiflow up` runs for this home, then files under it. Telemetry is off.
     """
     home.mkdir(parents=True, exist_ok=True, mode=0o700)
+    servers = find_running_servers(home)
+    found: dict[str, str] = {}
+    if servers is not None:
+        found = {
+            "PREFECT_API_URL": servers.prefect_api_url,
+            "MLFLOW_TRACKING_URI": servers.mlflow_url,
+        }
+        if servers.ledger_url is not None:
+            found["SENTIFLOW_LEDGER_URL"] = servers.ledger_url
     defaults = {
         "PREFECT_HOME": str(home / "prefect"),
         "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
@@ -105,15 +121,20 @@ def prepare_environment(home: Path) -> None:
         "PREFECT_CLI_PROMPT": "false",
         "MLFLOW_TRACKING_URI": f"sqlite:///{home / 'mlflow.db'}",
         "MLFLOW_DISABLE_TELEMETRY": "true",
+        # Sentiflow's artifacts hold no pickle, and unpickling somebody else's would run it.
+        "MLFLOW_ALLOW_PICKLE_DESERIALIZATION": "false",
         "MLFLOW_LOGGING_LEVEL": "ERROR",
-        # MLflow's own defaults wait two minutes on a server that is down.
-        "MLFLOW_HTTP_REQUEST_TIMEOUT": "30",
-        "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "3",
+        # MLflow asks once: asking again is tracking.patience_seconds', and tries multiply. A server
+        # that hangs is noticed after so many seconds, one that is gone at once.
+        "MLFLOW_HTTP_REQUEST_TIMEOUT": "20",
+        "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "0",
         "MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR": "false",
+        # With a server MLflow prints where a run is: standard output is the answer's alone.
+        "MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT": "true",
         "GX_ANALYTICS_ENABLED": "false",
         "DO_NOT_TRACK": "true",
         "TF_CPP_MIN_LOG_LEVEL": "3",
         "KERAS_BACKEND": "tensorflow",
     }
-    for key, value in defaults.items():
+    for key, value in {**defaults, **found}.items():
         os.environ.setdefault(key, value)

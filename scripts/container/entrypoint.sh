@@ -1,0 +1,25 @@
+#!/bin/sh
+# Give a command its secrets: export NAME for every NAME_FILE that names a file of the secrets
+# folder, then become the command.
+set -eu
+folder=${SECRETS_FOLDER:-/secrets}
+
+for name in $(env | sed -n 's/^\([A-Za-z_][A-Za-z0-9_]*\)_FILE=.*/\1/p'); do
+  eval "file=\${${name}_FILE-}"
+  case $file in
+    "$folder"/*) ;;
+    *) continue ;;
+  esac
+  if [ ! -r "$file" ]; then
+    echo "${name}_FILE must be a readable file. Received: $file. Start the service secrets first." >&2
+    exit 2
+  fi
+  unset "${name}_FILE"
+  secret=$(cat "$file")
+  # An empty file is a secret that is not configured.
+  if [ -n "$secret" ]; then
+    export "$name=$secret"
+  fi
+done
+
+exec "$@"

@@ -1,0 +1,242 @@
+"""docker-compose.yml and its scripts: what they promise before anything is started."""
+
+from __future__ import annotations
+
+import re
+import stat
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from compose_files import REPOSITORY, interpolate, read_compose
+from composing import list_files
+from test_readme import test_every_command_in_the_readme_parses as parse_command
+
+SCRIPTS = REPOSITORY / "scripts" / "container"
+LASTING = {"postgres", "prefect-server", "mlflow", "worker", "predictions"}
+ONCE = {"secrets", "databases", "deploy"}
+# Every character that means something in an address, a settings file, SQL or a shell.
+HARD = "p@%s/:?#'\"w $x"
+
+
+@pytest.fixture(scope="module")
+def services() -> dict[str, Any]:
+    found: dict[str, Any] = read_compose({})["services"]
+    return found
+
+
+def test_the_file_is_what_the_compose_specification_allows() -> None:
+    check = [sys.executable, "-m", "check_jsonschema", "--builtin-schema", "vendor.compose-spec"]
+    answer = subprocess.run(
+        [*check, REPOSITORY / "docker-compose.yml"], capture_output=True, text=True, check=False
+    )
+    assert answer.returncode == 0, answer.stdout
+
+
+def test_every_service_is_confined(services: dict[str, Any]) -> None:
+    assert set(services) == LASTING | ONCE
+    for name, service in services.items():
+        assert service["cap_drop"] == ["ALL"], name
+        assert service["security_opt"] == ["no-new-privileges:true"], name
+        assert service["read_only"] is True, name
+        assert not {"privileged", "cap_add", "pid", "ipc", "devices"} & set(service), name
+        assert service["restart"] == ("on-failure" if name in ONCE else "unless-stopped")
+        # The image's own user is 999; the database's is asked for.
+        assert service.get("user", "999:999") == "999:999"
+        for mount in service.get("volumes", ()):
+            _, target, *mode = mount.split(":")
+            assert mode == ["ro"] or not target.startswith(("/secrets", "/given", "/data")) or (
+                name == "secrets" and target != "/given"
+            ), mount  # fmt: skip
+
+
+def test_only_loopback_ports_are_published_and_none_of_the_database(
+    services: dict[str, Any],
+) -> None:
+    published = {name: service["ports"] for name, service in services.items() if "ports" in service}
+    assert published == {
+        "prefect-server": ["127.0.0.1:4200:4200"],
+        "mlflow": ["127.0.0.1:5000:5000"],
+        "predictions": ["127.0.0.1:8080:8080"],
+    }
+    assert read_compose({})["networks"]["database"] == {"internal": True}
+    assert services["postgres"]["networks"] == ["database"]
+    assert "networks" not in services["predictions"], "it has no business with the database"
+
+
+def test_what_lasts_has_a_health_check_and_what_waits_waits_for_it(
+    services: dict[str, Any],
+) -> None:
+    assert {name for name in services if "test" in services[name]["healthcheck"]} == LASTING
+    assert all(services[name]["healthcheck"] == {"disable": True} for name in ONCE)
+    for name, service in services.items():
+        for other, entry in service.get("depends_on", {}).items():
+            wanted = "service_healthy" if other in LASTING else "service_completed_successfully"
+            assert entry["condition"] == wanted, (name, other)
+
+
+def test_without_data_predictions_follow_the_sample_and_with_data_its_model() -> None:
+    def find_model(**variables: str) -> str:
+        command = read_compose(variables)["services"]["predictions"]["command"]
+        return str(re.findall(r"model\.name=(\S+)", command)[-1])
+
+    assert find_model() == find_model(SENTIFLOW_DATA="") == "sentiflow-sample"
+    assert find_model(SENTIFLOW_DATA="/data") == "sentiflow"
+    assert find_model(SENTIFLOW_DATA="/data", SENTIFLOW_MODEL="pubs") == "pubs"
+    night = {"SENTIFLOW_DATA": "/data", "SENTIFLOW_OPTIONS": "--config large"}
+    command = read_compose(night)["services"]["deploy"]["command"]
+    assert " ".join(command.split()).startswith("sentiflow deploy --first-night --set ")
+    assert " ".join(command.split()).endswith(" --data /data --config large")
+
+
+def test_variables_are_replaced_as_compose_does() -> None:
+    known = {"A": "a", "EMPTY": ""}
+    for text, result in {
+        "x${A}y": "xay", "${B}": "", "$$A": "$A", "${A:-b}${B:-b}": "ab", "${EMPTY:-b}": "b",
+        "${EMPTY-b}": "", "${A:+-${A}}${B:+x}${EMPTY:+x}": "-a", "${B:-${A}}": "a",
+        "${EMPTY+x}": "x",
+    }.items():  # fmt: skip
+        assert interpolate(text, known) == result, text
+
+
+def test_the_example_names_every_variable_and_gives_no_value() -> None:
+    text = (REPOSITORY / "docker-compose.yml").read_text()
+    read = set(re.findall(r"\$\{([A-Z_0-9]+)", text)) | set(
+        re.findall(r"^\s+([A-Z_0-9]+):$", text, re.M)
+    )
+    lines = (REPOSITORY / ".env.example").read_text().splitlines()
+    assert all(not line or line.startswith("#") for line in lines)
+    named = {match[1] for line in lines if (match := re.fullmatch(r"# ([A-Z_0-9]+)=", line))}
+    assert read - named == {"SENTIFLOW_IMAGE", "SENTIFLOW_ACTOR"}
+    assert named <= read
+
+
+def test_every_command_of_the_operations_page_is_one() -> None:
+    page = (REPOSITORY / "docs" / "operations.md").read_text()
+    lines = re.findall(r"^docker compose run .* worker (sentiflow .*)$", page, re.M)
+    assert len(lines) >= 4
+    for line in lines:
+        parse_command(line)
+    secrets = page.split("## Secrets\n")[1].split("\n## ")[0]
+    names = set(" ".join(re.findall(r"--renew (.*)", secrets)).split())
+    names |= set(re.findall(r"`(\w+_(?:PASSWORD|KEY|STRING))`", secrets))
+    assert len(names) >= 7
+    drawn = set(re.findall(r'"(\w+)": "', (SCRIPTS / "make_secrets.py").read_text()))
+    assert names <= drawn
+
+
+# --- secrets
+
+
+@pytest.fixture
+def make_secrets(tmp_path: Path) -> Callable[..., subprocess.CompletedProcess[str]]:
+    def make(*words: str, **given: str) -> subprocess.CompletedProcess[str]:
+        environment = {
+            "SECRETS_FOLDER": str(tmp_path / "secrets"), "GIVEN_FOLDER": str(tmp_path / "given"),
+            "DATABASE_HOST": "db:5432", **given,
+        }  # fmt: skip
+        return subprocess.run(
+            [sys.executable, SCRIPTS / "make_secrets.py", *words], env=environment,
+            capture_output=True, text=True, check=False,
+        )  # fmt: skip
+
+    return make
+
+
+def read_secrets(folder: Path) -> dict[str, str]:
+    """Every secret that was laid out, by its place."""
+    return {str(path.relative_to(folder)): path.read_text() for path in list_files(folder)}
+
+
+def test_secrets_are_drawn_once_for_their_owner_alone(
+    tmp_path: Path, make_secrets: Callable[..., Any]
+) -> None:
+    assert make_secrets().returncode == 0
+    first = read_secrets(tmp_path / "secrets")
+    drawn = [text for name, text in first.items() if name.endswith(("PASSWORD", "KEY")) and text]
+    assert all(len(text) >= 43 for text in drawn)
+    assert len(set(drawn)) == 7
+    for path in list_files(tmp_path / "secrets"):
+        assert stat.S_IMODE(path.stat().st_mode) == 0o600
+    assert make_secrets().returncode == 0
+    assert read_secrets(tmp_path / "secrets") == first
+
+
+def test_a_given_secret_is_used_and_a_renewed_one_is_new_wherever_it_is_read(
+    tmp_path: Path, make_secrets: Callable[..., Any]
+) -> None:
+    make_secrets()
+    first = read_secrets(tmp_path / "secrets")
+    (tmp_path / "given").mkdir()
+    (tmp_path / "given" / "SENTIFLOW_API_KEY").write_text("from-a-file\n")
+    answer = make_secrets(
+        "--renew", "MLFLOW_AUTH_ADMIN_PASSWORD", LEDGER_DATABASE_PASSWORD="led/ger",
+        SENTIFLOW_PING_URL="https://ping/x",
+    )  # fmt: skip
+    assert answer.returncode == 0, answer.stderr
+    second = read_secrets(tmp_path / "secrets")
+    assert second["predictions/SENTIFLOW_API_KEY"] == "from-a-file"
+    assert second["nights/SENTIFLOW_PING_URL"] == "https://ping/x"
+    url = second["nights/SENTIFLOW_LEDGER_URL"]
+    assert url == "postgresql+psycopg2://ledger:led%2Fger@db:5432/ledger"
+    changed = {name for name in first if first[name] != second[name]}
+    assert changed == {
+        "predictions/SENTIFLOW_API_KEY", "nights/SENTIFLOW_PING_URL", "nights/SENTIFLOW_LEDGER_URL",
+        "database/LEDGER_DATABASE_PASSWORD", "database/MLFLOW_AUTH_ADMIN_PASSWORD",
+        "mlflow/MLFLOW_AUTH_ADMIN_PASSWORD", "nights/MLFLOW_TRACKING_PASSWORD",
+        "predictions/MLFLOW_TRACKING_PASSWORD",
+    }  # fmt: skip
+    refused = make_secrets("--renew", "SENTIFLOW_API_KEY")
+    assert refused.returncode == 1
+    assert "a new one must be given" in refused.stderr
+    assert read_secrets(tmp_path / "secrets") == second
+
+
+def test_every_service_finds_the_secrets_it_names_and_knows_no_others(
+    tmp_path: Path, services: dict[str, Any], make_secrets: Callable[..., Any]
+) -> None:
+    make_secrets()
+    unread = set(read_secrets(tmp_path / "secrets"))
+    for name in LASTING | ONCE - {"secrets"}:
+        (folder,) = {
+            mount.split(":")[0].removeprefix("secrets-")
+            for mount in services[name]["volumes"]
+            if mount.split(":")[1] == "/secrets"
+        }
+        values = services[name]["environment"].values()
+        named = {value for value in values if value and value.startswith("/secrets/")}
+        for path in named:
+            assert (tmp_path / "secrets" / folder / Path(path).name).exists(), (name, path)
+        unread -= {f"{folder}/{Path(path).name}" for path in named}
+    assert unread == set(), "a secret that nobody reads is one too many"
+
+
+def run_entrypoint(*words: str, **environment: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [SCRIPTS / "entrypoint.sh", *words], env={"PATH": "/usr/bin:/bin", **environment},
+        capture_output=True, text=True, check=False,
+    )  # fmt: skip
+
+
+def test_the_entrypoint_exports_what_the_files_of_the_secrets_folder_hold(tmp_path: Path) -> None:
+    (tmp_path / "key").write_text(HARD + "\n")
+    (tmp_path / "none").write_text("")
+    answer = run_entrypoint(
+        "env", SECRETS_FOLDER=str(tmp_path), A_FILE=f"{tmp_path}/key", B_FILE=f"{tmp_path}/none",
+        SSL_CERT_FILE="/etc/hostname",
+    )  # fmt: skip
+    assert answer.returncode == 0, answer.stderr
+    values = dict(line.split("=", 1) for line in answer.stdout.splitlines())
+    assert values["A"] == HARD
+    assert values["SSL_CERT_FILE"] == "/etc/hostname"
+    assert not {"A_FILE", "B", "B_FILE", "SSL_CERT"} & set(values)
+
+
+def test_the_entrypoint_says_which_secret_is_missing(tmp_path: Path) -> None:
+    answer = run_entrypoint("true", SECRETS_FOLDER=str(tmp_path), A_FILE=f"{tmp_path}/gone")
+    assert answer.returncode == 2
+    assert answer.stderr.startswith("A_FILE must be a readable file. Received: ")
+    assert run_entrypoint("false").returncode == 1, "the command's own exit code is what counts"
