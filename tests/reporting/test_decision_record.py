@@ -101,6 +101,11 @@ def test_a_key_that_a_later_night_added_does_no_harm(tmp_path: Path) -> None:
     assert read_decision(path, digest) == RECORD
 
 
+def test_a_decision_from_before_cost_was_kept_is_still_read(tmp_path: Path) -> None:
+    path, digest = keep_changed(tmp_path, cpu_seconds=..., bytes_written=...)
+    assert read_decision(path, digest) == RECORD
+
+
 def test_a_record_cannot_be_changed() -> None:
     with pytest.raises(ValueError, match="frozen"):
         RECORD.version = 10  # type: ignore[misc]

@@ -328,6 +328,17 @@ def test_cost_is_told_by_step_in_the_order_of_the_night(page: Page) -> None:
     assert "20.0 MB" in page.words.replace("\u00a0", " ")
 
 
+def test_cpu_and_bytes_are_told_where_they_were_measured(
+    page: Page, show: Callable[..., Page]
+) -> None:
+    cost = {"cpu_seconds": {"train": 120.0, "total": 140.04}, "bytes_written": 210_500_000}
+    words = show(**cost).words.replace("\u00a0", " ")
+    assert "CPU, so far140.0 s; 210.5 MB written to disk" in words
+    unknown = show(**{**cost, "bytes_written": None}).words.replace("\u00a0", " ")
+    assert "CPU, so far140.0 s One text" in unknown
+    assert "CPU" not in page.words
+
+
 @pytest.mark.parametrize("seconds", [{}, {"total": 0.0}, {"train": 3.0}])
 def test_the_shares_of_a_night_add_up_to_its_total(seconds: dict[str, float]) -> None:
     steps = list_cost(seconds)

@@ -1,3 +1,5 @@
+import json
+
 from sentiflow.reporting.record import NightRecord, find_last_record, find_record, save_record
 from sentiflow.reporting.summary import write_markdown, write_text
 
@@ -60,6 +62,26 @@ def test_a_night_that_failed_early_has_a_summary_too() -> None:
     record = NightRecord(night="2026-11-24", model="sentiflow", reasons=["No."])
     assert "FAILED" in write_text(record)
     assert "No." in write_markdown(record)
+
+
+def test_cpu_and_bytes_are_told_in_one_line_where_they_were_measured() -> None:
+    cost = {"cpu_seconds": {"train": 80.12, "ingest": 3.0, "total": 95.36}}
+    line = "95.4 seconds, 80.1 of them in train; 1,210.5 MB written"
+    record = RECORD.model_copy(update={**cost, "bytes_written": 1_210_500_000})
+    assert f"  CPU       {line}\n" in write_text(record)
+    assert f"\n**CPU** {line}\n" in write_markdown(record)
+    unknown = RECORD.model_copy(update=cost)
+    assert "  CPU       95.4 seconds, 80.1 of them in train\n" in write_text(unknown)
+    assert "CPU" not in write_text(RECORD) + write_markdown(RECORD)
+
+
+def test_a_record_from_before_a_key_was_added_is_still_read(tmp_path) -> None:
+    path = save_record(tmp_path, "abc", RECORD)
+    value = json.loads(path.read_text())
+    for key in ("cpu_seconds", "bytes_written", "swept", "moved_outside", "refused"):
+        del value[key]
+    path.write_text(json.dumps(value))
+    assert find_record(tmp_path, "abc") == RECORD
 
 
 def test_records_are_found_again(tmp_path) -> None:

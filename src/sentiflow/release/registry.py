@@ -31,10 +31,13 @@ from sentiflow.errors import (
 )
 from sentiflow.files import hide_secrets
 from sentiflow.model.engine import load_engine
+from sentiflow.patience import Patience, is_silence, shorten_error
 
 CHAMPION: Final = "champion"
 CHALLENGER: Final = "challenger"
 OUTCOME_TAG: Final = "sentiflow.outcome"
+
+_FAILURES: Final = (MlflowException, SQLAlchemyError, OSError)
 
 _Answer = TypeVar("_Answer")
 
@@ -66,9 +69,15 @@ class Version:
 class Registry:
     """The model registry at one address."""
 
-    def __init__(self, uri: str) -> None:
-        """Remember the address; nothing is asked yet."""
+    def __init__(self, uri: str, patience: Patience | None = None) -> None:
+        """Remember the address; nothing is asked yet.
+
+        Args:
+            uri: MLflow's address.
+            patience: how long an MLflow that does not answer is asked again; None asks once.
+        """
         self.uri = uri
+        self._patience = patience or Patience()
 
     @cached_property
     def _client(self) -> MlflowClient:
@@ -139,6 +148,40 @@ class Registry:
         Returns:
             The new version, without an alias.
         """
+        model_uri, model_id = self._ask(lambda: self._log_bundle(run_id, bundle))
+        if self._find(lambda: self._client.get_registered_model(name)) is None:
+            self._ask(lambda: self._register_name(name))
+        for key, value in model_tags.items():
+            self._ask(
+                lambda key=key, value=value: self._client.set_registered_model_tag(  # type: ignore[misc]
+                    name, key, value
+                )
+            )
+
+        attempts = 0
+
+        def create() -> Version:
+            nonlocal attempts
+            attempts += 1
+            if attempts > 1:
+                # The answer may have been lost after the version was made; there must be one.
+                for found in self.find_versions(name, {}):
+                    if found.model_id == model_id:
+                        return found
+            made = self._client.create_model_version(
+                name,
+                source=model_uri,
+                run_id=run_id,
+                tags=dict(tags),
+                description=description,
+                model_id=model_id,
+            )
+            return _as_version(made)
+
+        return self._ask(create)
+
+    def _log_bundle(self, run_id: str, bundle: Path) -> tuple[str, str]:
+        """Log a bundle to a run; return the logged model's address and id."""
         mlflow.set_tracking_uri(self.uri)
         mlflow.set_registry_uri(self.uri)
         package = Path(__file__).resolve().parents[1]
@@ -153,19 +196,15 @@ class Registry:
                 pip_requirements=_list_requirements(),
                 code_paths=[str(package)],
             )
-        if self._find(lambda: self._client.get_registered_model(name)) is None:
+        return str(logged.model_uri), str(logged.model_id)
+
+    def _register_name(self, name: str) -> None:
+        try:
             self._client.create_registered_model(name)
-        for key, value in model_tags.items():
-            self._client.set_registered_model_tag(name, key, value)
-        created = self._client.create_model_version(
-            name,
-            source=logged.model_uri,
-            run_id=run_id,
-            tags=dict(tags),
-            description=description,
-            model_id=logged.model_id,
-        )
-        return _as_version(created)
+        except MlflowException as error:
+            # Another attempt, whose answer was lost, or another night made it.
+            if str(error.error_code) != "RESOURCE_ALREADY_EXISTS":
+                raise
 
     def point(self, name: str, alias: str, number: int) -> None:
         """Point an alias at a version.
@@ -192,7 +231,8 @@ class Registry:
 
     def describe_version(self, version: Version, description: str) -> None:
         """Set a version's description."""
-        self._client.update_model_version(version.name, str(version.number), description)
+        number = str(version.number)
+        self._ask(lambda: self._client.update_model_version(version.name, number, description))
 
     def unpoint(self, name: str, alias: str) -> None:
         """Take an alias away; nothing happens when there is none."""
@@ -216,19 +256,16 @@ class Registry:
         mlflow.set_registry_uri(self.uri)
         folder.mkdir(parents=True, exist_ok=True)
         try:
-            fetched = self._find(
-                lambda: mlflow.artifacts.download_artifacts(version.uri, dst_path=str(folder))
+            fetched = self._ask_for_files(
+                version,
+                lambda: mlflow.artifacts.download_artifacts(version.uri, dst_path=str(folder)),
             )
-        except RegistryUnreachable as error:
-            # A file that is gone and a server that is gone raise alike: the server is asked again.
-            if self.find_version(version.name, version.number) is None:
-                fetched = None
-            else:
-                raise ArtifactError(
-                    f"The artifact of version {version.number} of {version.name} must be there. "
-                    f"Received: {str(error.__cause__)[:300]}."
-                ) from error
-        found = sorted(Path(fetched).rglob("bundle.json")) if fetched else []
+        except _FAILURES as error:
+            raise ArtifactError(
+                f"The artifact of version {version.number} of {version.name} must be there. "
+                f"Received: {str(error)[:300]}."
+            ) from error
+        found = sorted(Path(fetched).rglob("bundle.json"))
         if len(found) != 1:
             raise ArtifactError(
                 f"Version {version.number} of {version.name} must hold one bundle. Received: "
@@ -257,11 +294,14 @@ class Registry:
 
         Raises:
             ArtifactError: the run or the file is not there.
+            RegistryUnreachable: the registry did not answer.
         """
         folder.mkdir(parents=True, exist_ok=True)
         try:
-            return Path(self._client.download_artifacts(run_id, name, str(folder)))
-        except (MlflowException, OSError) as error:
+            return Path(
+                self._ask(lambda: self._client.download_artifacts(run_id, name, str(folder)))
+            )
+        except _FAILURES as error:
             raise ArtifactError(
                 f"The run {run_id} must hold {name}. Received: {str(error)[:300]}."
             ) from error
@@ -271,13 +311,14 @@ class Registry:
 
         Raises:
             ArtifactError: it does not load or fails its probes.
+            RegistryUnreachable: the registry did not answer.
         """
         mlflow.set_tracking_uri(self.uri)
         mlflow.set_registry_uri(self.uri)
         load_engine()
         try:
-            model = mlflow.pyfunc.load_model(version.uri)
-        except (MlflowException, OSError, ArtifactError, ImportError, ValueError) as error:
+            model = self._ask_for_files(version, lambda: mlflow.pyfunc.load_model(version.uri))
+        except (*_FAILURES, ArtifactError, ImportError, ValueError) as error:
             raise ArtifactError(
                 f"Version {version.number} of {version.name} must load. Received: {error}."
             ) from error
@@ -305,16 +346,42 @@ class Registry:
         return version
 
     def _find(self, ask: Callable[[], _Answer]) -> _Answer | None:
+        """Return what is asked for, or None where there is no such thing."""
         try:
-            return ask()
-        except (MlflowException, SQLAlchemyError, OSError) as error:
+            return self._patience.ask(ask)
+        except _FAILURES as error:
             if getattr(error, "error_code", "") == "RESOURCE_DOES_NOT_EXIST":
                 return None
-            raise RegistryUnreachable(
-                f"The model registry must answer. Received: uri={hide_secrets(self.uri)}, "
-                f"error={hide_secrets(str(error))[:300]}. Start it and run again; the champion is "
-                "kept."
-            ) from error
+            raise self._describe_silence(error) from error
+
+    def _ask(self, ask: Callable[[], _Answer]) -> _Answer:
+        """Return what is asked for; a refusal is raised as it is."""
+        try:
+            return self._patience.ask(ask)
+        except _FAILURES as error:
+            if is_silence(error):
+                raise self._describe_silence(error) from error
+            raise
+
+    def _ask_for_files(self, version: Version, ask: Callable[[], _Answer]) -> _Answer:
+        """Return what is asked for of a version's files.
+
+        MLflow says alike that a file is gone and that its server is: then the server itself is
+        asked, which waits for it, and after that the file once more.
+        """
+        try:
+            return self._ask(ask)
+        except _FAILURES:
+            if self.find_version(version.name, version.number) is None:
+                raise
+            return self._ask(ask)
+
+    def _describe_silence(self, error: Exception) -> RegistryUnreachable:
+        return RegistryUnreachable(
+            f"The model registry must answer. Received: uri={hide_secrets(self.uri)}, "
+            f"error={shorten_error(error)}. Start it and run again; the champion is "
+            "kept."
+        )
 
 
 class RegisteredModel:

@@ -37,6 +37,8 @@ class DecisionRecord(BaseModel):
     baselines: dict[str, dict[str, Any]]
     gate: dict[str, Any]
     seconds: dict[str, float]
+    cpu_seconds: dict[str, float] = {}
+    bytes_written: int | None = None
 
 
 def keep_decision(home: Path, record: DecisionRecord) -> str:

@@ -28,16 +28,21 @@ class NightRecord(BaseModel):
     champion_metrics: dict[str, Any] | None = None
     seconds: dict[str, float] = {}
     peak_memory_mb: float | None = None
+    cpu_seconds: dict[str, float] = {}
+    bytes_written: int | None = None
     fingerprint: str | None = None
     model: str | None = None
     join_coverage: float | None = None
     quarantine: str | None = None
     reused_steps: list[str] = []
+    swept: list[str] = []
     decision: str | None = None
     report: str | None = None
     mlflow_run_id: str | None = None
     mlflow_run_path: str | None = None
     prefect_flow_run_id: str | None = None
+    moved_outside: str | None = None
+    refused: bool = False
     exit_code: int = 1
 
 

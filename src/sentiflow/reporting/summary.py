@@ -54,6 +54,8 @@ def write_text(record: NightRecord) -> str:
         lines += [f"  Seconds   {_describe_seconds(record)}"]
     if record.peak_memory_mb is not None:
         lines += [f"  Memory    {record.peak_memory_mb:,.0f} MB at most in one process"]
+    if record.cpu_seconds:
+        lines += [f"  CPU       {_describe_work(record)}"]
     if record.reused_steps:
         lines += [f"  Reused    {', '.join(record.reused_steps)}: finished before"]
     lines += [f"  MLflow    run {record.mlflow_run_id}"]
@@ -85,6 +87,7 @@ def write_markdown(record: NightRecord) -> str:
         "",
         f"**Seconds** {_describe_seconds(record)}",
         "",
+        *([f"**CPU** {_describe_work(record)}", ""] if record.cpu_seconds else []),
         f"**MLflow run** `{record.mlflow_run_id}`: `{record.mlflow_run_path}` under the address of "
         "the MLflow server (`make ui` starts one here)",
     ]
@@ -118,6 +121,18 @@ def _champion(record: NightRecord) -> str:
 def _describe_seconds(record: NightRecord) -> str:
     steps = sorted(record.seconds, key=lambda step: (step not in _STEPS, _STEPS.get(step, 0)))
     return ", ".join(f"{step} {record.seconds[step]:.1f}" for step in steps)
+
+
+def _describe_work(record: NightRecord) -> str:
+    """Return CPU seconds, the step with the most of them, and the bytes written."""
+    steps = {step: value for step, value in record.cpu_seconds.items() if step != "total"}
+    text = f"{record.cpu_seconds.get('total', sum(steps.values())):.1f} seconds"
+    if steps:
+        most = max(steps, key=lambda step: steps[step])
+        text += f", {steps[most]:.1f} of them in {most}"
+    if record.bytes_written is not None:
+        text += f"; {record.bytes_written / 1e6:,.1f} MB written"
+    return text
 
 
 def _tabulate_metrics(record: NightRecord) -> list[list[str]]:

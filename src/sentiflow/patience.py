@@ -1,0 +1,141 @@
+"""Ask MLflow again while it does not answer.
+
+A server that restarts, a database that is locked and a network that is away mend themselves; a
+refusal does not. Only the first kind is waited for.
+"""
+
+from __future__ import annotations
+
+import logging
+import sqlite3
+import time
+from collections.abc import Callable, Iterator
+from typing import Any, Final, TypeVar
+
+from sentiflow.files import hide_secrets
+
+logger = logging.getLogger(__name__)
+
+_LONGEST_PAUSE: Final = 15.0
+# Statuses of a server, or of a proxy before it, that say "not now".
+_NOT_NOW: Final = frozenset({408, 429, 500, 502, 503, 504})
+# What a database says when it is there and will not have us, or cannot go on.
+_DATABASE_REFUSALS: Final = (
+    "authentication failed", "no password supplied", "does not exist", "No space left",
+)  # fmt: skip
+
+# What the network's own long errors come down to.
+_SIGNS: Final = (
+    ("Read timed out", "no answer in time"),
+    ("Connection refused", "connection refused"),
+    ("Failed to resolve", "no such host"),
+)
+
+_Answer = TypeVar("_Answer")
+
+
+class Patience:
+    """How long an MLflow that does not answer is asked again.
+
+    The calls of one night share one. Once it was used up in vain, every later call is made just
+    once, until one is answered: a night that cannot go on must not wait anew for each thing that
+    it still wants to write down.
+    """
+
+    def __init__(self, seconds: float = 0.0) -> None:
+        """Wait for at most so many seconds at a time; 0 asks once."""
+        self._seconds = seconds
+        self._is_used_up = False
+
+    def ask(self, call: Callable[[], _Answer]) -> _Answer:
+        """Return the call's answer, asking again while there is none.
+
+        The call must do no harm when it is made twice: what was not answered may have been done.
+
+        Raises:
+            Exception: the call's own last error, when it is a refusal or the patience is used up.
+        """
+        started = time.monotonic()
+        pauses = list_pauses()
+        is_waiting = False
+        while True:
+            try:
+                answer = call()
+            except Exception as error:
+                if not is_silence(error):
+                    raise
+                left = self._seconds - (time.monotonic() - started)
+                if self._is_used_up or left <= 0:
+                    self._is_used_up = True
+                    raise
+                if not is_waiting:
+                    is_waiting = True
+                    logger.warning(
+                        "MLflow does not answer; it is asked again for %.0f seconds: %s",
+                        self._seconds, shorten_error(error),
+                    )  # fmt: skip
+                time.sleep(min(next(pauses), left))
+                continue
+            self._is_used_up = False
+            if is_waiting:
+                logger.info("MLflow answers again after %.0f seconds", time.monotonic() - started)
+            return answer
+
+
+def list_pauses() -> Iterator[float]:
+    """Give the seconds between tries: 1, 2, 4, 8, then 15 for ever."""
+    pause = 1.0
+    while True:
+        yield pause
+        pause = min(2 * pause, _LONGEST_PAUSE)
+
+
+def is_silence(error: Exception) -> bool:
+    """Say whether an error means that nobody answered, rather than that somebody refused."""
+    from requests import exceptions as http
+    from sqlalchemy.exc import DBAPIError
+
+    origin = _find_origin(error)
+    if isinstance(origin, http.HTTPError):
+        return origin.response is not None and origin.response.status_code in _NOT_NOW
+    if isinstance(origin, http.SSLError):
+        return False
+    if isinstance(
+        origin, http.ConnectionError | http.Timeout | http.RetryError | http.ChunkedEncodingError
+    ):
+        return True
+    if isinstance(origin, DBAPIError):
+        return _is_database_away(origin)
+    return isinstance(origin, ConnectionError | TimeoutError)
+
+
+def shorten_error(error: Exception) -> str:
+    """Return in a line, without secrets, what is wrong."""
+    line = " ".join(hide_secrets(str(error)).split())
+    return next((words for sign, words in _SIGNS if sign in line), line[:300])
+
+
+def _find_origin(error: Exception) -> BaseException:
+    """Return what an error of MLflow's wraps: its cause, or what was being handled.
+
+    MLflow names no cause when a request failed; an answer of the server's has a JSON body.
+    """
+    code = getattr(error, "error_code", None)
+    if code is None or hasattr(error, "json"):
+        return error
+    if error.__cause__ is not None:
+        return error.__cause__
+    return error.__context__ if code == "INTERNAL_ERROR" and error.__context__ else error
+
+
+def _is_database_away(error: Any) -> bool:
+    from sqlalchemy.exc import OperationalError
+
+    text = str(error.orig)
+    if isinstance(error.orig, sqlite3.Error):
+        return "locked" in text or "busy" in text
+    if error.connection_invalidated:
+        return True
+    return isinstance(error, OperationalError) and not any(
+        refusal in text for refusal in _DATABASE_REFUSALS
+    )
