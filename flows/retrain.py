@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any
 
 from prefect import flow, runtime, task
@@ -10,9 +11,12 @@ from prefect.cache_policies import NO_CACHE
 from prefect.client.schemas.objects import State, TaskRun
 from prefect.tasks import Task
 
+from flows.notices import find_problems, tell
+from flows.operations import close_flow_runs, collapse_missed
 from sentiflow.data.ingest import Ingested
 from sentiflow.errors import LedgerUnreachable, RegistryUnreachable, SentiflowError
-from sentiflow.operations.night import Night, open_night
+from sentiflow.operations.night import Night
+from sentiflow.operations.opening import open_night
 from sentiflow.operations.request import NightRequest
 from sentiflow.operations.stages import learning, releasing, rows
 from sentiflow.reporting.record import NightRecord
@@ -23,7 +27,12 @@ from sentiflow.settings import find_home
 @flow(name="retrain", log_prints=False)
 def retrain(request: NightRequest) -> NightRecord:
     """Run one night and return what came of it."""
-    with open_night(request, find_home(), runtime.flow_run.id, on_close=publish) as night:
+    flow_run_id = runtime.flow_run.id
+    collapse_missed(flow_run_id)
+    close = partial(publish, request)
+    with open_night(request, find_home(), flow_run_id, close, close_flow_runs) as night:
+        for problem in find_problems(night.settings.notices):
+            night.warn(problem)
         ingested = ingest(night)
         version = find_unchanged(night, ingested)
         if version is not None:
@@ -120,8 +129,10 @@ def decide(night: Night, splits: rows.Splits, evaluated: learning.Evaluated, num
         releasing.decide_release(night, splits, evaluated, number)
 
 
-def publish(record: NightRecord) -> None:
-    """Leave the night's summary as an artifact of the flow run."""
+def publish(request: NightRequest, record: NightRecord) -> None:
+    """Tell who should know what came of the night, and leave its summary in Prefect."""
+    # First: a server that is away must not keep anybody from hearing of it.
+    tell(request, record)
     create_markdown_artifact(
         key="night-summary",
         markdown=write_markdown(record),

@@ -76,18 +76,16 @@ def review() -> Callable[..., dict[str, Any]]:
 
 
 class _RealReviewCount:
-    """Count the tests that ran on the real reviews."""
+    """Count the tests that ran on the real reviews, whichever process ran them."""
 
     def __init__(self) -> None:
         self.ran = 0
         self.known = 0
 
-    def pytest_collection_modifyitems(self, items: list[pytest.Item]) -> None:
-        self.known = sum("real_reviews" in getattr(item, "fixturenames", ()) for item in items)
-
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
-        if report.when == "call" and report.passed and "real_reviews" in report.keywords:
-            self.ran += 1
+        if "real_reviews" in report.keywords:
+            self.known += report.when == "setup"
+            self.ran += report.when == "call" and report.passed
 
     def pytest_terminal_summary(self, terminalreporter: Any) -> None:
         if self.known:

@@ -11,7 +11,9 @@
     │   ├── RegistryUnreachable       the registry did not answer: trying again can help
     │   ├── LedgerUnreachable         the ledger did not answer: trying again can help
     │   ├── LedgerConflict            someone else wrote the ledger first: decide again
-    │   └── ReleaseForbidden          a rule, a hold or a check forbids what was asked
+    │   ├── ReleaseForbidden          a rule, a hold or a check forbids what was asked
+    │   ├── NightRefused              another night of the model is running
+    │   └── LeaseLost                 another night took over: this one counts as dead
     ├── TrainingError             1   training ended without a model
     │   ├── TrainingDiverged          the loss became NaN or infinite
     │   └── TrainingTimedOut          training.max_minutes passed
@@ -88,6 +90,14 @@ class LedgerConflict(GateNotEvaluated):
 
 class ReleaseForbidden(GateNotEvaluated):
     """A rule of the gate, a hold or a check forbids what was asked; the champion stays."""
+
+
+class NightRefused(GateNotEvaluated):
+    """Another night of the model, or upkeep, is running; this one did nothing."""
+
+
+class LeaseLost(GateNotEvaluated):
+    """Another night took over, because this one was taken for dead."""
 
 
 class TrainingError(SentiflowError):

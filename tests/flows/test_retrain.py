@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import itertools
 import json
-import random
 from collections.abc import Callable
 from datetime import date
 from pathlib import Path
@@ -16,6 +15,7 @@ import pandas as pd
 import pytest
 from mlflow import MlflowClient
 from prefect.states import Failed
+from small import SMALL, write_plain_reviews
 
 from flows.retrain import decide, may_help, retrain
 from sentiflow.data.splitting import assign_buckets, digest_texts, name_splits
@@ -27,49 +27,17 @@ from sentiflow.errors import (
     RegistryUnreachable,
     UsageError,
 )
+from sentiflow.operations.lease import hold_lease
 from sentiflow.operations.request import NightRequest
+from sentiflow.operations.stages import learning
+from sentiflow.release.leases import Leases, name_night
 from sentiflow.release.ledger import Ledger
 from sentiflow.release.standing import Event, NewEvent
 from sentiflow.reporting.decision_record import DecisionRecord, find_decision_file, read_decision
 from sentiflow.reporting.record import NightRecord, find_record
-from sentiflow.settings import SplitSettings
-
-# One second of training: order-free praise and blame are enough for the wiring.
-SMALL = (
-    "training.epochs=4", "training.averaging=0.5", "training.learning_rate=0.02",
-    "training.batch_size=16",
-    "tokens.length=16", "tokens.vocabulary_size=200", "network.embedding=8", "network.units=[4]",
-    "validation.min_rows=100", "validation.min_test_rows=20", "validation.min_test_class_rows=5",
-    "baseline.regularizations=[1.0]", "baseline.min_document_counts=[1]",
-    # Sixty test rows and sixteen tokens are no match for TF-IDF, and know no negation.
-    "gate.baseline_margin=0.3", "gate.behaviours=report", "gate.resamples=200",
-)  # fmt: skip
-PRAISE = ("lovely", "great", "kind", "fresh", "perfect")
-BLAME = ("awful", "rude", "cold", "stale", "dirty")
-THINGS = ("soup", "waiter", "room", "bread", "coffee", "music", "garden", "price")
+from sentiflow.settings import LeaseSettings, SplitSettings
 
 pytestmark = [pytest.mark.usefixtures("prefect_server"), pytest.mark.filterwarnings("ignore")]
-
-
-def write_plain_reviews(path: Path, rows: int = 400, flip: float = 0.0) -> Path:
-    """Reviews whose words give their stars away; `flip` is the share of wrong stars."""
-    draw = random.Random(7)
-    with path.open("w") as stream:
-        for number in range(rows):
-            is_good = draw.random() < 0.6
-            words = PRAISE if is_good else BLAME
-            parts = [f"the {draw.choice(THINGS)} was {draw.choice(words)}" for _ in range(3)]
-            stars = draw.choice((4.0, 5.0) if is_good != (draw.random() < flip) else (1.0, 2.0))
-            review = {
-                "review_id": f"r{number}",
-                "user_id": "u",
-                "business_id": f"b{number % 4}",
-                "stars": stars,
-                "text": f"On visit {number} " + " and ".join(parts),
-                "date": f"2026-0{number % 5 + 1}-0{number % 9 + 1}",
-            }
-            stream.write(json.dumps(review) + "\n")
-    return path
 
 
 @pytest.fixture
@@ -423,6 +391,38 @@ def test_an_older_night_registers_but_never_moves_the_champion(
 
 
 @pytest.mark.slow
+def test_a_night_beside_another_one_is_refused_recorded_and_registers_nothing(
+    home: Path, tmp_path: Path, night: Callable[..., NightRecord]
+) -> None:
+    reviews = write_plain_reviews(tmp_path / "reviews.jsonl")
+    url = f"sqlite:///{home / 'ledger.db'}"
+    with hold_lease(url, name_night("sentiflow"), "ada", LeaseSettings(), {}):
+        record = night(reviews)
+    assert (record.outcome, record.exit_code, record.refused) == ("failed", 4, True)
+    assert "a night of sentiflow by ada runs" in record.reasons[0]
+    assert list_kinds(home) == ["refused"]
+    assert not (home / "mlflow.db").exists()
+
+
+def test_a_night_that_was_taken_for_dead_registers_nothing(
+    home: Path, tmp_path: Path, night: Callable[..., NightRecord], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    reviews = write_plain_reviews(tmp_path / "reviews.jsonl")
+    url = f"sqlite:///{home / 'ledger.db'}"
+    evaluated = learning.evaluate
+
+    def lose_lease(*arguments: Any) -> Any:
+        found = evaluated(*arguments)
+        Leases(url).release(Leases(url).list_living(90)[0])
+        return found
+
+    monkeypatch.setattr(learning, "evaluate", lose_lease)
+    record = night(reviews)
+    assert (record.outcome, record.exit_code) == ("failed", 4)
+    assert "another night took over" in record.reasons[0]
+    assert list_kinds(home) == []
+
+
 def test_the_night_leaves_nothing_unfinished_and_leaks_neither_text_nor_test_rows(
     home: Path, tmp_path: Path, night: Callable[..., NightRecord]
 ) -> None:

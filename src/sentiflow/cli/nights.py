@@ -184,7 +184,7 @@ def _run_flow(request: Any, home: Path) -> Any:
 
     state = retrain(request, return_state=True)
     record = find_record(home, str(state.state_details.flow_run_id))
-    if record is None:
+    if record is None or record.mlflow_run_id is None:
         # The night never opened: the flow's own error says why.
         error = state.result(raise_on_failure=False)
         if isinstance(error, SentiflowError):

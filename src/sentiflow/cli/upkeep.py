@@ -1,4 +1,4 @@
-"""The commands that remove: prune what is old, forget a person."""
+"""The commands that remove: prune what is old, forget a person, sweep up after dead nights."""
 
 from __future__ import annotations
 
@@ -47,17 +47,32 @@ def forget(
     user_id: Annotated[
         list[str] | None, typer.Option("--user-id", help="All reviews of a user; may be repeated.")
     ] = None,
+    config: ConfigOption = None,
+    overrides: SetOption = None,
     as_json: JsonOption = False,
 ) -> None:
     """Remove a person's reviews from snapshots and quarantine, and record that it was done."""
 
     def work() -> tuple[dict[str, Any], str, int]:
-        from sentiflow.operations.forgetting import forget
-        from sentiflow.operations.upkeep import write_forgotten
-        from sentiflow.settings import find_actor
+        from sentiflow.operations.upkeep import forget_rows, write_forgotten
 
-        home = prepare_home()
-        forgotten = forget(home, review_id or (), user_id or (), reason, find_actor()).as_dict()
+        ids = (review_id or (), user_id or ())
+        forgotten = forget_rows(config, tuple(overrides or ()), prepare_home(), *ids, reason)
         return forgotten, write_forgotten(forgotten), 0
+
+    answer_with(as_json, work, {})
+
+
+@app.command()
+def sweep(
+    config: ConfigOption = None, overrides: SetOption = None, as_json: JsonOption = False
+) -> None:
+    """Close what dead nights left: runs, leases, unfinished files. Every night does it too."""
+
+    def work() -> tuple[dict[str, Any], str, int]:
+        from sentiflow.operations.upkeep import sweep_home
+
+        swept = sweep_home(config, tuple(overrides or ()), prepare_home())
+        return swept, "\n".join(swept["closed"]) or "Nothing was left open.", 0
 
     answer_with(as_json, work, {})

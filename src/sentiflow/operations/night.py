@@ -1,41 +1,34 @@
-"""Open a night, keep what is known about it, and close it as what it became.
+"""Keep what is known about a night while its stages run.
 
-A night is opened once per run of the flow; the stages are in operations/stages.py.
+Opening and closing one is in opening.py; what it does is in operations/stages/.
 """
 
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from datetime import date
 from pathlib import Path
 from typing import Any, Final, cast
 
-from sentiflow.cost import StepClock, measure_peak_memory_mb
+from sentiflow.cost import StepClock
 from sentiflow.data.sample import SAMPLE_ROWS, SAMPLE_SEED, write_sample
 from sentiflow.errors import (
-    DataRejected,
     GateNotEvaluated,
-    LedgerConflict,
-    SentiflowError,
     UsageError,
 )
 from sentiflow.files import digest_json
 from sentiflow.operations.code import Code, describe_code
+from sentiflow.operations.lease import HeldLease
 from sentiflow.operations.request import NightRequest
 from sentiflow.operations.steps import Steps
-from sentiflow.release.lineage import Lineage, check_lineage, describe_lineage
+from sentiflow.release.lineage import Lineage, describe_lineage
 from sentiflow.release.standing import Event, Kind, NewEvent
-from sentiflow.reporting.record import NightRecord, Outcome, save_record
+from sentiflow.reporting.record import NightRecord, Outcome
 from sentiflow.settings import (
     Settings,
     find_actor,
-    find_ledger_url,
-    find_tracking_uri,
-    flatten_settings,
     load_settings,
-    prepare_environment,
 )
 
 logger = logging.getLogger(__name__)
@@ -69,6 +62,7 @@ class Night:
         run: Any,
         registry: Any,
         ledger: Any,
+        lease: HeldLease,
     ) -> None:
         """Keep the parts; `open_night` makes nights."""
         self.request = request
@@ -77,11 +71,12 @@ class Night:
         self.run = run
         self.registry = registry
         self.ledger = ledger
+        self.lease = lease
         self.clock = StepClock()
         self.code: Code = describe_code()
         self.steps = Steps(home, self.code.identity, ignore_stored=request.force)
         self.lineage = find_lineage(request, settings)
-        self.date = request.as_of or date.today()
+        self.date = find_night(request)
         self.is_deciding = False
         self.record = NightRecord(
             night=self.date.isoformat(), lineage=self.lineage.digest, model=self.lineage.name
@@ -135,6 +130,11 @@ class Night:
         self.note(outcome=outcome, reasons=list(reasons), exit_code=exit_code)
 
 
+def find_night(request: NightRequest) -> date:
+    """Return the logical date of a request: the one it names, or today."""
+    return request.as_of or date.today()
+
+
 def find_lineage(request: NightRequest, settings: Settings) -> Lineage:
     """Return the lineage of a request; without data it is the sample's."""
     return describe_lineage(settings, is_sample=not request.data)
@@ -170,101 +170,6 @@ def find_sources(request: NightRequest, home: Path) -> tuple[str, ...]:
     return (str(sample),)
 
 
-@contextmanager
-def open_night(
-    request: NightRequest,
-    home: Path,
-    flow_run_id: str | None,
-    on_close: Callable[[NightRecord], object] | None = None,
-) -> Iterator[Night]:
-    """Open a night and its MLflow run; close both when the block ends, however it does.
-
-    Args:
-        request: what is asked for.
-        home: SENTIFLOW_HOME.
-        flow_run_id: Prefect's id of the flow run; names the night's record.
-        on_close: called with the finished record, whatever the night became.
-
-    Yields:
-        The night. An error ends it as rejected (DataRejected) or failed, with its record
-        written, and is raised again.
-
-    Raises:
-        UsageError: the settings are wrong or differ from the lineage's.
-    """
-    prepare_environment(home)
-    from sentiflow.release.ledger import Ledger
-    from sentiflow.release.projection import settle
-    from sentiflow.release.registry import Registry
-    from sentiflow.tracking import track_run
-
-    settings = read_settings(request)
-    uri = find_tracking_uri(settings.tracking, home)
-    registry = Registry(uri)
-    ledger = Ledger(find_ledger_url(settings.ledger, home))
-    lineage = find_lineage(request, settings)
-    # What a crash left between ledger and alias is mended before anything is compared.
-    settled = settle(registry, ledger, lineage.name, find_actor())
-    if not request.new_lineage:
-        check_lineage(lineage, registry.read_model_tags(lineage.name))
-    tags = {
-        **lineage.as_tags(),
-        "sentiflow.night": (request.as_of or date.today()).isoformat(),
-        "sentiflow.prefect_flow_run_id": flow_run_id or "",
-    }
-    artifacts = home / "mlartifacts" if uri.startswith("sqlite") else None
-    name = f"{lineage.name} {tags['sentiflow.night']}"
-    with track_run(uri, settings.tracking.experiment, artifacts, name, tags) as run:
-        night = Night(request, settings, home, run, registry, ledger)
-        night.warn(describe_move(settled.moved) if settled.moved else None)
-        night.note(mlflow_run_id=run.id, mlflow_run_path=run.path, prefect_flow_run_id=flow_run_id)
-        logger.info("night %s of %s, MLflow run %s", night.date, lineage.name, run.id)
-        run.log_parameters(flatten_settings(settings.model_dump(mode="json")))
-        try:
-            yield night
-        except DataRejected as error:
-            night.end("rejected", error.reasons, error.exit_code)
-            _tell_ending(night, "rejected", str(error))
-            raise
-        except SentiflowError as error:
-            night.end("failed", [str(error)], error.exit_code)
-            raise
-        except BaseException as error:
-            logger.exception("the night ended unexpectedly")
-            reason = f"{type(error).__name__}: {error}"[:500]
-            if night.is_deciding and isinstance(error, Exception):
-                # Whatever it was, the gate gave no ruling: that is its own outcome.
-                ending = not_evaluated([reason])
-                night.end("failed", [str(ending)], ending.exit_code)
-                _tell_ending(night, "not_evaluated", str(ending))
-            else:
-                night.end("failed", [reason], 1)
-            raise
-        finally:
-            night.note(
-                seconds=night.clock.read(),
-                peak_memory_mb=round(measure_peak_memory_mb(), 1),
-                reused_steps=list(night.steps.reused),
-            )
-            save_record(home, flow_run_id or run.id, night.record)
-            _log_record(night)
-            if on_close:
-                on_close(night.record)
-
-
-def _tell_ending(night: Night, kind: Kind, reason: str) -> None:
-    """Write how a night ended into the ledger; that it cannot be written is only a warning."""
-    for _ in range(_LEDGER_TRIES):
-        try:
-            events = night.ledger.read(night.lineage.name)
-            night.tell_ledger(len(events), kind, reason, to_version=night.record.version)
-        except LedgerConflict:
-            continue
-        except GateNotEvaluated as error:
-            night.warn(str(error))
-        return
-
-
 def describe_move(event: Event) -> str:
     """Say that somebody moved the champion alias outside sentiflow, and what to do."""
     where = "took it away" if event.to_version is None else f"moved it to {event.to_version}"
@@ -286,24 +191,6 @@ def shorten_reason(reason: str) -> str:
     # No database stores a NUL or half a surrogate pair, which an error's text may quote.
     reason = reason.encode("utf-8", "replace").decode("utf-8").replace("\x00", " ")
     return reason if len(reason) <= _MOST_REASON else reason[: _MOST_REASON - 2] + " …"
-
-
-def _log_record(night: Night) -> None:
-    record = night.record
-    night.run.set_tags(
-        {
-            "sentiflow.outcome": record.outcome,
-            "sentiflow.fingerprint": record.fingerprint or "",
-            "mlflow.note.content": "  \n".join(record.reasons) or record.outcome,
-        }
-    )
-    night.run.log_metrics(
-        {
-            **{f"seconds/{step}": value for step, value in record.seconds.items()},
-            "peak_memory_mb": record.peak_memory_mb,
-        }
-    )
-    night.run.log_json(record.model_dump(mode="json"), "night.json")
 
 
 def not_evaluated(reasons: Sequence[str]) -> GateNotEvaluated:

@@ -16,6 +16,7 @@ from sentiflow.data.ingest import read_sources
 from sentiflow.data.snapshot import SNAPSHOT_COLUMNS, read_shards
 from sentiflow.data.sources import find_files
 from sentiflow.errors import DataRejected
+from sentiflow.files import make_temporary_prefix
 from sentiflow.settings import Settings, find_tracking_uri, load_settings
 
 if TYPE_CHECKING:
@@ -71,7 +72,7 @@ def evaluate_version(
     # A wrong path is told before a model is loaded for it.
     find_files(data, settings.data)
     model = _load(settings, which, home)
-    with tempfile.TemporaryDirectory(dir=home) as folder:
+    with tempfile.TemporaryDirectory(prefix=make_temporary_prefix(), dir=home) as folder:
         ingested = read_sources(data, businesses, settings, date.today(), Path(folder))
         if ingested.snapshot.rows == 0:
             raise DataRejected(

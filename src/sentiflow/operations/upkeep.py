@@ -1,20 +1,30 @@
-"""Prune by what the ledger protects, and tell in words what was removed."""
+"""Prune, forget and sweep while no night runs, and tell in words what was removed."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import AbstractContextManager, nullcontext
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any, Final
 
+from sentiflow.operations.forgetting import forget
+from sentiflow.operations.lease import hold_lease
 from sentiflow.operations.retention import prune
+from sentiflow.operations.sweep import sweep
 from sentiflow.release.standing import MAKES_CHAMPION, Event, fold_events
-from sentiflow.settings import find_actor, find_ledger_url, find_tracking_uri, load_settings
+from sentiflow.settings import (
+    Settings,
+    find_actor,
+    find_ledger_url,
+    find_tracking_uri,
+    load_settings,
+)
 
 _YEAR: Final = timedelta(days=365)
 _KINDS: Final = (
     "versions", "runs", "artifacts", "snapshots", "quarantine", "checkpoints", "steps", "scoring",
-    "leftovers",
+    "ingest", "leftovers",
 )  # fmt: skip
 
 
@@ -25,6 +35,7 @@ def prune_home(
 
     Raises:
         UsageError: `keep` is below 1.
+        NightRefused: a night is running; nothing was removed.
         RegistryUnreachable: the registry did not answer; nothing was removed.
         LedgerUnreachable: the ledger did not answer; nothing was removed.
     """
@@ -36,10 +47,43 @@ def prune_home(
     registry = Registry(find_tracking_uri(settings.tracking, home))
     ledger = Ledger(find_ledger_url(settings.ledger, home))
     protected = {}
-    for name in registry.list_models():
-        settle(registry, ledger, name, find_actor())
-        protected[name] = find_protected(ledger.read(name), datetime.now(UTC))
-    return {**prune(registry, protected, home, keep, dry_run).as_dict(), "dry_run": dry_run}
+    with nullcontext() if dry_run else _keep_nights_away(settings, home):
+        for name in registry.list_models():
+            settle(registry, ledger, name, find_actor())
+            protected[name] = find_protected(ledger.read(name), datetime.now(UTC))
+        pruned = prune(registry, protected, home, keep, dry_run)
+    return {**pruned.as_dict(), "dry_run": dry_run}
+
+
+def forget_rows(
+    config: str | None,
+    overrides: Sequence[str],
+    home: Path,
+    review_ids: Sequence[str],
+    user_ids: Sequence[str],
+    reason: str,
+) -> dict[str, Any]:
+    """Remove a person's rows; see `forget`.
+
+    Raises:
+        UsageError: no id is given, or no reason.
+        NightRefused: a night is running; nothing was removed.
+        LedgerUnreachable: the ledger did not answer; nothing was removed.
+    """
+    with _keep_nights_away(load_settings(config, overrides), home):
+        return forget(home, review_ids, user_ids, reason, find_actor()).as_dict()
+
+
+def sweep_home(config: str | None, overrides: Sequence[str], home: Path) -> dict[str, Any]:
+    """Close what dead nights left; Prefect's runs are its own maintenance flow's to close."""
+    return {"closed": sweep(home, load_settings(config, overrides))}
+
+
+def _keep_nights_away(settings: Settings, home: Path) -> AbstractContextManager[object]:
+    from sentiflow.release.leases import UPKEEP
+
+    url = find_ledger_url(settings.ledger, home)
+    return hold_lease(url, UPKEEP, find_actor(), settings.lease, {})
 
 
 def find_protected(events: Sequence[Event], now: datetime) -> frozenset[int]:

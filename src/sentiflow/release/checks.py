@@ -19,12 +19,15 @@ import numpy as np
 import numpy.typing as npt
 
 from sentiflow.errors import ArtifactError, GateNotEvaluated, ReleaseForbidden
-from sentiflow.files import read_json, write_json
+from sentiflow.files import make_temporary_prefix, read_json, write_json
+from sentiflow.patience import Patience
 from sentiflow.release.inspection import Inspection
 from sentiflow.release.odd_texts import make_odd_texts
 
 TOLERANCE: Final = 1e-5
 _TIMED_CALLS: Final = 30
+# A registry that restarts just now is no model that does not load.
+_PATIENCE_SECONDS: Final = 60.0
 # A synthetic review of 100 words, which is about the mean of the real ones.
 _TIMED_TEXT: Final = " ".join(
     (
@@ -110,7 +113,7 @@ def _ask_fresh_process(
     uri: str, name: str, number: int, texts: Sequence[str], scratch: Path, seconds: float
 ) -> tuple[dict[str, Any], npt.NDArray[np.float32]]:
     scratch.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=scratch) as folder:
+    with tempfile.TemporaryDirectory(prefix=make_temporary_prefix(), dir=scratch) as folder:
         job, answers_file = Path(folder) / "job.json", Path(folder) / "answers.npy"
         found_file = Path(folder) / "found.json"
         write_json(
@@ -163,7 +166,7 @@ def answer_job(job_file: Path) -> None:
     from sentiflow.release.registry import Registry
 
     job = read_json(job_file)
-    registry = Registry(job["uri"])
+    registry = Registry(job["uri"], Patience(_PATIENCE_SECONDS))
     version = registry.find_version(job["name"], job["number"])
     if version is None:
         raise ArtifactError(json.dumps({"missing": [job["name"], job["number"]]}))

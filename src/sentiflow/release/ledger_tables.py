@@ -6,6 +6,8 @@ a delete in disguise). So the history holds even against someone with a database
 
 `projections` remembers, per model, up to which event MLflow's alias was last made to follow
 the ledger and where it then pointed. It is a bookmark and may change.
+
+`leases` names who is at work, so that two nights of one model are held apart on any machine.
 """
 
 from __future__ import annotations
@@ -85,6 +87,20 @@ PROJECTIONS: Final = Table(
     Column("version", Integer),
 )
 
+LEASES: Final = Table(
+    "leases",
+    METADATA,
+    Column("name", String(300), primary_key=True),
+    Column("holder", String(32), nullable=False),
+    Column("actor", String(200), nullable=False),
+    Column("machine", String(12), nullable=False),
+    Column("pid", Integer, nullable=False),
+    Column("started", Integer, nullable=False),
+    Column("taken", UtcTime, nullable=False),
+    Column("beaten", UtcTime, nullable=False),
+    Column("details", JSON, nullable=False),
+)
+
 _SQLITE: Final = (
     """CREATE TRIGGER events_refuse_update BEFORE UPDATE ON events BEGIN
          SELECT RAISE(ABORT, 'the ledger is append-only'); END""",
@@ -124,15 +140,16 @@ _CREATION_LOCK: Final = 0x33184D2F68B4501
 
 
 def has_tables(connection: Connection) -> bool:
-    """Return whether the ledger's tables are there.
+    """Return whether all of the ledger's tables are there.
 
     Raises:
         SettingsError: the database belongs to something else.
     """
     names = set(inspect(connection).get_table_names())
-    if {EVENTS.name, PROJECTIONS.name} <= names:
+    if names >= set(METADATA.tables):
         return True
-    if names:
+    # A ledger of an earlier version lacks the younger tables, and gets them.
+    if names and not {EVENTS.name, PROJECTIONS.name} <= names:
         raise SettingsError(
             "ledger.url must name a database of the ledger's own. Received: one with the tables "
             f"{', '.join(sorted(names)[:5])}. Make an empty database for the ledger."
@@ -141,7 +158,7 @@ def has_tables(connection: Connection) -> bool:
 
 
 def create_tables(connection: Connection) -> None:
-    """Create the tables and their triggers, in the caller's writing transaction.
+    """Create the tables that are missing and their triggers, in the caller's transaction.
 
     Two first users meet: on SQLite the second waits for the first one's transaction, on
     PostgreSQL for this lock (CREATE TABLE IF NOT EXISTS is no guard: two at once still fail).
@@ -149,4 +166,4 @@ def create_tables(connection: Connection) -> None:
     if connection.dialect.name == "postgresql":
         connection.execute(text(f"SELECT pg_advisory_xact_lock({_CREATION_LOCK})"))
     if not has_tables(connection):
-        METADATA.create_all(connection, checkfirst=False)
+        METADATA.create_all(connection)

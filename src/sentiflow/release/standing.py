@@ -20,6 +20,7 @@ Kind = Literal[
     "rejected",
     "kept",
     "not_evaluated",
+    "refused",
     "waiting",
     "rolled_back",
     "superseded",
@@ -128,7 +129,7 @@ def fold_events(events: Iterable[Event]) -> Standing:
       (or was rolled back from) it replaces the champion.
     - waiting ends when that version, or a newer one, becomes champion.
     - moved_outside ends when it is adopted or reverted, or when any version is made champion.
-    - registered, rejected, kept and not_evaluated change nothing.
+    - registered, rejected, kept, not_evaluated and refused change nothing.
 
     Args:
         events: one model's events, by sequence.

@@ -9,6 +9,7 @@ from typing import Final, Literal
 from sentiflow.data.ingest import Ingested
 from sentiflow.errors import (
     GateNotEvaluated,
+    LeaseLost,
     LedgerConflict,
     LedgerUnreachable,
     RegistryUnreachable,
@@ -38,6 +39,8 @@ def register(night: Night, ingested: Ingested, trained: Trained, evaluated: Eval
 
     registry, name = night.registry, night.lineage.name
     profile, identity = ingested.profile, night.identify(ingested.snapshot.fingerprint)
+    # A night that was taken for dead must not register beside the one that took over.
+    night.lease.check()
     found = registry.find_versions(name, {"sentiflow.identity": identity})
     if found and not night.request.force:
         version = found[0]
@@ -119,7 +122,7 @@ def decide_release(night: Night, splits: Splits, evaluated: Evaluated, number: i
         except LedgerConflict:
             logger.info("decide: the ledger went on meanwhile, deciding again")
             continue
-        except (RegistryUnreachable, LedgerUnreachable):
+        except (RegistryUnreachable, LedgerUnreachable, LeaseLost):
             raise
         except SentiflowError as error:
             raise _end_without_ruling(night, standing, number, error) from error
@@ -147,6 +150,7 @@ def _rule(night: Night, gate: Gate, standing: Standing, evaluated: Evaluated) ->
     night.note(decision=digest, report=str(report))
     if decision.verdict == "not_evaluated":
         raise GateNotEvaluated(" ".join(decision.reasons))
+    night.lease.check()
     kind: Literal["promoted", "superseded", "waiting", "kept"] = decision.verdict
     is_superseding = gate.superseded is not None and kind == "promoted"
     if is_superseding:
@@ -186,6 +190,8 @@ def _record(
         baselines=evaluated.baselines,
         gate=night.settings.gate.model_dump(mode="json"),
         seconds=night.clock.read(),
+        cpu_seconds=night.clock.read_cpu(),
+        bytes_written=night.clock.read_bytes_written(),
     )
 
 

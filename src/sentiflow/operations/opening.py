@@ -1,0 +1,284 @@
+"""Open a night, and close it as what it became: recorded and told, however it ended."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+
+from sentiflow.cost import measure_peak_memory_mb
+from sentiflow.errors import (
+    DataRejected,
+    GateNotEvaluated,
+    LedgerConflict,
+    NightRefused,
+    SentiflowError,
+)
+from sentiflow.files import use_scratch
+from sentiflow.operations.lease import hold_lease
+from sentiflow.operations.night import (
+    Night,
+    describe_move,
+    find_lineage,
+    find_night,
+    not_evaluated,
+    read_settings,
+    shorten_reason,
+)
+from sentiflow.operations.request import NightRequest
+from sentiflow.operations.sweep import CloseFlowRuns, sweep
+from sentiflow.patience import Patience
+from sentiflow.release.lineage import check_lineage
+from sentiflow.release.standing import Kind, NewEvent
+from sentiflow.reporting.record import NightRecord, save_record
+from sentiflow.settings import (
+    find_actor,
+    find_ledger_url,
+    find_tracking_uri,
+    flatten_settings,
+    prepare_environment,
+)
+
+if TYPE_CHECKING:
+    from sentiflow.release.ledger import Ledger
+
+logger = logging.getLogger(__name__)
+
+OnClose = Callable[[NightRecord], object]
+_LEDGER_TRIES: Final = 5
+
+
+@contextmanager
+def open_night(
+    request: NightRequest,
+    home: Path,
+    flow_run_id: str | None,
+    on_close: OnClose | None = None,
+    close_flow_runs: CloseFlowRuns | None = None,
+) -> Iterator[Night]:
+    """Open a night under its lease, with its MLflow run; close all when the block ends.
+
+    What dead nights left is swept up first.
+
+    Args:
+        request: what is asked for.
+        home: SENTIFLOW_HOME.
+        flow_run_id: Prefect's id of the flow run; names the night's record.
+        on_close: called with the finished record, whatever the night became.
+        close_flow_runs: ends flow runs whose processes are gone; see `sweep`.
+
+    Yields:
+        The night. An error ends it as rejected (DataRejected) or failed, with its record
+        written, and is raised again.
+
+    Raises:
+        UsageError: the settings are wrong or differ from the lineage's.
+        NightRefused: another night of the model is running.
+        LedgerUnreachable, RegistryUnreachable: no lease, or no run, can be had.
+    """
+    prepare_environment(home)
+    with use_scratch(home), ExitStack() as parts:
+        try:
+            night = _open(parts, request, home, flow_run_id, close_flow_runs)
+        except Exception as error:
+            _close_unopened(request, home, flow_run_id, on_close, error)
+            raise
+        try:
+            yield night
+        except DataRejected as error:
+            night.end("rejected", error.reasons, error.exit_code)
+            _tell_ending(night, "rejected", str(error))
+            raise
+        except SentiflowError as error:
+            night.end("failed", [str(error)], error.exit_code)
+            raise
+        except BaseException as error:
+            _end_unexpectedly(night, error)
+            raise
+        finally:
+            _close(night, home, on_close)
+
+
+def _open(
+    parts: ExitStack,
+    request: NightRequest,
+    home: Path,
+    flow_run_id: str | None,
+    close_flow_runs: CloseFlowRuns | None,
+) -> Night:
+    """Take the lease, sweep, settle, and open the MLflow run; `parts` closes them again."""
+    from sentiflow.release.leases import name_night
+    from sentiflow.release.ledger import Ledger
+    from sentiflow.release.projection import settle
+    from sentiflow.release.registry import Registry
+    from sentiflow.tracking import track_run
+
+    settings = read_settings(request)
+    lineage = find_lineage(request, settings)
+    date = find_night(request).isoformat()
+    ledger_url = find_ledger_url(settings.ledger, home)
+    ledger = Ledger(ledger_url)
+    details = {"night": date, "flow_run_id": flow_run_id}
+    try:
+        lease = parts.enter_context(
+            hold_lease(ledger_url, name_night(lineage.name), find_actor(), settings.lease, details)
+        )
+    except NightRefused as error:
+        _tell_refusal(ledger, lineage.name, lineage.digest, date, str(error))
+        raise
+    uri = find_tracking_uri(settings.tracking, home)
+    patience = Patience(settings.tracking.patience_seconds)
+    registry = Registry(uri, patience)
+    # What a crash left between ledger and alias is mended before anything is compared.
+    settled = settle(registry, ledger, lineage.name, find_actor())
+    if not request.new_lineage:
+        check_lineage(lineage, registry.read_model_tags(lineage.name))
+    # After the registry was waited for: a sweep asks MLflow once.
+    swept = sweep(home, settings, close_flow_runs, lease)
+    tags = {
+        **lineage.as_tags(),
+        "sentiflow.model": lineage.name,
+        "sentiflow.night": date,
+        "sentiflow.prefect_flow_run_id": flow_run_id or "",
+    }
+    artifacts = home / "mlartifacts" if uri.startswith("sqlite") else None
+    name = f"{lineage.name} {date}"
+    run = parts.enter_context(
+        track_run(uri, settings.tracking.experiment, artifacts, name, tags, patience)
+    )
+    lease.note(run_id=run.id)
+    night = Night(request, settings, home, run, registry, ledger, lease)
+    # As it stands, not as it was noticed: every night says so until it is settled.
+    moved = describe_move(settled.standing.moved) if settled.standing.moved else None
+    night.warn(moved)
+    night.note(
+        moved_outside=moved,
+        mlflow_run_id=run.id,
+        mlflow_run_path=run.path,
+        prefect_flow_run_id=flow_run_id,
+        swept=swept,
+    )
+    logger.info("night %s of %s, MLflow run %s", night.date, lineage.name, run.id)
+    run.log_parameters(flatten_settings(settings.model_dump(mode="json")))
+    return night
+
+
+def _close_unopened(
+    request: NightRequest,
+    home: Path,
+    flow_run_id: str | None,
+    on_close: OnClose | None,
+    error: Exception,
+) -> None:
+    """Record and tell a night that never opened: nobody else would say so."""
+    record = NightRecord(
+        night=find_night(request).isoformat(),
+        reasons=[str(error) if isinstance(error, SentiflowError) else f"{error!r}"[:500]],
+        prefect_flow_run_id=flow_run_id,
+        refused=isinstance(error, NightRefused),
+        exit_code=error.exit_code if isinstance(error, SentiflowError) else 1,
+    )
+    try:
+        lineage = find_lineage(request, read_settings(request))
+    except SentiflowError:
+        logger.debug("no lineage: the settings themselves are wrong")
+    else:
+        record = record.model_copy(update={"model": lineage.name, "lineage": lineage.digest})
+    if flow_run_id is not None:
+        save_record(home, flow_run_id, record)
+    if on_close:
+        on_close(record)
+
+
+def _end_unexpectedly(night: Night, error: BaseException) -> None:
+    if not isinstance(error, Exception):
+        # Somebody ended it: Ctrl-C, or a cancellation that Prefect turned into a signal.
+        night.end("failed", [f"The night was ended from outside ({type(error).__name__})."], 1)
+        return
+    logger.exception("the night ended unexpectedly")
+    reason = f"{type(error).__name__}: {error}"[:500]
+    if night.is_deciding:
+        # Whatever it was, the gate gave no ruling: that is its own outcome.
+        ending = not_evaluated([reason])
+        night.end("failed", [str(ending)], ending.exit_code)
+        _tell_ending(night, "not_evaluated", str(ending))
+    else:
+        night.end("failed", [reason], 1)
+
+
+def _close(night: Night, home: Path, on_close: OnClose | None) -> None:
+    night.note(
+        seconds=night.clock.read(),
+        cpu_seconds=night.clock.read_cpu(),
+        bytes_written=night.clock.read_bytes_written(),
+        peak_memory_mb=round(measure_peak_memory_mb(), 1),
+        reused_steps=list(night.steps.reused),
+    )
+    save_record(home, night.record.prefect_flow_run_id or night.run.id, night.record)
+    try:
+        _log_record(night)
+    except SentiflowError as error:
+        # The record is on disk; an MLflow that is away must not hide what the night became.
+        logger.warning("The night's record is not in MLflow: %s", error)
+    if on_close:
+        on_close(night.record)
+
+
+def _tell_refusal(ledger: Ledger, model: str, lineage: str, date: str, reason: str) -> None:
+    event = NewEvent(
+        kind="refused",
+        actor=find_actor(),
+        reason=shorten_reason(reason),
+        lineage=lineage,
+        details={"night": date},
+    )
+    failure = _insist(lambda: ledger.append(model, len(ledger.read(model)), [event]))
+    if failure:
+        logger.warning("The refusal is not in the ledger: %s", failure)
+
+
+def _tell_ending(night: Night, kind: Kind, reason: str) -> None:
+    """Write how a night ended into the ledger; that it cannot be written is only a warning."""
+
+    def tell() -> object:
+        head = len(night.ledger.read(night.lineage.name))
+        return night.tell_ledger(head, kind, reason, to_version=night.record.version)
+
+    night.warn(_insist(tell))
+
+
+def _insist(append: Callable[[], object]) -> str | None:
+    """Append to the ledger, again where others wrote meanwhile; returns why it failed, or None."""
+    failure = None
+    for _ in range(_LEDGER_TRIES):
+        try:
+            append()
+        except LedgerConflict as error:
+            failure = str(error)
+            continue
+        except GateNotEvaluated as error:
+            return str(error)
+        return None
+    return failure
+
+
+def _log_record(night: Night) -> None:
+    record = night.record
+    night.run.set_tags(
+        {
+            "sentiflow.outcome": record.outcome,
+            "sentiflow.fingerprint": record.fingerprint or "",
+            "mlflow.note.content": "  \n".join(record.reasons) or record.outcome,
+        }
+    )
+    night.run.log_metrics(
+        {
+            **{f"seconds/{step}": value for step, value in record.seconds.items()},
+            **{f"cpu_seconds/{step}": value for step, value in record.cpu_seconds.items()},
+            "peak_memory_mb": record.peak_memory_mb,
+            "bytes_written": record.bytes_written,
+        }
+    )
+    night.run.log_json(record.model_dump(mode="json"), "night.json")

@@ -1,0 +1,116 @@
+"""Close what dead nights left: runs, leases, unfinished files; never what is alive.
+
+A night takes its lease before it opens its MLflow run and gives it back after the run is
+closed. So a run that MLflow has as RUNNING, and that no living lease speaks for, is an orphan,
+however young it is; and one that a living lease speaks for is not, however old.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+
+from sentiflow.files import TEMPORARY_PREFIX, is_abandoned
+from sentiflow.operations.lease import HeldLease
+from sentiflow.operations.removal import remove_whole
+from sentiflow.settings import Settings, find_ledger_url, find_tracking_uri
+
+if TYPE_CHECKING:
+    from sentiflow.release.leases import Lease
+    from sentiflow.tracking import RunningRun
+
+logger = logging.getLogger(__name__)
+
+CloseFlowRuns = Callable[[list[str]], list[str]]
+
+# MLflow's own files, and Prefect's: nothing of ours is unfinished there, and there are many.
+_FOREIGN: Final = ("mlartifacts", "prefect", "logs")
+
+
+def sweep(
+    home: Path,
+    settings: Settings,
+    close_flow_runs: CloseFlowRuns | None = None,
+    held: HeldLease | None = None,
+) -> list[str]:
+    """Close what dead nights left and return what was closed, one sentence each.
+
+    Args:
+        home: SENTIFLOW_HOME.
+        settings: where MLflow and the ledger are, and when a lease counts as dead.
+        close_flow_runs: ends Prefect's flow runs with these ids, returns those it ended. None:
+            Prefect is left alone.
+        held: the lease of the night that sweeps; the dead it replaced are swept up too.
+
+    Raises:
+        RegistryUnreachable: MLflow does not answer.
+        LedgerUnreachable: the ledger's database does not answer.
+    """
+    from sentiflow.release.leases import Leases
+    from sentiflow.tracking import end_dead_run, find_running_runs
+
+    uri = find_tracking_uri(settings.tracking, home)
+    leases = Leases(find_ledger_url(settings.ledger, home))
+    stale = settings.lease.stale_seconds
+    # In this order: a run that is seen here had its lease before, so its lease is seen below.
+    runs = find_running_runs(uri, settings.tracking.experiment)
+    dead = [*(held.dead if held else ()), *leases.remove_dead(stale)]
+    living = leases.list_living(stale)
+    if held is not None:
+        # The night that sweeps has opened no run yet.
+        living = [lease for lease in living if lease.holder != held.holder]
+    orphans = find_orphans(runs, living)
+    closed = [
+        f"The lease {lease.name} of {lease.actor} was taken back: {death}." for lease, death in dead
+    ]
+    for run in orphans:
+        if end_dead_run(uri, run.id):
+            closed.append(f"The MLflow run {run.id} of {run.model} was ended as KILLED: no night.")
+    if close_flow_runs is not None:
+        named = {str(lease.details.get("flow_run_id") or "") for lease, _ in dead}
+        ids = sorted((named | {run.flow_run_id for run in orphans}) - {""})
+        closed += [
+            f"The Prefect run {ended} was ended as Crashed: its process is gone."
+            for ended in (close_flow_runs(ids) if ids else ())
+        ]
+    for path in _find_abandoned(home):
+        remove_whole(path)
+        closed.append(f"The unfinished {path.relative_to(home)} was removed: its process is gone.")
+    for sentence in closed:
+        logger.warning("sweep: %s", sentence)
+    return closed
+
+
+def find_orphans(runs: Sequence[RunningRun], living: Sequence[Lease]) -> list[RunningRun]:
+    """Return the running runs that no living lease speaks for.
+
+    A night that has its lease and has not said yet which run it opened speaks for every run of
+    its model: that is a moment, and the next sweep comes.
+    """
+    from sentiflow.release.leases import name_night
+
+    orphans = []
+    for run in runs:
+        spoken_for = [
+            lease
+            for lease in living
+            if lease.name == name_night(run.model) and lease.details.get("run_id") in (None, run.id)
+        ]
+        if not spoken_for:
+            orphans.append(run)
+    return orphans
+
+
+def _find_abandoned(home: Path) -> Iterator[Path]:
+    for entry in sorted(home.iterdir()) if home.is_dir() else ():
+        if entry.name.startswith(TEMPORARY_PREFIX):
+            places = [entry]
+        elif entry.is_dir() and entry.name not in _FOREIGN:
+            places = sorted(entry.rglob(f"{TEMPORARY_PREFIX}*"))
+        else:
+            continue
+        for path in places:
+            if path.exists() and is_abandoned(path):
+                yield path

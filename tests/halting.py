@@ -1,0 +1,74 @@
+"""The retrain flow as it is, but for one place where it halts: there a test ends it.
+
+HALT_STEP names the place and HALT_FILE the file that says that it is reached; the night goes on
+when a file of that name with the ending .go is there. With HALT_FULL the disk is full from there
+on, as far as a limit on the size of files can show that. Without HALT_STEP nothing halts.
+"""
+
+from __future__ import annotations
+
+import os
+import resource
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from flows.retrain import retrain
+from sentiflow.operations import opening
+from sentiflow.operations.stages import learning, releasing, rows
+from sentiflow.tracking import Run
+
+# Where a night is ended: the worst moment of each step, its work done and nothing said of it.
+STEPS: dict[str, tuple[Any, str]] = {
+    "ingest": (rows, "ingest"),
+    "validate": (rows, "validate"),
+    "split": (rows, "split"),
+    "tokenize": (learning, "tokenize"),
+    "train": (Run, "log_metrics"),
+    "evaluate": (learning, "evaluate"),
+    "register": (releasing, "_tell_registration"),
+    "decide": (releasing, "_finish"),
+    "close": (opening, "_log_record"),
+}
+_BEFORE = ("train", "register", "decide", "close")
+
+
+def halt() -> None:
+    if "HALT_FULL" in os.environ:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (20_000, 20_000))
+        return
+    path = Path(os.environ["HALT_FILE"])
+    path.with_suffix(".new").write_text(str(os.getpid()))
+    path.with_suffix(".new").rename(path)
+    # In short sleeps, so that a signal's handler gets its turn.
+    ends = time.monotonic() + 120
+    while time.monotonic() < ends and not path.with_suffix(".go").exists():
+        time.sleep(0.05)
+
+
+def install(step: str) -> None:
+    owner, name = STEPS[step]
+    original: Callable[..., Any] = getattr(owner, name)
+
+    def halting(*arguments: Any, **keywords: Any) -> Any:
+        # A second epoch was trained and its checkpoint written, the first one was logged.
+        is_here = step != "train" or keywords.get("step") == 2
+        if is_here and step in _BEFORE:
+            halt()
+        returned = original(*arguments, **keywords)
+        if is_here and step not in _BEFORE:
+            halt()
+        return returned
+
+    setattr(owner, name, halting)
+
+
+if step := os.environ.get("HALT_STEP"):
+    install(step)
+
+if __name__ == "__main__":
+    from sentiflow.operations.request import NightRequest
+
+    retrain(NightRequest.model_validate_json(sys.argv[1]), return_state=True)

@@ -1,0 +1,114 @@
+"""What dead nights left is closed; what is alive is not, however it looks."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from mlflow import MlflowClient
+
+from sentiflow.files import make_temporary_prefix
+from sentiflow.operations.lease import hold_lease
+from sentiflow.operations.sweep import find_orphans, sweep
+from sentiflow.processes import name_this_process
+from sentiflow.release.leases import Lease, Leases
+from sentiflow.settings import LeaseSettings, Settings, load_settings
+from sentiflow.tracking import RunningRun
+
+DIE = """
+import os, sys
+from pathlib import Path
+from sentiflow.files import make_temporary_prefix
+from sentiflow.release.leases import Leases
+from sentiflow.tracking import track_run
+home = Path(sys.argv[1])
+uri = f"sqlite:///{home / 'mlflow.db'}"
+tags = {"sentiflow.model": "m", "sentiflow.prefect_flow_run_id": "flow-1"}
+leases = Leases(f"sqlite:///{home / 'ledger.db'}")
+lease, _ = leases.take("night:m", "dead", 90, {"flow_run_id": "flow-1"})
+with track_run(uri, "sentiflow", home / "mlartifacts", "night", tags) as run:
+    leases.beat(lease, {"flow_run_id": "flow-1", "run_id": run.id})
+    (home / "steps" / (make_temporary_prefix() + "x")).mkdir(parents=True)
+    (home / "snapshots").mkdir()
+    (home / "snapshots" / (make_temporary_prefix() + "y")).write_text("half")
+    print(run.id, flush=True)
+    os._exit(9)
+"""
+
+
+@pytest.fixture
+def settings(home: Path) -> Settings:
+    return load_settings(None, [f"tracking.uri=sqlite:///{home / 'mlflow.db'}"])
+
+
+def read_status(home: Path, run_id: str) -> str:
+    return MlflowClient(f"sqlite:///{home / 'mlflow.db'}").get_run(run_id).info.status
+
+
+def test_what_a_killed_night_left_is_closed_once(home: Path, settings: Settings) -> None:
+    killed = subprocess.run(
+        [sys.executable, "-c", DIE, str(home)], capture_output=True, text=True, check=False
+    )
+    run_id = killed.stdout.strip()
+    assert read_status(home, run_id) == "RUNNING"
+    (home / "steps" / (make_temporary_prefix() + "mine")).mkdir()
+    asked: list[str] = []
+
+    def close_flow_runs(ids: list[str]) -> list[str]:
+        asked.extend(ids)
+        return ids
+
+    closed = sweep(home, settings, close_flow_runs)
+    assert len(closed) == 5, closed
+    assert asked == ["flow-1"]
+    assert read_status(home, run_id) == "KILLED"
+    assert [path.name.endswith("mine") for path in home.rglob(".unfinished-*")] == [True]
+    assert Leases(f"sqlite:///{home / 'ledger.db'}").list_living(90) == []
+    assert sweep(home, settings, close_flow_runs) == []
+
+
+def test_a_living_night_is_left_alone(home: Path, settings: Settings) -> None:
+    from sentiflow.tracking import track_run
+
+    uri, url = f"sqlite:///{home / 'mlflow.db'}", f"sqlite:///{home / 'ledger.db'}"
+    tags = {"sentiflow.model": "m"}
+    with hold_lease(url, "night:m", "ada", LeaseSettings(), {}) as lease:
+        with track_run(uri, "sentiflow", home / "mlartifacts", "night", tags) as run:
+            assert sweep(home, settings) == []
+            lease.note(run_id=run.id)
+            assert sweep(home, settings) == []
+            assert read_status(home, run.id) == "RUNNING"
+        assert read_status(home, run.id) == "FINISHED"
+
+
+def test_the_night_that_sweeps_does_not_speak_for_the_run_it_replaces(
+    home: Path, settings: Settings
+) -> None:
+    killed = subprocess.run(
+        [sys.executable, "-c", DIE, str(home)], capture_output=True, text=True, check=False
+    )
+    url = f"sqlite:///{home / 'ledger.db'}"
+    with hold_lease(url, "night:m", "ada", LeaseSettings(), {}) as lease:
+        closed = sweep(home, settings, list, lease)
+    assert any("MLflow run" in sentence for sentence in closed)
+    assert read_status(home, killed.stdout.strip()) == "KILLED"
+
+
+def test_a_run_is_an_orphan_unless_a_living_lease_speaks_for_it() -> None:
+    from datetime import UTC, datetime
+
+    now = datetime.now(UTC)
+
+    def lease(model: str, run_id: str | None) -> Lease:
+        return Lease(
+            name=f"night:{model}", holder="h", actor="a", process=name_this_process(),
+            taken=now, beaten=now, details={"run_id": run_id},
+        )  # fmt: skip
+
+    runs = [RunningRun("r1", "m", ""), RunningRun("r2", "n", "")]
+    assert find_orphans(runs, []) == runs
+    assert find_orphans(runs, [lease("m", "r1")]) == [runs[1]]
+    assert find_orphans(runs, [lease("m", "r9")]) == runs
+    assert find_orphans(runs, [lease("m", None), lease("n", "r2")]) == []
