@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from sentiflow.data.delimited import read_csv
 from sentiflow.data.formats import Record, WantedColumns
 from sentiflow.data.reviews import Rejection
-from sentiflow.data.streams import ByteStream
+from sentiflow.data.streams import ByteStream, Mark
 from sentiflow.errors import SourceError
 from sentiflow.settings import DataSettings
 
@@ -223,3 +223,82 @@ def test_a_header_without_the_columns_is_refused_by_naming_those_it_has() -> Non
 def test_a_header_that_cannot_be_read_is_refused(content: bytes) -> None:
     with pytest.raises(SourceError, match="header"):
         read_table(content, max_line_bytes=1_000)
+
+
+def read_part(content: bytes, start: Mark | None = None) -> tuple[list[Record], list[Mark]]:
+    """Read a file from its start, or from a mark; return the records and the mark at the end."""
+    marks: list[Mark] = []
+    offset = start.offset if start else 0
+    stream = ByteStream(io.BytesIO(content[offset:]).read)
+    data = DataSettings(max_line_bytes=1_000)
+    return list(read_csv(stream, "f", WANTED, data, start, marks.append)), marks
+
+
+def read_first_lines(records: list[Record], line: int) -> list[Record]:
+    return [
+        record
+        for record in records
+        if (record.line if isinstance(record, Rejection) else record[0][1]) <= line
+    ]
+
+
+@settings(max_examples=150, deadline=None)
+@given(
+    scraps=SCRAPS,
+    rows=st.lists(st.sampled_from(["a,5,b\n", '"x\ny",5,\n', "\n", "a,b\n", "é\r\n"]), max_size=9),
+    more=SCRAPS,
+    cut=st.floats(0, 1),
+)
+def test_going_on_at_the_mark_gives_the_records_of_the_whole_file(
+    scraps: str, rows: list[str], more: str, cut: float
+) -> None:
+    header = b"text,stars,date\n"
+    content = header + (scraps + "".join(rows) + more + "".join(rows)).encode()
+    shown = len(header) + int(cut * (len(content) - len(header)))
+    before, (mark,) = read_part(content[:shown])
+    after, _ = read_part(content, mark)
+    whole, _ = read_part(content)
+    assert read_first_lines(before, mark.line) + after == whole
+    assert mark.offset <= shown
+
+
+def test_the_mark_stands_behind_the_last_whole_record() -> None:
+    content = b'text,stars,date\nGood,5,\n"Two\nlines",4,\n'
+    for rest in (b"", b"Half", b'"open,\nfor,\nlong\n'):
+        _, (mark,) = read_part(content + rest)
+        assert (mark.offset, mark.line) == (len(content), 4)
+        assert (mark.header, mark.delimiter) == (("text", "stars", "date"), ",")
+
+
+@pytest.mark.parametrize(
+    ("shown", "more"),
+    [
+        # An open quote took everything up to the end, which is not the end of it any more.
+        ('"open\na,5,b\n', '",5,c\n'),
+        # A quote opens in lines that are read a second time.
+        ('"open\n' + "a,5,b\n" * 9 + '"late\n' + "a,5,b\n" * 9, '",5,c\n'),
+        # Behind a broken record, a quote within a value makes another one.
+        ('a,"b"c,5\nx,y\n', 'there"!,5,c\n'),
+    ],
+)
+def test_the_mark_stands_before_what_more_lines_could_change(shown: str, more: str) -> None:
+    header = b"text,stars,date\n"
+    before, (mark,) = read_part(header + shown.encode())
+    whole, _ = read_part(header + (shown + more).encode())
+    after, _ = read_part(header + (shown + more).encode(), mark)
+    assert read_first_lines(before, mark.line) + after == whole
+    assert mark.offset == len(header)
+
+
+def test_there_is_no_mark_in_utf_16_nor_behind_a_damage() -> None:
+    marks: list[Mark] = []
+    content = "text,stars,date\nGood,5,\n".encode("utf-16")
+    stream = ByteStream(io.BytesIO(content).read)
+    list(read_csv(stream, "f", WANTED, DataSettings(encoding="utf-16"), None, marks.append))
+
+    def break_off(size: int) -> bytes:
+        raise OSError("gone")
+
+    stream = ByteStream(break_off)
+    list(read_csv(stream, "f", WANTED, DataSettings(), None, marks.append))
+    assert marks == []

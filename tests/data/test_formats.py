@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from sentiflow.data.formats import Record, WantedColumns, read_jsonl, read_parquet
 from sentiflow.data.reviews import Rejection
-from sentiflow.data.streams import ByteStream
+from sentiflow.data.streams import ByteStream, Mark
 from sentiflow.errors import SourceError
 from sentiflow.settings import DataSettings
 
@@ -339,3 +339,39 @@ def test_the_rows_before_a_damaged_page_of_parquet_count() -> None:
 def test_an_empty_parquet_table_has_no_rows() -> None:
     content = write_table({"text": pa.array([], pa.string()), "stars": pa.array([], pa.int8())})
     assert read_table(content) == ([], [])
+
+
+def read_part(content: bytes, start: Mark | None = None) -> tuple[list[Record], list[Mark]]:
+    """Read a file from its start, or from a mark; return the records and the mark at the end."""
+    marks: list[Mark] = []
+    stream = ByteStream(io.BytesIO(content[start.offset if start else 0 :]).read)
+    data = DataSettings(max_line_bytes=1_000)
+    return list(read_jsonl(stream, "f", WANTED, data, start, marks.append)), marks
+
+
+@settings(deadline=None)
+@given(lines=st.lists(SOME_LINES, max_size=8), cut=st.floats(0, 1))
+def test_going_on_at_the_mark_gives_the_lines_of_the_whole_file(
+    lines: list[bytes], cut: float
+) -> None:
+    content = b"\n".join([GOOD, *lines])
+    shown = len(GOOD) + 1 + int(cut * (len(content) - len(GOOD) - 1))
+    before, (mark,) = read_part(content[:shown])
+    after, _ = read_part(content, mark)
+    whole, _ = read_part(content)
+    kept = [
+        record
+        for record in before
+        if (record.line if isinstance(record, Rejection) else record[0][1]) <= mark.line
+    ]
+    # NaN, which JSON values may hold, is not equal to itself.
+    assert repr(kept + after) == repr(whole)
+    assert content[:shown].rfind(b"\n") == mark.offset - 1
+
+
+def test_keys_that_no_line_has_yet_had_are_still_required_of_the_next_ones() -> None:
+    broken = b"oops\n"
+    _, (mark,) = read_part(broken)
+    assert not mark.has_objects
+    with pytest.raises(SourceError, match="text"):
+        read_part(broken + b'{"stars": 5}\n', mark)

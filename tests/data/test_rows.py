@@ -13,7 +13,7 @@ import pytest
 from sentiflow.data.formats import WantedColumns
 from sentiflow.data.reviews import Rejection
 from sentiflow.data.rows import Progress, read_rows
-from sentiflow.data.streams import ByteStream, SourceFile
+from sentiflow.data.streams import ByteStream, Mark, SourceFile
 from sentiflow.errors import SourceError
 from sentiflow.settings import DataSettings
 
@@ -214,3 +214,33 @@ def test_the_share_of_rows_stands_for_the_bytes_where_those_do_not_tell() -> Non
     assert progress.bytes_read == 50
     progress.set_share(1.0)
     assert progress.bytes_read == 100
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "has_mark"),
+    [
+        ("a.jsonl", JSONL * 1_000, True),
+        ("a.csv", CSV + CSV.partition(b"\n")[2] * 1_000, True),
+        ("a.jsonl", JSONL, False),
+        ("a.jsonl.gz", gzip.compress(JSONL * 1_000), False),
+        ("a.tar", make_tar({"review.json": JSONL * 1_000}), False),
+        ("a.parquet", make_parquet(), False),
+    ],
+)
+def test_only_a_long_plain_file_of_lines_can_be_gone_on_with(
+    read: Any, name: str, content: bytes, has_mark: bool
+) -> None:
+    progress = read(name, content)[2]
+    assert (progress.mark is not None) == has_mark
+    if has_mark:
+        assert progress.mark.offset == len(content)
+
+
+def test_a_file_is_read_from_its_start_to_its_end_and_no_further(tmp_path: Path) -> None:
+    path = tmp_path / "a.jsonl"
+    path.write_bytes(JSONL * 3)
+    start = Mark("jsonl", len(JSONL), 3, has_objects=True)
+    file = SourceFile("a", fsspec.filesystem("file"), str(path), 0, start, 2 * len(JSONL))
+    records = list(read_rows(file, WANTED, DataSettings(), Progress(0)))
+    rows = [record[0] for record in records if not isinstance(record, Rejection)]
+    assert rows == [("a", line, text, 5) for line, text in zip((4, 5, 6), TEXTS, strict=True)]

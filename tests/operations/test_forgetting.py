@@ -186,6 +186,36 @@ def test_of_a_row_that_was_read_only_its_own_ids_count(
     assert forget_person(home, users=("anna",)).quarantined == 2
 
 
+def test_what_is_remembered_of_the_sources_goes_whatever_is_found(
+    home: Path, write_reviews: Write, review: Review
+) -> None:
+    # The row is in no snapshot: it is dated after the night.
+    path = write_reviews([review(1), review(2, user_id="quidam", date="2027-01-01")])
+    night = date(2026, 6, 30)
+    before = read_sources([str(path)], None, load_settings(), night, home, "code")
+    assert list((home / "ingest" / "pieces").iterdir())
+    forgotten = forget_person(home, users=("quidam",))
+    assert list((home / "ingest").iterdir()) == []
+    assert {name.partition("/")[0] for name in forgotten.derived} == {"ingest"}
+    again = read_sources([str(path)], None, load_settings(), night, home, "code")
+    assert again == before
+
+
+def test_a_stored_result_does_not_bring_back_a_row(
+    home: Path, write_reviews: Write, review: Review
+) -> None:
+    path = write_reviews([review(n) for n in range(20)])
+    night = date(2026, 6, 30)
+    read_sources([str(path)], None, load_settings(), night, home, "code")
+    kept = "".join(path.read_text().splitlines(keepends=True)[1:])
+    forget_person(home, "review-0")
+    # The person's row has been removed from the source too, as the command says.
+    path.write_text(kept)
+    again = read_sources([str(path)], None, load_settings(), night, home, "code")
+    assert [len(ids) for ids in read_ids(home).values()] == [19]
+    assert again.profile.rows == 19
+
+
 def test_without_an_id_nothing_is_asked_for(home: Path) -> None:
     with pytest.raises(UsageError, match="--review-id"):
         forget_person(home, "", users=(" ",))

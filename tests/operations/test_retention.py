@@ -11,9 +11,12 @@ from pathlib import Path
 
 import pytest
 
+from sentiflow.data.catalog import Catalog, KnownFile
+from sentiflow.data.pieces import Piece
 from sentiflow.errors import UsageError
 from sentiflow.operations.retention import Pruned, prune
 from sentiflow.release.registry import Registry, Version
+from sentiflow.settings import DataSettings
 
 HOUR = 3_600
 NOTHING = {"sentiflow": frozenset[int]()}
@@ -343,3 +346,25 @@ def test_with_a_real_mlflow_versions_runs_and_their_files_are_gone(home: Path) -
     assert collected.returncode == 0, collected.stderr
     assert ids[1][0] in collected.stdout
     assert registry.find_version("sentiflow", 4) is not None
+
+
+def test_what_is_remembered_of_sources_goes_once_no_night_reads_them(home: Path) -> None:
+    def remember(source: str, hours: float, *digits: str) -> Path:
+        catalog = Catalog.load(home, (source,), DataSettings(), "code")
+        for digit in digits:
+            piece = Piece(digit * 64, None)
+            write_aged(home / "ingest" / "pieces" / f"{piece.rows}.arrow", 100)
+            catalog.files[digit] = KnownFile(None, 1, "", (piece,), None)
+        catalog.save()
+        return write_aged(catalog.path, hours, catalog.path.read_text())
+
+    old = remember("old", 30, "a", "b")
+    remember("new", 2, "b", "c")
+    # A killed night's: no catalog names them.
+    write_aged(home / "ingest" / "pieces" / f"{'d' * 64}.arrow", 30)
+    write_aged(home / "ingest" / "pieces" / f"{'e' * 64}.arrow", 2)
+    pruned = prune(ListedVersions([], {}), {}, home, keep=1, dry_run=False)
+    gone = [f"ingest/{old.name}", *(f"ingest/pieces/{digit * 64}.arrow" for digit in "ad")]
+    assert list(pruned.ingest) == gone
+    stay = sorted(path.name[0] for path in (home / "ingest" / "pieces").iterdir())
+    assert stay == ["b", "c", "e"]

@@ -41,7 +41,7 @@ def test_a_version_the_alias_was_moved_to_outside_is_protected() -> None:
 def test_a_dry_run_says_would() -> None:
     nothing: dict[str, Any] = dict.fromkeys(
         ("versions", "runs", "artifacts", "snapshots", "quarantine", "checkpoints", "steps",
-         "scoring", "leftovers", "remains"), (),
+         "scoring", "ingest", "leftovers", "remains"), (),
     )  # fmt: skip
     pruned = {**nothing, "versions": ("sentiflow/1",), "bytes": 2_500_000, "dry_run": True}
     assert write_pruned(pruned).splitlines() == [

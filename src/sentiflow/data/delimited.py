@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import csv
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from typing import Final
 
@@ -17,7 +17,7 @@ from sentiflow.data.formats import (
 )
 from sentiflow.data.lines import SHOWN_CHARACTERS, LineReader, LongLine, show_line
 from sentiflow.data.reviews import Rejection, replace_surrogates
-from sentiflow.data.streams import ByteStream
+from sentiflow.data.streams import ByteStream, Mark
 from sentiflow.errors import SourceError
 from sentiflow.settings import DataSettings
 
@@ -27,36 +27,39 @@ _MAX_READINGS: Final = 8
 
 
 def read_csv(
-    stream: ByteStream, file: str, wanted: WantedColumns, data: DataSettings
+    stream: ByteStream,
+    file: str,
+    wanted: WantedColumns,
+    data: DataSettings,
+    start: Mark | None = None,
+    report_mark: Callable[[Mark], None] | None = None,
 ) -> Iterator[Record]:
     """Yield the rows of a CSV file with a header; quoted values may hold line breaks.
 
     The delimiter is the one that splits the header into the wanted columns.
 
     Args:
-        stream: the plain bytes.
+        stream: the plain bytes, from `start` on.
         file: the name that rows and rejections carry.
         wanted: the columns to take.
         data: the encoding, and the longest record.
+        start: where the stream starts in its file; None for the beginning.
+        report_mark: called at the end with the last place where reading can go on, if any.
 
     Raises:
         SourceError: there is no readable header, or it lacks a required column.
     """
-    lines = LineReader(stream, data.encoding, data.max_line_bytes)
-    head = stream.peek(_HEAD_BYTES).decode(lines.codec, "replace")
-    reader = _RecordReader(lines, _choose_delimiter(head, wanted), file, data.max_line_bytes)
+    lines = LineReader(stream, data.encoding, data.max_line_bytes, start.offset if start else 0)
+    if start is None:
+        head = stream.peek(_HEAD_BYTES).decode(lines.codec, "replace")
+        delimiter = _choose_delimiter(head, wanted)
+    else:
+        delimiter = start.delimiter
+    reader = _RecordReader(lines, delimiter, file, data.max_line_bytes, start)
     records = iter(reader)
-    header: list[str] = []
-    for first in records:
-        if isinstance(first, Rejection):
-            raise SourceError(
-                "A CSV file must begin with a header that names its columns. "
-                f"Received: file={file!r}, {first.reason} "
-                "Check the file, or name its kind with --set data.format=… or data.encoding=…"
-            )
-        header = [name.strip() for name in first.values]
+    header = list(start.header) if start else _read_header(records, file)
+    if header:
         wanted.check(header, file)
-        break
     places = [header.index(name) if name in header else None for name in wanted.names]
     for record in records:
         if isinstance(record, Rejection):
@@ -74,6 +77,21 @@ def read_csv(
     if stream.damage is not None:
         tail = show_line(lines.tail, lines.codec)
         yield report_damage(file, reader.lines_read + 1, stream.damage, tail)
+    elif report_mark is not None and lines.is_resumable:
+        offset, line = reader.boundary
+        report_mark(Mark("csv", offset, line, header=tuple(header), delimiter=delimiter))
+
+
+def _read_header(records: Iterator[_CsvRecord | Rejection], file: str) -> list[str]:
+    """Return the names in the first record; none of a file without any record."""
+    first = next(records, None)
+    if isinstance(first, Rejection):
+        raise SourceError(
+            "A CSV file must begin with a header that names its columns. "
+            f"Received: file={file!r}, {first.reason} "
+            "Check the file, or name its kind with --set data.format=… or data.encoding=…"
+        )
+    return [name.strip() for name in first.values] if first else []
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,10 +126,19 @@ class _RecordReader:
 
     Attributes:
         lines_read: how many physical lines were read so far.
+        boundary: bytes and lines up to the end of the last record behind which a reader can
+            begin: one that ends in a line break, with nothing doubtful before it, and for
+            which the end of the file played no part.
     """
 
-    def __init__(self, lines: LineReader, delimiter: str, file: str, max_bytes: int) -> None:
-        self.lines_read = 0
+    def __init__(
+        self, lines: LineReader, delimiter: str, file: str, max_bytes: int, start: Mark | None
+    ) -> None:
+        self.lines_read = start.line if start else 0
+        self.boundary = (lines.passed, self.lines_read)
+        self._fields = len(start.header) if start else 0
+        self._lines = lines
+        self._has_ended = False
         self._fresh = iter(lines)
         self._again: deque[_Line] = deque()
         self._current: list[_Line] = []
@@ -125,7 +152,7 @@ class _RecordReader:
         # bounds a record here is max_bytes.
         csv.field_size_limit(max(csv.field_size_limit(), self._max_bytes))
         parser = self._start_parser()
-        fields = 0
+        fields = self._fields
         doubtful = False
         while True:
             self._current = []
@@ -149,6 +176,8 @@ class _RecordReader:
                 continue
             fields = fields or len(values)
             doubtful = doubtful and len(values) != fields
+            if not (doubtful or self._again or self._has_ended or self._lines.at_tail):
+                self.boundary = (self._lines.passed, self.lines_read)
             if all(line.decoded for line in self._current):
                 yield _CsvRecord(number, values, text)
             else:
@@ -169,6 +198,7 @@ class _RecordReader:
             else:
                 fresh = next(self._fresh, None)
                 if fresh is None:
+                    self._has_ended = True
                     return
                 line = self._number(fresh)
             self._current.append(line)

@@ -19,7 +19,7 @@ import pyarrow.parquet as pq
 
 from sentiflow.data.lines import SHOWN_CHARACTERS, LineReader, LongLine, choose_codec, show_line
 from sentiflow.data.reviews import Rejection, replace_surrogates
-from sentiflow.data.streams import ByteStream
+from sentiflow.data.streams import ByteStream, Mark
 from sentiflow.errors import SourceError
 from sentiflow.settings import DataSettings
 
@@ -74,32 +74,44 @@ class WantedColumns:
 
 
 def read_jsonl(
-    stream: ByteStream, file: str, wanted: WantedColumns, data: DataSettings
+    stream: ByteStream,
+    file: str,
+    wanted: WantedColumns,
+    data: DataSettings,
+    start: Mark | None = None,
+    report_mark: Callable[[Mark], None] | None = None,
 ) -> Iterator[Record]:
     """Yield the rows of a file with one JSON object per line; blank lines are passed over.
 
     Args:
-        stream: the plain bytes.
+        stream: the plain bytes, from `start` on.
         file: the name that rows and rejections carry.
         wanted: the keys to take from every object.
         data: the encoding, the longest line and the chunk size.
+        start: where the stream starts in its file; None for the beginning.
+        report_mark: called at the end with the place behind the last line break, if reading
+            can go on there.
 
     Raises:
         SourceError: it is JSON of another layout, or none of the first `data.chunk_rows`
             objects has a required key.
     """
-    lines = LineReader(stream, data.encoding, data.max_line_bytes)
-    _refuse_other_layouts(stream.peek(_HEAD_BYTES).decode(lines.codec, "replace"), file)
+    lines = LineReader(stream, data.encoding, data.max_line_bytes, start.offset if start else 0)
+    if start is None:
+        _refuse_other_layouts(stream.peek(_HEAD_BYTES).decode(lines.codec, "replace"), file)
+    had_objects = start is not None and start.has_objects
     names = wanted.names
-    unseen = set(wanted.required) | set(wanted.named)
+    # Of a file that has grown, the beginning was checked when it was read.
+    unseen = set() if had_objects else set(wanted.required) | set(wanted.named)
     keys: dict[str, None] = {}
-    objects = number = 0
+    objects = 0
+    earlier = number = start.line if start else 0
 
-    for number, line in enumerate(lines, start=1):
+    for number, line in enumerate(lines, start=earlier + 1):
         value = _parse_line(line, number, lines, file)
         if isinstance(value, dict):
+            objects += 1
             if unseen:
-                objects += 1
                 unseen.difference_update(value)
                 keys.update(dict.fromkeys(value))
                 if objects == data.chunk_rows:
@@ -111,6 +123,9 @@ def read_jsonl(
             yield value
     if stream.damage is not None:
         yield report_damage(file, number + 1, stream.damage, show_line(lines.tail, lines.codec))
+    elif report_mark is not None and lines.is_resumable:
+        whole = number - int(lines.at_tail)
+        report_mark(Mark("jsonl", lines.passed, whole, had_objects or objects > 0))
     if objects and unseen:
         wanted.check(list(keys), file)
 

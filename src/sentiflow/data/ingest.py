@@ -1,37 +1,35 @@
-"""Read every source once: check each chunk, quarantine what fails, keep the rest.
+"""Ingest the sources of a night, reading only what is new of them.
 
-The one place where the counts of a night come from, so that what was read can be
-accounted for to the row.
+Every file is read into pieces of checked rows (gathering.py), or its pieces are known from an
+earlier night (catalog.py). The snapshot is made of the pieces (assembly.py) in one way,
+whenever they were read: so what comes out is the same. Where no file has changed, the whole
+result is reused (results.py).
 """
 
 from __future__ import annotations
 
-import hashlib
-import json
-import os
-import tempfile
-from collections import Counter
-from collections.abc import Iterable, Sequence
-from dataclasses import asdict, dataclass, field
+import logging
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
 from datetime import date
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pandas as pd
-import pyarrow as pa
-import pyarrow.compute as pc
 
-from sentiflow.data.businesses import is_in_category, join_categories, read_categories
+from sentiflow.data.assembly import Assembled, assemble
+from sentiflow.data.businesses import read_categories
+from sentiflow.data.catalog import Catalog, Plan, check_pieces, plan_reading
+from sentiflow.data.gathering import gather
+from sentiflow.data.pieces import Piece, PieceStore
 from sentiflow.data.profile import Profile
-from sentiflow.data.reviews import Rejection, label_reviews, type_reviews
-from sentiflow.data.snapshot import Snapshot, SnapshotWriter
-from sentiflow.data.sources import find_files, read
-from sentiflow.data.splitting import SPLITS, assign_buckets, name_splits
-from sentiflow.data.validation import RowChecker
-from sentiflow.files import make_temporary_prefix
-from sentiflow.progress import report_progress
+from sentiflow.data.results import describe_result, digest_businesses, find_result, name_result
+from sentiflow.data.snapshot import Snapshot
+from sentiflow.data.sources import find_files
 from sentiflow.settings import Settings
+
+logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -66,98 +64,15 @@ class Ingested:
         )
 
 
-class QuarantineWriter:
-    """Write rejected rows as JSON lines, to a file named by its content.
-
-    Use as a context manager; without `finish` nothing is left.
-    """
-
-    def __init__(self, home: Path) -> None:
-        """Write under `home`/snapshots, beside the snapshot."""
-        self._root = home / "snapshots" / "quarantine"
-        self._digest = hashlib.sha256()
-        self.by_rule: Counter[str] = Counter()
-
-    def __enter__(self) -> QuarantineWriter:
-        """Open a temporary file."""
-        self._root.mkdir(parents=True, exist_ok=True)
-        handle, name = tempfile.mkstemp(prefix=make_temporary_prefix(), dir=self._root)
-        self._path = Path(name)
-        self._stream = os.fdopen(handle, "wb")
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        """Close, and remove the temporary file if it was not finished."""
-        self._stream.close()
-        self._path.unlink(missing_ok=True)
-
-    def add(self, rejections: Iterable[Rejection]) -> None:
-        """Append rejected rows."""
-        for rejection in rejections:
-            self.by_rule[rejection.rule] += 1
-            line = json.dumps(asdict(rejection)).encode() + b"\n"
-            self._digest.update(line)
-            self._stream.write(line)
-
-    def finish(self) -> Path:
-        """Give the file its final name and return it."""
-        self._stream.close()
-        final = self._root / f"{self._digest.hexdigest()[:16]}.jsonl"
-        os.replace(self._path, final)
-        return final
-
-
-@dataclass
-class _Tally:
-    """Counts over the prepared partitions of a snapshot."""
-
-    neutral: int = 0
-    category: int = 0
-    distinct: int = 0
-    rows: int = 0
-    unique_ids: int = 0
-    positive: int = 0
-    words: int = 0
-    shortest: int | None = None
-    longest: int = 0
-    missing: Counter[str] = field(default_factory=Counter)
-    earliest: pd.Timestamp | None = None
-    latest: pd.Timestamp | None = None
-    split_rows: Counter[str] = field(default_factory=Counter)
-    split_positive: Counter[str] = field(default_factory=Counter)
-
-    def add(self, reviews: pd.DataFrame, settings: Settings) -> None:
-        """Count one partition of labelled reviews."""
-        if reviews.empty:
-            return
-        self.rows += len(reviews)
-        # Rows with one id share a partition, so the partitions' counts add up.
-        self.unique_ids += reviews["review_id"].nunique()
-        self.positive += int(reviews["label"].sum())
-        texts = pa.array(reviews["text"], type=pa.large_string())
-        self.words += pc.sum(pc.list_value_length(pc.utf8_split_whitespace(texts))).as_py()
-        lengths = pc.min_max(pc.utf8_length(texts))
-        shortest = lengths["min"].as_py()
-        self.shortest = shortest if self.shortest is None else min(self.shortest, shortest)
-        self.longest = max(self.longest, lengths["max"].as_py())
-        for column in ("date", "user_id", "business_id"):
-            self.missing[column] += int(reviews[column].isna().sum())
-        dates = reviews["date"].dropna()
-        if not dates.empty:
-            first, last = dates.min(), dates.max()
-            self.earliest = first if self.earliest is None else min(self.earliest, first)
-            self.latest = last if self.latest is None else max(self.latest, last)
-        buckets = assign_buckets(reviews["text_digest"].to_numpy(dtype=np.uint64))
-        sides = name_splits(buckets, settings.split)
-        labels = reviews["label"].to_numpy()
-        for index, side in enumerate(SPLITS):
-            here = sides == index
-            self.split_rows[side] += int(here.sum())
-            self.split_positive[side] += int(labels[here].sum())
-
-
 def read_sources(
-    paths: Sequence[str], businesses: str | None, settings: Settings, night: date, home: Path
+    paths: Sequence[str],
+    businesses: str | None,
+    settings: Settings,
+    night: date,
+    home: Path,
+    code: str | None = None,
+    *,
+    trust_stored: bool = True,
 ) -> Ingested:
     """Read the sources into a snapshot and a quarantine file.
 
@@ -167,84 +82,60 @@ def read_sources(
         settings: all settings; data, split and validation are used.
         night: rows dated after the end of this day are left out.
         home: SENTIFLOW_HOME.
+        code: the identity of the code, to remember under what is read and to believe what
+            the same code read before; None remembers and believes nothing.
+        trust_stored: whether a file that looks the same is taken for the same, and a whole
+            result is reused; otherwise the bytes of every file are compared.
 
     Returns:
-        The snapshot, the night's profile and the quarantine file.
+        The snapshot, the night's profile and the quarantine file: the same, whether files
+        were read now or before.
 
     Raises:
         SourceError: a source cannot be read at all.
     """
-    data = settings.data
-    files = find_files(paths, data)
-    categories = read_categories(businesses, data) if businesses else None
-    checker = RowChecker(data)
-    tally = _Tally()
+    files = find_files(paths, settings.data)
     night_ends = pd.Timestamp(night) + pd.Timedelta(days=1)
-    rows_read = after_night = joined = 0
 
-    with SnapshotWriter(home) as writer, QuarantineWriter(home) as quarantine:
-        for chunk in read(files, data):
-            rows_read += len(chunk.raw_reviews) + len(chunk.rejections)
-            quarantine.add(chunk.rejections)
-            reviews, rejections = checker.check(type_reviews(chunk.raw_reviews, data))
-            quarantine.add(rejections)
-            is_future = (reviews["date"] >= night_ends).to_numpy()
-            after_night += int(is_future.sum())
-            reviews = reviews.loc[~is_future].reset_index(drop=True)
-            if categories is not None:
-                reviews["categories"] = join_categories(reviews, categories)
-                joined += int(reviews["categories"].notna().sum())
-            writer.add(reviews)
-            report_progress(
-                "ingest",
-                chunk.bytes_read,
-                chunk.bytes_total,
-                f"{rows_read:,} rows read, {sum(quarantine.by_rule.values()):,} quarantined",
-            )
+    def make(pieces: Sequence[Sequence[Piece]], store: PieceStore) -> Assembled:
+        categories = read_categories(businesses, settings.data) if businesses else None
+        every = list(chain.from_iterable(pieces))
+        return assemble(every, store, categories, settings, night_ends, home)
 
-        def prepare(reviews: pd.DataFrame) -> pd.DataFrame:
-            tally.distinct += len(reviews)
-            reviews, neutral = label_reviews(reviews, data)
-            tally.neutral += neutral
-            if data.category is not None:
-                keep = is_in_category(reviews["categories"], data.category)
-                tally.category += int((~keep).sum())
-                reviews = reviews.loc[keep].reset_index(drop=True)
-            tally.add(reviews, settings)
-            return reviews
+    with PieceStore(home, keep=code is not None) as store:
+        if code is None:
+            plans = [Plan(file) for file in files]
+            return _describe(make(gather(plans, store, settings.data).pieces, store))
 
-        scheme = {"positive_above": data.positive_above, "neutral": data.neutral}
-        snapshot = writer.finish(prepare, scheme)
-        quarantined = dict(sorted(quarantine.by_rule.items()))
-        quarantine_file = quarantine.finish()
+        catalog = Catalog.load(home, paths, settings.data, code)
+        plans = plan_reading(files, catalog.files, trust_stored)
+        of_businesses = _digest(businesses, settings)
+        if trust_stored:
+            known = [plan.known.pieces for plan in plans if plan.known and plan.is_unchanged]
+            stored = catalog.results.get(name_result(known, of_businesses, settings))
+            found = find_result(stored, night_ends, home) if len(known) == len(plans) else None
+            if found is not None:
+                logger.info("ingest: %s of %s files unchanged, nothing read", *[len(plans)] * 2)
+                catalog.keep(plans)
+                catalog.save()
+                return Ingested.from_dict(found)
 
-    profile = Profile(
-        rows_read=rows_read,
-        quarantined=sum(quarantined.values()),
-        superseded=writer.staged_rows - tally.distinct,
-        left_out_after_night=after_night,
-        left_out_neutral=tally.neutral,
-        left_out_category=tally.category,
-        rows=tally.rows,
-        unique_ids=tally.unique_ids,
-        positive_rows=tally.positive,
-        total_words=tally.words,
-        shortest_characters=tally.shortest or 0,
-        longest_characters=tally.longest,
-        missing_dates=tally.missing["date"],
-        missing_user_ids=tally.missing["user_id"],
-        missing_business_ids=tally.missing["business_id"],
-        earliest_date=None if tally.earliest is None else str(tally.earliest.date()),
-        latest_date=None if tally.latest is None else str(tally.latest.date()),
-        train_rows=tally.split_rows["train"],
-        train_positive_rows=tally.split_positive["train"],
-        validation_rows=tally.split_rows["validation"],
-        validation_positive_rows=tally.split_positive["validation"],
-        test_rows=tally.split_rows["test"],
-        test_positive_rows=tally.split_positive["test"],
-        truncated_files=quarantined.get("truncated_file", 0),
-        undecodable=quarantined.get("not_decodable", 0),
-        rejected_by_rule=quarantined,
-        join_coverage=None if categories is None else joined / max(writer.staged_rows, 1),
-    )
-    return Ingested(snapshot=snapshot, profile=profile, quarantine=str(quarantine_file))
+        gathered = gather(check_pieces(plans, store), store, settings.data)
+        catalog.replace(gathered.known)
+        # Before the rest is done: whatever happens there, what was read need not be again.
+        catalog.save()
+        assembled = make(gathered.pieces, store)
+        if len(gathered.known) == len(files) and of_businesses == _digest(businesses, settings):
+            key = name_result(gathered.pieces, of_businesses, settings)
+            catalog.results[key] = describe_result(assembled)
+            catalog.save()
+        catalog.clean(store, chain.from_iterable(gathered.pieces))
+    return _describe(assembled)
+
+
+def _digest(businesses: str | None, settings: Settings) -> str | None:
+    return digest_businesses(businesses, settings) if businesses else None
+
+
+def _describe(assembled: Assembled) -> Ingested:
+    return Ingested(assembled.snapshot, assembled.profile, str(assembled.quarantine))

@@ -54,32 +54,43 @@ class LineReader:
         tail: what stands behind the last line break, known once that has been passed. It is
             a line of its own unless it is empty or the stream is damaged.
         at_tail: whether the line given out last is the tail.
+        passed: bytes of the file up to the last line break passed.
     """
 
-    def __init__(self, stream: ByteStream, encoding: str, max_line_bytes: int) -> None:
+    def __init__(
+        self, stream: ByteStream, encoding: str, max_line_bytes: int, start: int = 0
+    ) -> None:
         """Find out the byte order and pass the byte order mark.
 
         Args:
             stream: the plain bytes.
             encoding: any text encoding known to Python.
             max_line_bytes: longer lines come out as a LongLine.
+            start: the offset of the stream's first byte in its file, a line's beginning.
 
         Raises:
             SourceError: the encoding is not known or not one of text.
         """
-        self.codec = choose_codec(encoding, stream.peek(4))
+        self.codec = choose_codec(encoding, b"" if start else stream.peek(4))
         self.tail: bytes | LongLine = b""
         self.at_tail = False
         self._stream = stream
         self._max_line_bytes = max_line_bytes
         self._newline = "\n".encode(self.codec)
+        self.passed = start
         mark = _BYTE_ORDER_MARKS.get(self.codec, codecs.BOM_UTF8)
-        if stream.peek(len(mark)) == mark:
-            stream.read(len(mark))
+        # Within a file, the same bytes are part of a line.
+        if not start and stream.peek(len(mark)) == mark:
+            self.passed = len(stream.read(len(mark)))
+
+    @property
+    def is_resumable(self) -> bool:
+        """Whether a reader can begin at any line: not where the byte order must be known."""
+        return len(self._newline) == 1
 
     def __iter__(self) -> Iterator[bytes | LongLine]:
         """Yield every line, the last one too when no line break ends it."""
-        longest = self._max_line_bytes
+        longest, unit = self._max_line_bytes, len(self._newline)
         started: list[bytes] = []
         length = 0
         while block := self._read_block():
@@ -89,9 +100,11 @@ class LineReader:
             length += len(first)
             if not others:
                 continue
+            self.passed += length + unit
             yield self._finish(started, length)
             *whole, rest = others
             for line in whole:
+                self.passed += len(line) + unit
                 yield self._finish([line], len(line)) if len(line) > longest else line
             started, length = [rest], len(rest)
         self.tail = self._finish(started, length)

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import shutil
 import tempfile
-from collections.abc import Iterator
-from typing import Final
+from collections.abc import Callable, Iterator
+from typing import IO, Final
 
 from sentiflow.data.delimited import read_csv
 from sentiflow.data.formats import (
@@ -19,6 +19,7 @@ from sentiflow.data.lines import choose_codec
 from sentiflow.data.reviews import Rejection
 from sentiflow.data.streams import (
     ByteStream,
+    Mark,
     SourceFile,
     is_tar,
     list_members,
@@ -40,6 +41,9 @@ FORMATS: Final = {
 
 _PARQUET_MAGIC: Final = b"PAR1"
 _HEAD_BYTES: Final = 1 << 12
+# More than any reader looks at in front to tell what a file is: behind that, what has been
+# appended cannot change how the beginning was understood.
+_LEAST_MARK_BYTES: Final = 1 << 15
 
 
 class Progress:
@@ -47,10 +51,13 @@ class Progress:
 
     Attributes:
         bytes_read: of the file as it is stored.
+        mark: where reading can go on once the file has grown, known when it has been read to
+            its end; None where it cannot.
     """
 
     def __init__(self, size: int) -> None:
-        """Start at the beginning of a file of that many bytes."""
+        """Start at the beginning of that many bytes."""
+        self.mark: Mark | None = None
         self._size = size
         self._stream: ByteStream | None = None
         self._share = 0.0
@@ -64,6 +71,10 @@ class Progress:
     def follow(self, stream: ByteStream) -> None:
         """Count what is read from the stream."""
         self._stream = stream
+
+    def set_mark(self, mark: Mark) -> None:
+        """Say where reading can go on, if the file is long enough for that."""
+        self.mark = mark if mark.offset >= _LEAST_MARK_BYTES else None
 
     def set_share(self, share: float) -> None:
         """Say what share of the file has been read, where bytes do not tell."""
@@ -79,28 +90,51 @@ def read_rows(
         file: from `find_files`.
         wanted: the columns to take.
         data: format and encoding.
-        progress: told how far the file has been read.
+        progress: told how far the file has been read, and where reading can go on.
 
     Raises:
         SourceError: as `read`.
     """
     with file.open() as handle:
-        stored = ByteStream(handle.read)
+        stored = ByteStream(_bound_reading(handle, file))
         progress.follow(stored)
+        if file.start is not None:
+            read_on = read_jsonl if file.start.kind == "jsonl" else read_csv
+            yield from read_on(stored, file.name, wanted, data, file.start, progress.set_mark)
+            return
         stream = unpack(stored, file.name)
         if is_tar(stream, file.path):
             yield from _read_tar(stream, file, wanted, data, progress)
             return
         kind = _choose_format(stream, file, data)
+        # An offset into what has been unpacked says nothing about the file.
+        report_mark = progress.set_mark if stream is stored else None
         if kind == "jsonl":
-            yield from read_jsonl(stream, file.name, wanted, data)
+            yield from read_jsonl(stream, file.name, wanted, data, None, report_mark)
         elif kind == "csv":
-            yield from read_csv(stream, file.name, wanted, data)
+            yield from read_csv(stream, file.name, wanted, data, None, report_mark)
         elif stream is not stored:
             yield from _read_packed_parquet(stream, file, wanted, data, progress)
         elif stream.peek(1):
             handle.seek(0)
             yield from read_parquet(handle, file.name, wanted, data, progress.set_share)
+
+
+def _bound_reading(handle: IO[bytes], file: SourceFile) -> Callable[[int], bytes]:
+    """Return what reads the handle's bytes from the file's start to its end."""
+    if file.start is not None:
+        handle.seek(file.start.offset)
+    if file.end is None:
+        return handle.read
+    left = file.end - (file.start.offset if file.start is not None else 0)
+
+    def read(size: int) -> bytes:
+        nonlocal left
+        block = handle.read(min(size, left))
+        left -= len(block)
+        return block
+
+    return read
 
 
 def _read_packed_parquet(
@@ -182,7 +216,7 @@ def _read_tar(
             yield report_damage(file.name, 1, stream.damage, "")
     elif not found and len(others) == 1:
         with file.open() as handle:
-            stored = ByteStream(handle.read)
+            stored = ByteStream(_bound_reading(handle, file))
             progress.follow(stored)
             for member, packed in list_members(unpack(stored, file.name)):
                 yield from _read_member(member, packed, file, wanted, data)

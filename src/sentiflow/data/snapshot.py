@@ -39,7 +39,7 @@ PARTITIONS: Final = 64
 SHARD_ROWS: Final = 50_000
 FORMAT: Final = 1
 
-_STAGED: Final = pa.schema(
+_KEPT: Final = pa.schema(
     [
         ("review_id", pa.string()),
         ("user_id", pa.string()),
@@ -51,7 +51,9 @@ _STAGED: Final = pa.schema(
         ("categories", pa.string()),
     ]
 )
-SNAPSHOT_COLUMNS: Final = (*_STAGED.names, "text_digest")
+_SHARD: Final = _KEPT.append(pa.field("text_digest", pa.uint64()))
+_STAGED: Final = _SHARD.append(pa.field("row_digest", pa.binary(32)))
+SNAPSHOT_COLUMNS: Final = tuple(_SHARD.names)
 
 Prepare = Callable[[pd.DataFrame], pd.DataFrame]
 
@@ -94,7 +96,7 @@ def digest_rows(reviews: pd.DataFrame) -> list[bytes]:
     encoding; a missing value has a mark of its own.
     """
     columns = []
-    for name in _STAGED.names:
+    for name in _KEPT.names:
         column = reviews[name]
         if name == "date":
             micros = column.astype("datetime64[us]")
@@ -119,6 +121,22 @@ def digest_rows(reviews: pd.DataFrame) -> list[bytes]:
                 digest.update(field)
         digests.append(digest.digest())
     return digests
+
+
+def add_digests(reviews: pd.DataFrame) -> pd.DataFrame:
+    """Return the reviews with row_digest and text_digest, where they are not there yet.
+
+    Args:
+        reviews: n checked reviews; without the column categories, none is known.
+    """
+    if "categories" not in reviews:
+        reviews = reviews.assign(categories=pd.Series(pd.NA, index=reviews.index, dtype="str"))
+    if "row_digest" in reviews:
+        return reviews
+    return reviews.assign(
+        row_digest=np.array(digest_rows(reviews), dtype=object),
+        text_digest=digest_texts(reviews["text"]),
+    )
 
 
 def drop_superseded(reviews: pd.DataFrame, digests: npt.NDArray[np.object_]) -> pd.DataFrame:
@@ -166,11 +184,15 @@ class SnapshotWriter:
         shutil.rmtree(self._staging, ignore_errors=True)
 
     def add(self, reviews: pd.DataFrame) -> None:
-        """Stage one chunk of checked reviews (REVIEW_COLUMNS and, where known, categories)."""
+        """Stage one chunk of checked reviews.
+
+        Args:
+            reviews: REVIEW_COLUMNS and, where they are known, categories and the columns of
+                `add_digests`.
+        """
         if reviews.empty:
             return
-        if "categories" not in reviews:
-            reviews = reviews.assign(categories=pd.Series(pd.NA, index=reviews.index, dtype="str"))
+        reviews = add_digests(reviews)
         hashed = pd.util.hash_array(reviews["review_id"].to_numpy(dtype=object), categorize=False)
         partitions = (hashed % PARTITIONS).astype(np.int64)
         order = np.argsort(partitions, kind="stable")
@@ -213,10 +235,8 @@ class SnapshotWriter:
                 continue
             reviews = pq.read_table(staged).to_pandas()
             staged.unlink()
-            digests = np.array(digest_rows(reviews), dtype=object)
-            reviews = drop_superseded(reviews, digests)
-            reviews["text_digest"] = digest_texts(reviews["text"])
-            reviews = prepare(reviews)
+            digests = reviews.pop("row_digest").to_numpy(dtype=object)
+            reviews = prepare(drop_superseded(reviews, digests))
             total += sum(int.from_bytes(digest, "big") for digest in reviews["row_digest"])
             rows += len(reviews)
             waiting.append(reviews.drop(columns="row_digest"))
@@ -260,9 +280,8 @@ class SnapshotWriter:
 
 def _write_shard(waiting: Sequence[pd.DataFrame], folder: Path, index: int) -> dict[str, Any]:
     reviews = pd.concat(waiting, ignore_index=True)
-    schema = _STAGED.append(pa.field("text_digest", pa.uint64()))
     table = pa.Table.from_pandas(
-        reviews[list(SNAPSHOT_COLUMNS)], schema=schema, preserve_index=False
+        reviews[list(SNAPSHOT_COLUMNS)], schema=_SHARD, preserve_index=False
     )
     return store_shard(table, folder, index)
 

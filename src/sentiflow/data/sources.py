@@ -15,8 +15,8 @@ from __future__ import annotations
 import logging
 import os
 import re
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any, Final
 
 import fsspec
@@ -27,7 +27,7 @@ from sentiflow.data.formats import Row, WantedColumns
 from sentiflow.data.lines import choose_codec
 from sentiflow.data.reviews import RAW_COLUMNS, REVIEW_COLUMNS, Rejection
 from sentiflow.data.rows import FORMATS, Progress, read_rows
-from sentiflow.data.streams import TAR_SUFFIXES, SourceFile, strip_compression
+from sentiflow.data.streams import TAR_SUFFIXES, Mark, SourceFile, strip_compression
 from sentiflow.errors import SourceError
 from sentiflow.files import hide_secrets
 from sentiflow.settings import ColumnSettings, DataSettings
@@ -47,12 +47,18 @@ class RawChunk:
         rejections: what stood between them but is no row.
         bytes_read: how much of the (compressed) input was read so far, in all files.
         bytes_total: how much there is; 0 if unknown.
+        positions: for each file that the chunk has rows or rejections of, by the name they
+            carry, the position of the file among those asked for; in the order read.
+        ended: positions of the files that have been read to their end with this chunk, each
+            with where reading can go on once it has grown.
     """
 
     raw_reviews: pd.DataFrame
     rejections: list[Rejection]
     bytes_read: int
     bytes_total: int
+    positions: Mapping[str, int] = field(default_factory=dict)
+    ended: Mapping[int, Mark | None] = field(default_factory=dict)
 
 
 def find_files(paths: Sequence[str], data: DataSettings) -> list[SourceFile]:
@@ -101,27 +107,59 @@ def read(
         SourceError: a file cannot be opened, is of a layout that cannot be read, or lacks
             the column of the text or, where it is needed, of the target.
     """
-    wanted = want_reviews(data.columns, needs_target=needs_target)
     sizes = [file.size for file in files]
     total = sum(sizes) if all(sizes) else 0
+    for chunk in read_each(files, data, total, needs_target=needs_target):
+        if len(chunk.raw_reviews) or chunk.rejections:
+            yield chunk
+
+
+def read_each(
+    files: Iterable[SourceFile], data: DataSettings, total: int, *, needs_target: bool = True
+) -> Iterator[RawChunk]:
+    """Read the files as `read` does, and say of each when it has ended.
+
+    The next file is only asked for when the one before has been read. The last chunk may be
+    without rows, where files have ended that have none.
+
+    Args:
+        files: from `find_files`, perhaps with another start and end.
+        data: as for `read`.
+        total: how many bytes there are; 0 if unknown.
+        needs_target: as for `read`.
+
+    Raises:
+        SourceError: as `read`.
+    """
+    wanted = want_reviews(data.columns, needs_target=needs_target)
     rows: list[Row] = []
     rejections: list[Rejection] = []
+    positions: dict[str, int] = {}
+    ended: dict[int, Mark | None] = {}
     held = done = 0
-    for file in files:
+    name = None
+    for position, file in enumerate(files):
         progress = Progress(file.size)
         for record in read_rows(file, wanted, data, progress):
             if isinstance(record, Rejection):
                 rejections.append(record)
                 held += len(record.raw)
+                found = record.file
             else:
                 rows.append(record[0])
                 held += record[1]
+                found = record[0][0]
+            if found is not name:
+                positions.setdefault(found, position)
+                name = found
             if len(rows) + len(rejections) >= data.chunk_rows or held >= MAX_CHUNK_BYTES:
-                yield RawChunk(_make_frame(rows), rejections, done + progress.bytes_read, total)
-                rows, rejections, held = [], [], 0
+                read_now = done + progress.bytes_read
+                yield RawChunk(_make_frame(rows), rejections, read_now, total, positions, ended)
+                rows, rejections, positions, ended, held, name = [], [], {}, {}, 0, None
+        ended[position] = progress.mark
         done += file.size or progress.bytes_read
-    if rows or rejections:
-        yield RawChunk(_make_frame(rows), rejections, done, total)
+    if rows or rejections or ended:
+        yield RawChunk(_make_frame(rows), rejections, done, total, positions, ended)
 
 
 def want_reviews(columns: ColumnSettings, *, needs_target: bool = True) -> WantedColumns:

@@ -37,6 +37,29 @@ _JSON_SUFFIXES: Final = (".json", ".jsonl", ".ndjson")
 
 
 @dataclass(frozen=True)
+class Mark:
+    """A place between two records from which a file can be read on once it has grown.
+
+    Everything before it was decided without a look at what comes after it.
+
+    Attributes:
+        kind: `jsonl` or `csv`.
+        offset: bytes before it.
+        line: physical lines before it.
+        has_objects: whether a JSON object stands before it, so that its keys were checked.
+        header: the columns of a CSV file.
+        delimiter: of a CSV file.
+    """
+
+    kind: str
+    offset: int
+    line: int
+    has_objects: bool = False
+    header: tuple[str, ...] = ()
+    delimiter: str = ""
+
+
+@dataclass(frozen=True)
 class SourceFile:
     """One file to read.
 
@@ -44,13 +67,17 @@ class SourceFile:
         name: as the user gave it, or its resolved path or URL; passwords and tokens are hidden.
         filesystem: where it is.
         path: its path there.
-        size: bytes, 0 if unknown.
+        size: bytes to read, 0 if unknown.
+        start: where to go on reading; None for the beginning.
+        end: offset at which to stop; None for wherever the file ends.
     """
 
     name: str
     filesystem: AbstractFileSystem
     path: str
     size: int
+    start: Mark | None = None
+    end: int | None = None
 
     def open(self) -> IO[bytes]:
         """Open the file for reading bytes.

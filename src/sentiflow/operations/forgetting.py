@@ -23,6 +23,7 @@ from sentiflow.errors import UsageError
 from sentiflow.files import TEMPORARY_PREFIX, read_json, write_json
 from sentiflow.operations.removal import (
     DERIVED,
+    list_ingest,
     list_leftovers,
     list_quarantine,
     list_snapshots,
@@ -82,7 +83,8 @@ def forget(
     A snapshot keeps all other rows; its new fingerprint is the one it would have had if the
     rows had never been read. A quarantined row goes where its id or the row as it was read
     names one of the ids. Everything derived from texts (step results, checkpoints, unfinished
-    scorings) goes as soon as one snapshot is affected.
+    scorings) goes as soon as one snapshot is affected. What is remembered of source files goes
+    in any case: it holds rows that are in no snapshot too, and is read again when needed.
 
     The record (home/forgotten) holds when, who, why, how many rows and the fingerprints; no
     text and no id. The reason is kept as it is given: it should name no person.
@@ -106,6 +108,7 @@ def forget(
             "Name what to forget with --review-id or --user-id."
         )
     finished, derived = _finish_earlier(home)
+    derived += remove_all(home, list_ingest(home))
     folders = [folder for folder in list_snapshots(home) if count_rows_of(folder, ids)]
     rewritten = [rewrite_without(folder, ids) for folder in folders]
     record = home / "forgotten" / f"{datetime.now(UTC):%Y%m%dT%H%M%SZ}-{uuid.uuid4().hex[:8]}.json"

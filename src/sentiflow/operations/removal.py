@@ -13,8 +13,9 @@ from typing import Final
 
 from sentiflow.files import TEMPORARY_PREFIX
 
-# Where token ids, features, answers and weights lie that were made of a snapshot's texts.
-DERIVED: Final = ("steps", "checkpoints", "scoring", "scratch")
+# Where token ids, features, answers and weights lie that were made of a snapshot's texts, and
+# the rows of source files.
+DERIVED: Final = ("steps", "checkpoints", "scoring", "scratch", "ingest")
 _FINGERPRINT: Final = re.compile(r"[0-9a-f]{64}")
 
 
@@ -27,6 +28,11 @@ def list_snapshots(home: Path) -> list[Path]:
 def list_quarantine(home: Path) -> list[Path]:
     """Return all quarantine files, sorted."""
     return sorted((home / "snapshots" / "quarantine").glob("*.jsonl"))
+
+
+def list_ingest(home: Path) -> list[Path]:
+    """Return what is remembered of source files, their rows included, sorted."""
+    return sorted(path for path in (home / "ingest").glob("*") if not path.name.startswith("."))
 
 
 def list_leftovers(home: Path, age_seconds: float) -> list[Path]:

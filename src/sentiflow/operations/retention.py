@@ -17,11 +17,13 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
+from sentiflow.data.catalog import list_needed
 from sentiflow.errors import UsageError
 from sentiflow.files import read_json
 from sentiflow.operations.forgetting import read_replacements
 from sentiflow.operations.removal import (
     find_last_change,
+    list_ingest,
     list_leftovers,
     list_quarantine,
     list_snapshots,
@@ -52,6 +54,7 @@ class Pruned:
         checkpoints: of trainings that were killed and not gone on with.
         steps: step results that are not, or not surely, of the newest versions.
         scoring: scorings that were killed and not gone on with.
+        ingest: what is remembered of sources that no night reads any more, and their rows.
         leftovers: unfinished files and folders that killed runs left behind.
         bytes: the size of all these files.
         remains: what this cannot remove, one sentence each.
@@ -65,6 +68,7 @@ class Pruned:
     checkpoints: tuple[str, ...]
     steps: tuple[str, ...]
     scoring: tuple[str, ...]
+    ingest: tuple[str, ...]
     leftovers: tuple[str, ...]
     bytes: int
     remains: tuple[str, ...]
@@ -121,6 +125,7 @@ def prune(
         "checkpoints": _list_unused(home / "checkpoints", age),
         "steps": _list_old_steps(home, of_newest, snapshots, age),
         "scoring": _list_unused(home / "scoring", age),
+        "ingest": _list_old_ingest(home, age),
         "leftovers": leftovers,
     }
     every = [path for paths in plan.values() for path in paths]
@@ -243,6 +248,15 @@ def _list_old_steps(
         for path in _list_unused(home / "steps", age)
         if (made := find_last_change(path)) < first or (since is not None and made >= since)
     ]
+
+
+def _list_old_ingest(home: Path, age: float) -> list[Path]:
+    """Return the catalogs that no night used of late, and the pieces that no other one needs."""
+    catalogs = [path for path in list_ingest(home) if path.suffix == ".json"]
+    unused = [path for path in catalogs if _is_unused(path, age)]
+    needed = set(list_needed([path for path in catalogs if path not in unused]))
+    pieces = _list_unused(home / "ingest" / "pieces", age)
+    return [*unused, *(path for path in pieces if path.name not in needed)]
 
 
 def _find_making(snapshot: Path) -> float:

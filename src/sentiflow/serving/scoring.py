@@ -27,7 +27,7 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from sentiflow.data.ingest import QuarantineWriter
+from sentiflow.data.quarantine import QuarantineWriter
 from sentiflow.data.reviews import type_reviews
 from sentiflow.data.sources import find_files, read
 from sentiflow.data.streams import SourceFile

@@ -37,7 +37,16 @@ class Splits:
 def ingest(night: Night) -> Ingested:
     """Read the sources into a snapshot and a quarantine file."""
     paths = find_sources(night.request, night.home)
-    ingested = read_sources(paths, night.request.businesses, night.settings, night.date, night.home)
+    ingested = read_sources(
+        paths,
+        night.request.businesses,
+        night.settings,
+        night.date,
+        night.home,
+        night.code.identity,
+        # Who forces a night wants no stored result; what was read of the very same bytes is none.
+        trust_stored=not night.request.force,
+    )
     profile, snapshot = ingested.profile, ingested.snapshot
     night.note(
         fingerprint=snapshot.fingerprint,
@@ -65,45 +74,53 @@ def find_unchanged(night: Night, ingested: Ingested) -> int | None:
     """Return the version of the last accepted night if nothing differs from it, else None."""
     if night.request.force or night.request.supersede:
         return None
-    last = _find_last_accepted(night, "9999-12-31")
+    last = _find_last_accepted(night)
     if last is None:
         return None
-    tonight = {
-        "sentiflow.fingerprint": ingested.snapshot.fingerprint,
-        "sentiflow.settings": night.settings_digest,
-        "sentiflow.code": night.code.identity,
-    }
-    is_same = all(last.tags.get(key) == value for key, value in tonight.items())
+    tonight = _identify(night, ingested.snapshot.fingerprint)
+    is_same = all(last.tags.get(f"sentiflow.{key}") == value for key, value in tonight.items())
     return last.number if is_same else None
 
 
-def _find_last_accepted(night: Night, not_after: str) -> Version | None:
-    """Return the newest version of the lineage that a night ruled on, or None.
+def _identify(night: Night, fingerprint: str) -> dict[str, str]:
+    """Return what must be equal for a night to be skipped, by the names of a version's tags."""
+    return {
+        "fingerprint": fingerprint,
+        "settings": night.settings_digest,
+        "code": night.code.identity,
+    }
 
-    Args:
-        night: the night.
-        not_after: ISO date; versions of later nights do not count.
+
+def _find_last_accepted(night: Night) -> Version | None:
+    """Return the version of the last night, up to this one's date, that was ruled on; or None.
+
+    Nights that failed, were rejected or whose gate was not evaluated do not count, and a night
+    of an earlier date that was caught up on since is not the last one.
     """
     ruled = {
         event.to_version
         for event in night.ledger.read(night.lineage.name)
         if event.kind in _ACCEPTED and event.lineage == night.lineage.digest
     }
-    for number in sorted(filter(None, ruled), reverse=True):
-        version: Version | None = night.registry.find_version(night.lineage.name, number)
-        if version is not None and version.tags["sentiflow.night"] <= not_after:
-            return version
-    return None
+    if not ruled:
+        return None
+    versions: list[Version] = [
+        version
+        for version in night.registry.find_versions(night.lineage.name, {})
+        if version.number in ruled and version.tags["sentiflow.night"] <= night.date.isoformat()
+    ]
+    return max(versions, key=lambda one: (one.tags["sentiflow.night"], one.number), default=None)
 
 
 def skip(night: Night, version: int) -> None:
     """Record a night in which nothing changed."""
     standing = fold_events(night.ledger.read(night.lineage.name))
     night.note(version=version, champion_version=standing.champion)
+    same = _identify(night, night.record.fingerprint or "")
+    digests = ", ".join(f"{name} {digest[:12]}" for name, digest in same.items())
     reason = (
         f"Unchanged: rows, settings, code and lock file are those of version {version} "
-        f"(fingerprint {(night.record.fingerprint or '')[:12]}). Nothing was trained; "
-        "--force trains anyway."
+        f"({digests}). Nothing was trained; --force trains anyway."
     )
     night.end("skipped", [reason], 0)
 
@@ -112,7 +129,7 @@ def validate(night: Night, ingested: Ingested) -> None:
     """Check the whole night's profile; end the night when a critical expectation fails."""
     from sentiflow.data.validation import check_table
 
-    previous = _find_last_accepted(night, night.date.isoformat())
+    previous = _find_last_accepted(night)
     compared_with = None
     if previous is not None:
         compared_with = PreviousSnapshot(
@@ -120,7 +137,7 @@ def validate(night: Night, ingested: Ingested) -> None:
             rows=int(previous.tags["sentiflow.rows"]),
             positive_share=float(previous.tags["sentiflow.positive_share"]),
         )
-    with tempfile.TemporaryDirectory(dir=night.home) as folder:
+    with tempfile.TemporaryDirectory() as folder:
         docs = Path(folder) / "data_docs"
         report = check_table(
             ingested.profile,

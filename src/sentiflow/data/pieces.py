@@ -1,0 +1,220 @@
+"""Keep checked rows and rejections of source files, so that they need not be read again.
+
+A piece is what one reading of one file gave, from its beginning or from where it had grown.
+Its files are named by their content, and only believed when they still have it.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import tempfile
+from collections.abc import Iterable, Iterator
+from contextlib import suppress
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import IO, Final
+
+import pandas as pd
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from sentiflow.data.reviews import Rejection
+from sentiflow.files import digest_file, make_temporary_prefix
+
+# A piece smaller than this is copied into the one that goes on from it, so that a file that
+# grows a little every night does not end up in a thousand pieces.
+SMALL_BYTES: Final = 8_000_000
+
+_ROWS: Final = pa.schema(
+    [
+        ("line", pa.int64()),
+        ("review_id", pa.string()),
+        ("user_id", pa.string()),
+        ("business_id", pa.string()),
+        ("stars", pa.float64()),
+        ("label", pa.int8()),
+        ("text", pa.large_string()),
+        ("date", pa.timestamp("us")),
+        ("text_digest", pa.uint64()),
+        ("row_digest", pa.binary(32)),
+    ]
+)
+
+
+@dataclass(frozen=True)
+class Piece:
+    """Rows and rejections of one file, in the order of its lines.
+
+    Attributes:
+        rows: SHA-256 of the file of rows; None where there is none.
+        rejections: SHA-256 of the file of rejections; None where there is none.
+        until: the last line that counts; None where all do. What stands behind it was at the
+            end of the file then, and has been read again since.
+    """
+
+    rows: str | None
+    rejections: str | None
+    until: int | None = None
+
+
+class PieceStore:
+    """The pieces under one home.
+
+    Use as a context manager; what is unfinished is removed when the block ends, and
+    everything if the pieces are not to be kept.
+    """
+
+    def __init__(self, home: Path, keep: bool) -> None:
+        """Work under `home`/ingest.
+
+        Args:
+            home: SENTIFLOW_HOME.
+            keep: whether pieces outlast the block.
+        """
+        self._root = home / "ingest"
+        self._keep = keep
+        self._unfinished = self._pieces = Path()
+        self._writers: list[PieceWriter] = []
+
+    def __enter__(self) -> PieceStore:
+        """Make the folders."""
+        self._root.mkdir(parents=True, exist_ok=True)
+        self._unfinished = Path(tempfile.mkdtemp(prefix=make_temporary_prefix(), dir=self._root))
+        self._pieces = (self._root if self._keep else self._unfinished) / "pieces"
+        self._pieces.mkdir(exist_ok=True)
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        """Remove what is unfinished."""
+        for writer in self._writers:
+            # On a full disk what is unfinished cannot even be closed; it goes all the same.
+            with suppress(OSError, pa.ArrowException):
+                writer.close()
+        shutil.rmtree(self._unfinished, ignore_errors=True)
+
+    def open_writer(self) -> PieceWriter:
+        """Return a writer of a new piece."""
+        folder = Path(tempfile.mkdtemp(dir=self._unfinished))
+        writer = PieceWriter(folder, self._pieces)
+        self._writers.append(writer)
+        return writer
+
+    def is_whole(self, piece: Piece) -> bool:
+        """Say whether the piece's files are there with the bytes that were written."""
+        return all(
+            path.is_file() and digest_file(path) == path.stem for path in self.list_files(piece)
+        )
+
+    def is_small(self, piece: Piece) -> bool:
+        """Say whether the piece is better copied than kept beside what follows it."""
+        return sum(path.stat().st_size for path in self.list_files(piece)) < SMALL_BYTES
+
+    def list_files(self, piece: Piece) -> list[Path]:
+        """Return where the piece's rows and rejections lie, those that it has."""
+        return [self._pieces / name for name in list_file_names(piece)]
+
+    def read_rows(self, piece: Piece) -> Iterator[pa.Table]:
+        """Yield the rows that count, some thousands at a time.
+
+        Columns are line, REVIEW_COLUMNS and those of `snapshot.add_digests`, whose
+        row_digest is that of a row without categories.
+        """
+        if piece.rows is None:
+            return
+        # Not mapped into memory: its pages would count as the process's own.
+        with pa.OSFile(str(self._pieces / f"{piece.rows}.arrow")) as source:
+            reader = pa.ipc.open_file(source)
+            for index in range(reader.num_record_batches):
+                table = pa.Table.from_batches([reader.get_batch(index)])
+                if piece.until is not None:
+                    table = table.filter(pc.less_equal(table["line"], piece.until))
+                if table.num_rows:
+                    yield table
+
+    def read_rejections(self, piece: Piece) -> Iterator[Rejection]:
+        """Yield the rejections that count."""
+        if piece.rejections is None:
+            return
+        with (self._pieces / f"{piece.rejections}.jsonl").open("rb") as stream:
+            for line in stream:
+                rejection = Rejection(**json.loads(line))
+                if piece.until is None or rejection.line <= piece.until:
+                    yield rejection
+
+    def remove(self, names: Iterable[str]) -> None:
+        """Remove files of pieces that nothing needs any more."""
+        for name in names:
+            (self._pieces / name).unlink(missing_ok=True)
+
+
+class PieceWriter:
+    """Write one piece, chunk by chunk."""
+
+    def __init__(self, folder: Path, pieces: Path) -> None:
+        """Write into an empty folder; `finish` moves the files to `pieces`."""
+        self._folder = folder
+        self._pieces = pieces
+        self._rows: pa.ipc.RecordBatchFileWriter | None = None
+        self._rejections: IO[bytes] | None = None
+
+    def add(self, reviews: pd.DataFrame, rejections: Iterable[Rejection]) -> None:
+        """Append checked reviews, with their digests, and rejections."""
+        if len(reviews):
+            table = pa.Table.from_pandas(reviews[_ROWS.names], schema=_ROWS, preserve_index=False)
+            self._add_table(table)
+        self._add_rejections(rejections)
+
+    def copy(self, store: PieceStore, piece: Piece) -> None:
+        """Append what counts of another piece."""
+        for table in store.read_rows(piece):
+            self._add_table(table)
+        self._add_rejections(store.read_rejections(piece))
+
+    def finish(self) -> Piece:
+        """Give the files their final names and return the piece."""
+        self.close()
+        piece = Piece(rows=self._move("arrow"), rejections=self._move("jsonl"))
+        self._folder.rmdir()
+        return piece
+
+    def close(self) -> None:
+        """Close the files, finished or not."""
+        for open_file in (self._rows, self._rejections):
+            if open_file is not None:
+                open_file.close()
+        self._rows = self._rejections = None
+
+    def _add_table(self, table: pa.Table) -> None:
+        if self._rows is None:
+            options = pa.ipc.IpcWriteOptions(compression="zstd")
+            path = str(self._folder / "rows.arrow")
+            self._rows = pa.ipc.new_file(path, _ROWS, options=options)
+        self._rows.write_table(table.combine_chunks())
+
+    def _add_rejections(self, rejections: Iterable[Rejection]) -> None:
+        for rejection in rejections:
+            if self._rejections is None:
+                self._rejections = (self._folder / "rejections.jsonl").open("wb")
+            self._rejections.write(json.dumps(asdict(rejection)).encode() + b"\n")
+
+    def _move(self, suffix: str) -> str | None:
+        name = "rows" if suffix == "arrow" else "rejections"
+        path = self._folder / f"{name}.{suffix}"
+        if not path.exists():
+            return None
+        digest = digest_file(path)
+        os.replace(path, self._pieces / f"{digest}.{suffix}")
+        return digest
+
+
+def end_at(piece: Piece, line: int) -> Piece:
+    """Return the piece without what stands behind a line."""
+    return replace(piece, until=line)
+
+
+def list_file_names(piece: Piece) -> list[str]:
+    """Return the names of the piece's files in the folder of all pieces."""
+    names = ((piece.rows, "arrow"), (piece.rejections, "jsonl"))
+    return [f"{digest}.{suffix}" for digest, suffix in names if digest is not None]
