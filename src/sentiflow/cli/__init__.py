@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import sys
 
-from sentiflow.cli import nights, releases, serving, upkeep
+from sentiflow.cli import nights, operations, releases, serving, upkeep
 from sentiflow.cli.common import app
 
-__all__ = ["app", "main", "nights", "releases", "serving", "upkeep"]
+__all__ = ["app", "main", "nights", "operations", "releases", "serving", "upkeep"]
 
 
 def main() -> None:

@@ -1,0 +1,184 @@
+"""Make the automations by which Prefect's own server notices what no worker can tell.
+
+They are found again by name: a second time changes them, and one that is not wanted any more
+goes. Whether a person switched one off is left as it is.
+"""
+
+from __future__ import annotations
+
+import json
+from datetime import timedelta
+from typing import TYPE_CHECKING, Any, Final, cast
+from uuid import UUID
+
+from prefect.client.orchestration import SyncPrefectClient
+from prefect.client.schemas.objects import StateType
+from prefect.events.actions import CallWebhook, ChangeFlowRunState, SendNotification
+from prefect.events.schemas.automations import AutomationCore, EventTrigger, Posture
+from prefect.exceptions import ObjectNotFound
+
+from sentiflow.errors import UsageError
+from sentiflow.settings import Settings, find_webhook_url
+
+if TYPE_CHECKING:
+    from prefect.events.actions import ActionTypes
+
+DEAD_RUNS: Final = "Sentiflow: runs that stopped saying that they live"
+LATE_NIGHTS: Final = "Sentiflow: nights that no worker started"
+WEBHOOK_BLOCK: Final = "sentiflow-notices"
+
+_FLOWS: Final = ["retrain", "maintenance", "promote", "roll-back", "score"]
+_ENDS: Final = {
+    f"prefect.flow-run.{name}" for name in ("Completed", "Failed", "Cancelled", "Crashed")
+}
+_HEARTBEAT: Final = "prefect.flow-run.heartbeat"
+# Six heartbeats of 30 s: a restart of Prefect's server must not pass for a death.
+_SILENT_SECONDS: Final = 180
+_LATE_TITLE: Final = "Sentiflow: a night did not start in time"
+_LATE_TEXT: Final = (
+    "Night {{ flow_run.name }} did not start: no worker has taken it for %g minutes. "
+    "Is one running for its work pool?"
+)
+
+
+def make_automations(client: SyncPrefectClient, settings: Settings) -> list[str]:
+    """Make Prefect's server notice dead runs, and nights that no worker starts.
+
+    Args:
+        client: Prefect's server.
+        settings: notices.block and schedule.late_minutes are used; the webhook's address comes
+            from SENTIFLOW_WEBHOOK_URL.
+
+    Returns:
+        The names of the automations there are now.
+
+    Raises:
+        UsageError: notices.block names no block of this server.
+    """
+    wanted = [watch_dead_runs()]
+    actions = _make_notifications(client, settings)
+    if actions:
+        wanted.append(watch_late_nights(settings.schedule.late_minutes, actions))
+    names = [automation.name for automation in wanted]
+    for automation in wanted:
+        _apply(client, automation)
+    for name in {DEAD_RUNS, LATE_NIGHTS} - set(names):
+        for old in client.read_automations_by_name(name):
+            client.delete_automation(old.id)
+    return names
+
+
+def watch_dead_runs() -> AutomationCore:
+    """Return the automation that calls a run crashed when its heartbeats end."""
+    return AutomationCore(
+        name=DEAD_RUNS,
+        description="A run whose process and worker are gone would hold its slot for ever.",
+        trigger=EventTrigger(
+            after={_HEARTBEAT},
+            expect={
+                _HEARTBEAT,
+                "prefect.flow-run.Paused",
+                "prefect.flow-run.Suspended",
+                *_ENDS,
+            },
+            match={"prefect.resource.id": ["prefect.flow-run.*"]},
+            match_related=_match_flows(_FLOWS),
+            for_each={"prefect.resource.id"},
+            posture=Posture.Proactive,
+            threshold=1,
+            within=timedelta(seconds=_SILENT_SECONDS),
+        ),
+        actions=[
+            ChangeFlowRunState(
+                state=StateType.CRASHED,
+                message=f"No heartbeat for {_SILENT_SECONDS} s: its process is gone.",
+            )
+        ],
+    )
+
+
+def watch_late_nights(late_minutes: float, actions: list[ActionTypes]) -> AutomationCore:
+    """Return the automation that tells of a night which no worker starts.
+
+    Maintenance tells of late nights after `late_minutes`. Without a worker there is no
+    maintenance either: then the server itself tells, after twice as long.
+    """
+    return AutomationCore(
+        name=LATE_NIGHTS,
+        description="What maintenance would tell earlier, if a worker ran it.",
+        trigger=EventTrigger(
+            after={"prefect.flow-run.Late"},
+            expect={"prefect.flow-run.Running", *_ENDS},
+            match={"prefect.resource.id": ["prefect.flow-run.*"]},
+            match_related=_match_flows(["retrain"]),
+            for_each={"prefect.resource.id"},
+            posture=Posture.Proactive,
+            threshold=1,
+            within=timedelta(minutes=2 * late_minutes),
+        ),
+        actions=actions,
+    )
+
+
+def _match_flows(names: list[str]) -> dict[str, Any]:
+    return {"prefect.resource.role": "flow", "prefect.resource.name": names}
+
+
+def _apply(client: SyncPrefectClient, automation: AutomationCore) -> None:
+    first, *others = [*client.read_automations_by_name(automation.name), None]
+    if first is None:
+        client.create_automation(automation)
+        return
+    client.update_automation(first.id, automation.model_copy(update={"enabled": first.enabled}))
+    for copy in others:
+        if copy is not None:
+            client.delete_automation(copy.id)
+
+
+def _make_notifications(client: SyncPrefectClient, settings: Settings) -> list[ActionTypes]:
+    text = _LATE_TEXT % (2 * settings.schedule.late_minutes)
+    actions: list[ActionTypes] = []
+    if settings.notices.block is not None:
+        actions.append(
+            SendNotification(
+                block_document_id=_find_block(client, settings.notices.block),
+                subject=_LATE_TITLE,
+                body=text,
+            )
+        )
+    if url := find_webhook_url():
+        # The keys of operations/notices.py, so that a receiver need know one form only.
+        payload = json.dumps(
+            {"text": text, "kind": "late", "title": _LATE_TITLE, "model": settings.model.name,
+             "night": None, "version": None, "reasons": [text], "link": None}
+        )  # fmt: skip
+        actions.append(CallWebhook(block_document_id=_save_webhook(url), payload=payload))
+    else:
+        _forget_webhook(client)
+    return actions
+
+
+def _find_block(client: SyncPrefectClient, block: str) -> UUID:
+    kind, _, name = block.partition("/")
+    try:
+        return client.read_block_document_by_name(name, kind).id
+    except ObjectNotFound:
+        raise UsageError(
+            "notices.block must name a notification block of this Prefect server, as "
+            f"type/name. Received: {block!r}. Make it in Prefect's UI under Blocks."
+        ) from None
+
+
+def _save_webhook(url: str) -> UUID:
+    """Keep the address where Prefect encrypts it; the automation holds the block's id only."""
+    from prefect.blocks.webhook import Webhook
+
+    return cast(UUID, Webhook(url=url).save(WEBHOOK_BLOCK, overwrite=True))
+
+
+def _forget_webhook(client: SyncPrefectClient) -> None:
+    try:
+        found = client.read_block_document_by_name(WEBHOOK_BLOCK, "webhook")
+    except ObjectNotFound:
+        return
+    client.delete_block_document(found.id)

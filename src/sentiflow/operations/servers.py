@@ -1,0 +1,235 @@
+"""Say how each program of `sentiflow up` is started, after what, and when it is healthy."""
+
+from __future__ import annotations
+
+import base64
+import json
+import secrets
+import sys
+import time
+from collections.abc import Callable, Mapping
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Final
+from urllib.error import URLError
+from urllib.request import ProxyHandler, Request, build_opener
+
+from sentiflow.operations.databases import Databases
+from sentiflow.operations.places import Credentials, Places, name_host
+from sentiflow.operations.request import NightRequest
+from sentiflow.operations.supervisor import Program
+from sentiflow.settings import Settings, copy_environment
+
+POOL: Final = "sentiflow"
+WORKER: Final = "sentiflow-up"
+_ANSWER_SECONDS: Final = 1.0
+
+
+def plan_programs(
+    settings: Settings,
+    request: NightRequest,
+    first_night: bool,
+    home: Path,
+    places: Places,
+    credentials: Credentials,
+    databases: Databases | None,
+) -> list[Program]:
+    """Return the programs of `sentiflow up`: what is started, with what, after what.
+
+    Args:
+        settings: where MLflow keeps artifacts is below the home; the model is the request's.
+        request: what every night does.
+        first_night: whether one is started at once.
+        home: SENTIFLOW_HOME.
+        places: where the servers listen.
+        credentials: what they ask for.
+        databases: PostgreSQL's, or None for SQLite in the home.
+    """
+    common = make_environment(home, places, credentials, databases)
+    prefect = ["prefect", "server", "start"]
+    prefect += ["--host", places.host, "--port", str(places.prefect_port)]
+    mlflow = ["mlflow", "server", "--host", places.host, "--port", str(places.mlflow_port)]
+    # One process answers what one machine asks; four would cost a minute of start.
+    mlflow += ["--workers", "1", "--no-serve-artifacts", "--uvicorn-opts", "--no-access-log"]
+    mlflow += ["--app-name", "basic-auth"] if credentials.has_mlflow else []
+    worker = ["prefect", "worker", "start", "--pool", POOL, "--name", WORKER]
+    asked = _write_arguments(request)
+    named = ["--set", f"model.name={settings.model.name}"]
+    served = ["serve", "--port", str(places.predictions_port), *_write_settings(request), *named]
+    first = ["--first-night"] if first_night else []
+    return [
+        Program("prefect", _run(*prefect), common, _answers(f"{places.prefect}/api/health")),
+        Program(
+            "mlflow",
+            _run(*mlflow),
+            make_mlflow_environment(common, home, places, credentials, databases),
+            _answers(f"{places.mlflow}/health"),
+        ),
+        Program("deploy", _run("sentiflow", "deploy", *asked, *first), common, None, ("prefect",)),
+        Program(
+            "worker",
+            _run(*worker),
+            common,
+            _has_worker(places, credentials),
+            ("deploy", "mlflow"),
+            # A night that runs goes on; its own heartbeats say so.
+            spares_children=True,
+            # When all is stopped it is told to end, while Prefect still hears of it.
+            ends_children_first=True,
+        ),
+        Program(
+            "predictions",
+            _run("sentiflow", *served),
+            common,
+            _answers(f"{places.predictions}/health"),
+            ("mlflow",),
+        ),
+    ]
+
+
+def make_environment(
+    home: Path, places: Places, credentials: Credentials, databases: Databases | None
+) -> dict[str, str]:
+    """Return the environment of every program: where the servers are, and how to get in."""
+    environment = {
+        **copy_environment(),
+        "SENTIFLOW_HOME": str(home),
+        "PREFECT_HOME": str(home / "prefect"),
+        "PREFECT_API_URL": f"{places.prefect}/api",
+        # Prefect writes its pages anew at every start, by default beside its code.
+        "PREFECT_SERVER_UI_STATIC_DIRECTORY": str(home / "prefect" / "ui"),
+        # SQLite lets one write at a time; a busy machine makes the others wait.
+        "PREFECT_SERVER_DATABASE_TIMEOUT": "60",
+        # In memory, a restart of the server would forget who holds a deployment's one slot, and
+        # nobody could give it back.
+        "PREFECT_SERVER_CONCURRENCY_LEASE_STORAGE": (
+            "prefect.server.concurrency.lease_storage.filesystem"
+        ),
+        "PREFECT_SERVER_LOGGING_LEVEL": "WARNING",
+        "PREFECT_WORKER_QUERY_SECONDS": "5",
+        "PREFECT_LOGGING_COLORS": "false",
+        "MLFLOW_TRACKING_URI": places.mlflow,
+        "NO_COLOR": "1",
+    }
+    # What a first terminal inherited from a second must not name another server.
+    for name in ("PREFECT_UI_URL", "PREFECT_SERVER_UI_API_URL", "MLFLOW_REGISTRY_URI"):
+        environment.pop(name, None)
+    if databases is not None:
+        environment["PREFECT_SERVER_DATABASE_CONNECTION_URL"] = databases.prefect
+        environment["SENTIFLOW_LEDGER_URL"] = databases.ledger
+    if credentials.prefect is not None:
+        environment["PREFECT_SERVER_API_AUTH_STRING"] = credentials.prefect
+        environment["PREFECT_API_AUTH_STRING"] = credentials.prefect
+    if credentials.has_mlflow:
+        environment["MLFLOW_TRACKING_USERNAME"] = str(credentials.mlflow_user)
+        environment["MLFLOW_TRACKING_PASSWORD"] = str(credentials.mlflow_password)
+    return environment
+
+
+def make_mlflow_environment(
+    common: Mapping[str, str],
+    home: Path,
+    places: Places,
+    credentials: Credentials,
+    databases: Databases | None,
+) -> dict[str, str]:
+    """Return MLflow's own environment; addresses with passwords are not on command lines."""
+    store = databases.mlflow if databases else f"sqlite:///{home / 'mlflow.db'}"
+    environment = {
+        **common,
+        "MLFLOW_BACKEND_STORE_URI": store,
+        # Where runs without a server keep theirs, so that both find what the other recorded.
+        "MLFLOW_DEFAULT_ARTIFACT_ROOT": (home / "mlartifacts").as_uri(),
+        "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false",
+        "MLFLOW_SERVER_ALLOWED_HOSTS": ",".join(_list_hosts(common, places)),
+    }
+    # The server itself must not take itself for a client.
+    environment.pop("MLFLOW_TRACKING_URI")
+    if credentials.has_mlflow:
+        environment["MLFLOW_AUTH_CONFIG_PATH"] = str(_write_auth_config(home))
+        environment["MLFLOW_AUTH_ADMIN_USERNAME"] = str(credentials.mlflow_user)
+        environment["MLFLOW_AUTH_ADMIN_PASSWORD"] = str(credentials.mlflow_password)
+        # Signs forms; a new one with every start only asks a person to load a page again.
+        environment["MLFLOW_FLASK_SERVER_SECRET_KEY"] = secrets.token_hex(32)
+    return environment
+
+
+def _list_hosts(common: Mapping[str, str], places: Places) -> list[str]:
+    """Return the Host headers MLflow answers to; it compares them with their port."""
+    names = dict.fromkeys(("localhost", "127.0.0.1", "[::1]", name_host(places.host)))
+    hosts = [f"{name}:{places.mlflow_port}" for name in names]
+    if more := common.get("MLFLOW_SERVER_ALLOWED_HOSTS"):
+        hosts.append(more)
+    return hosts
+
+
+def _write_auth_config(home: Path) -> Path:
+    """Write what MLflow wants in a file; name and password stay in the environment."""
+    path = home / "mlflow-auth.ini"
+    path.write_text(
+        "[mlflow]\n"
+        "default_permission = READ\n"
+        f"database_uri = sqlite:///{home / 'mlflow-auth.db'}\n",
+        encoding="utf-8",
+    )
+    return path
+
+
+def _run(program: str, *arguments: str) -> tuple[str, ...]:
+    return (sys.executable, "-m", program, *arguments)
+
+
+def _write_arguments(request: NightRequest) -> list[str]:
+    sources = [part for source in request.data for part in ("--data", source)]
+    businesses = ["--businesses", request.businesses] if request.businesses else []
+    return [*sources, *businesses, *_write_settings(request)]
+
+
+def _write_settings(request: NightRequest) -> list[str]:
+    config = ["--config", request.config] if request.config else []
+    return [*config, *(part for override in request.overrides for part in ("--set", override))]
+
+
+def _answers(url: str) -> Callable[[], bool]:
+    def ask() -> bool:
+        return _ask(Request(url)) is not None
+
+    return ask
+
+
+def _has_worker(places: Places, credentials: Credentials) -> Callable[[], bool]:
+    """Return what asks Prefect whether our worker has come since now."""
+    began = datetime.fromtimestamp(time.time(), UTC)
+    request = Request(
+        f"{places.prefect}/api/work_pools/{POOL}/workers/filter",
+        data=b"{}",
+        headers={"Content-Type": "application/json"},
+    )
+    if credentials.prefect is not None:
+        token = base64.b64encode(credentials.prefect.encode()).decode()
+        request.add_header("Authorization", f"Basic {token}")
+
+    def ask() -> bool:
+        answer = _ask(request)
+        try:
+            workers = json.loads(answer or b"[]")
+            return any(
+                worker["name"] == WORKER
+                and datetime.fromisoformat(worker["last_heartbeat_time"]) > began
+                for worker in workers
+            )
+        except (ValueError, KeyError, TypeError):
+            return False
+
+    return ask
+
+
+def _ask(request: Request) -> bytes | None:
+    # No proxy: the servers are on this machine.
+    opener = build_opener(ProxyHandler({}))
+    try:
+        with opener.open(request, timeout=_ANSWER_SECONDS) as answer:
+            content: bytes = answer.read()
+            return content
+    except (URLError, OSError, ValueError):
+        return None

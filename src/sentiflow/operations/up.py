@@ -1,0 +1,137 @@
+"""Keep the servers of one machine: start them, say where they are, end them together."""
+
+from __future__ import annotations
+
+import fcntl
+import logging
+import os
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from threading import Event
+
+from sentiflow.errors import UsageError
+from sentiflow.files import use_scratch
+from sentiflow.operations.databases import Databases, make_databases, name_databases
+from sentiflow.operations.night import check_request, find_lineage, read_settings
+from sentiflow.operations.places import Places, choose_places, read_credentials
+from sentiflow.operations.request import NightRequest
+from sentiflow.operations.servers import plan_programs
+from sentiflow.operations.supervisor import Supervisor
+from sentiflow.processes import name_this_process
+from sentiflow.settings import (
+    RunningServers,
+    Settings,
+    forget_running_servers,
+    save_running_servers,
+)
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Wish:
+    """What `sentiflow up` is asked for.
+
+    Attributes:
+        request: what every night does.
+        first_night: start one at once if the model has had none.
+        database: PostgreSQL's address, or None for SQLite in the home.
+    """
+
+    request: NightRequest
+    first_night: bool = False
+    database: str | None = None
+
+
+def keep_servers(
+    wish: Wish, home: Path, announce: Callable[[RunningServers], None], stop: Event
+) -> None:
+    """Run Prefect, MLflow, a worker and the prediction service until told to stop.
+
+    Args:
+        wish: what is asked for.
+        home: SENTIFLOW_HOME.
+        announce: called once, when everything is healthy.
+        stop: ends it when it is set.
+
+    Raises:
+        UsageError: the wish cannot be met: settings, sources, a port, a second `up`.
+        ProgramFailed: a server did not start. None is left.
+    """
+    settings = _check(wish)
+    with _claim(home), use_scratch(home):
+        credentials = read_credentials()
+        places = choose_places(settings, credentials)
+        databases = name_databases(wish.database) if wish.database else None
+        if databases is not None:
+            make_databases(databases)
+        programs = plan_programs(
+            settings, wish.request, wish.first_night, home, places, credentials, databases
+        )
+        with Supervisor(programs, home / "logs") as supervisor:
+            if not supervisor.start(settings.servers.start_seconds, stop):
+                return
+            logger.info("healthy after %s", supervisor.seconds)
+            servers = _describe(places, databases)
+            save_running_servers(home, servers)
+            try:
+                announce(servers)
+                supervisor.watch(stop)
+            finally:
+                forget_running_servers(home)
+
+
+def _check(wish: Wish) -> Settings:
+    """Return the settings, with the name of the model that nights make and predictions serve."""
+    check_request(wish.request)
+    settings = read_settings(wish.request)
+    if settings.tracking.uri:
+        raise UsageError(
+            "sentiflow up runs an MLflow of its own. Received: tracking.uri. Leave it out, or run "
+            "a worker beside the servers you have: see docs/operations.md."
+        )
+    if wish.database and settings.ledger.url:
+        raise UsageError(
+            "The ledger can be in one database only. Received: --database and ledger.url. "
+            "Leave one out."
+        )
+    name = find_lineage(wish.request, settings).name
+    return settings.model_copy(update={"model": settings.model.model_copy(update={"name": name})})
+
+
+@contextmanager
+def _claim(home: Path) -> Iterator[None]:
+    """Hold the home for this process; the claim ends with it, however it ends.
+
+    Raises:
+        UsageError: another process holds it.
+    """
+    handle = os.open(home / "up.lock", os.O_RDWR | os.O_CREAT, 0o600)
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        holder = os.read(handle, 100).decode("ascii", "replace").strip()
+        os.close(handle)
+        raise UsageError(
+            f"A home has one sentiflow up at a time. Received: process {holder} runs one on "
+            f"{home}. Stop it, or set SENTIFLOW_HOME to another."
+        ) from None
+    try:
+        os.truncate(handle, 0)
+        os.write(handle, f"{os.getpid()}\n".encode())
+        yield
+    finally:
+        os.close(handle)
+
+
+def _describe(places: Places, databases: Databases | None) -> RunningServers:
+    return RunningServers(
+        prefect_url=places.prefect,
+        prefect_api_url=f"{places.prefect}/api",
+        mlflow_url=places.mlflow,
+        predictions_url=places.predictions,
+        ledger_url=databases.shown_ledger if databases else None,
+        process=name_this_process(),
+    )

@@ -1,0 +1,146 @@
+"""What `sentiflow up` starts: commands, environments, and when each is healthy."""
+
+from __future__ import annotations
+
+import json
+import socket
+import threading
+from collections.abc import Callable
+from http.server import BaseHTTPRequestHandler, HTTPServer
+from pathlib import Path
+
+import pytest
+
+from sentiflow.operations.databases import name_databases
+from sentiflow.operations.places import Credentials, Places
+from sentiflow.operations.request import NightRequest
+from sentiflow.operations.servers import WORKER, plan_programs
+from sentiflow.operations.supervisor import Program
+from sentiflow.settings import Settings
+
+NO_CREDENTIALS = Credentials(None, None, None)
+CREDENTIALS = Credentials("ada:prefect-secret", "ada", "mlflow-secret")
+PLACES = Places("127.0.0.1", 4200, 5000, "127.0.0.1", 8080)
+
+
+def plan(
+    home: Path,
+    request: NightRequest | None = None,
+    credentials: Credentials = NO_CREDENTIALS,
+    address: str | None = None,
+    first_night: bool = False,
+    places: Places = PLACES,
+) -> dict[str, Program]:
+    databases = name_databases(address) if address else None
+    programs = plan_programs(
+        Settings(), request or NightRequest(), first_night, home, places, credentials, databases
+    )
+    return {program.name: program for program in programs}
+
+
+def test_what_a_night_does_is_deployed_and_its_model_served(tmp_path: Path) -> None:
+    request = NightRequest(data=("/a", "/b"), config="large", overrides=("training.epochs=3",))
+    programs = plan(tmp_path, request, first_night=True)
+    deploy = " ".join(programs["deploy"].command)
+    assert deploy.endswith(
+        "deploy --data /a --data /b --config large --set training.epochs=3 --first-night"
+    )
+    assert programs["deploy"].is_healthy is None
+    served = " ".join(programs["predictions"].command)
+    assert "--port 8080 --config large --set training.epochs=3" in served
+    assert served.endswith("--set model.name=sentiflow")
+    assert "--first-night" not in plan(tmp_path)["deploy"].command
+
+
+def test_no_command_line_holds_a_secret(tmp_path: Path) -> None:
+    programs = plan(tmp_path, None, CREDENTIALS, "postgresql://ada:db-secret@db/nights")
+    for program in programs.values():
+        assert "secret" not in " ".join(program.command)
+    for path in tmp_path.rglob("*"):
+        assert "secret" not in path.read_text()
+
+
+def test_credentials_reach_the_servers_and_those_who_call_them(tmp_path: Path) -> None:
+    programs = plan(tmp_path, None, CREDENTIALS)
+    assert "basic-auth" in programs["mlflow"].command
+    mlflow, worker = programs["mlflow"].environment, programs["worker"].environment
+    assert mlflow["MLFLOW_AUTH_ADMIN_USERNAME"] == worker["MLFLOW_TRACKING_USERNAME"] == "ada"
+    assert mlflow["MLFLOW_AUTH_ADMIN_PASSWORD"] == worker["MLFLOW_TRACKING_PASSWORD"]
+    assert len(mlflow["MLFLOW_FLASK_SERVER_SECRET_KEY"]) == 64
+    prefect = programs["prefect"].environment
+    assert prefect["PREFECT_SERVER_API_AUTH_STRING"] == worker["PREFECT_API_AUTH_STRING"]
+    assert "basic-auth" not in plan(tmp_path)["mlflow"].command
+
+
+def test_mlflow_answers_to_loopback_names_with_its_port_only(tmp_path: Path) -> None:
+    hosts = plan(tmp_path)["mlflow"].environment["MLFLOW_SERVER_ALLOWED_HOSTS"]
+    assert hosts == "localhost:5000,127.0.0.1:5000,[::1]:5000"
+
+
+def test_mlflow_keeps_artifacts_where_nights_without_a_server_keep_them(tmp_path: Path) -> None:
+    environment = plan(tmp_path)["mlflow"].environment
+    assert environment["MLFLOW_DEFAULT_ARTIFACT_ROOT"] == (tmp_path / "mlartifacts").as_uri()
+    assert environment["MLFLOW_BACKEND_STORE_URI"] == f"sqlite:///{tmp_path}/mlflow.db"
+    assert "MLFLOW_TRACKING_URI" not in environment
+
+
+def test_with_a_database_each_server_gets_its_own(tmp_path: Path) -> None:
+    programs = plan(tmp_path, None, NO_CREDENTIALS, "postgresql://ada@db/nights")
+    prefect = programs["prefect"].environment["PREFECT_SERVER_DATABASE_CONNECTION_URL"]
+    assert prefect == "postgresql+asyncpg://ada@db/nights_prefect"
+    store = programs["mlflow"].environment["MLFLOW_BACKEND_STORE_URI"]
+    assert store == "postgresql+psycopg2://ada@db/nights_mlflow"
+    ledger = programs["worker"].environment["SENTIFLOW_LEDGER_URL"]
+    assert ledger == "postgresql://ada@db/nights_ledger"
+
+
+@pytest.fixture
+def answering() -> Callable[[str], int]:
+    """Start a server that answers POST and GET with a text, and asks for the credentials."""
+
+    def start(answer: str) -> int:
+        class Handler(BaseHTTPRequestHandler):
+            def do_POST(self) -> None:
+                asked = self.headers.get("Authorization")
+                self.send_response(200 if asked == "Basic YWRhOnByZWZlY3Qtc2VjcmV0" else 401)
+                self.end_headers()
+                self.wfile.write(answer.encode())
+
+            def log_message(self, *_: object) -> None:
+                pass
+
+        server = HTTPServer(("127.0.0.1", 0), Handler)
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        return server.server_port
+
+    return start
+
+
+@pytest.mark.parametrize(
+    ("name", "beat", "is_there"),
+    [
+        (WORKER, "2999-01-01T00:00:00+00:00", True),
+        (WORKER, "2001-01-01T00:00:00+00:00", False),
+        ("another", "2999-01-01T00:00:00+00:00", False),
+        (WORKER, "no time", False),
+    ],
+)
+def test_only_our_worker_since_the_start_counts(
+    tmp_path: Path, answering: Callable[[str], int], name: str, beat: str, is_there: bool
+) -> None:
+    port = answering(json.dumps([{"name": name, "last_heartbeat_time": beat}]))
+    places = Places("127.0.0.1", port, 5000, "127.0.0.1", 8080)
+    for credentials, expected in ((CREDENTIALS, is_there), (NO_CREDENTIALS, False)):
+        asked = plan(tmp_path, None, credentials, places=places)["worker"].is_healthy
+        assert asked is not None
+        assert asked() is expected
+
+
+def test_a_server_that_is_not_there_is_not_healthy(tmp_path: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as closed:
+        port = closed.getsockname()[1]
+    places = Places("127.0.0.1", port, port, "127.0.0.1", port)
+    for name in ("prefect", "mlflow", "worker", "predictions"):
+        asked = plan(tmp_path, places=places)[name].is_healthy
+        assert asked is not None
+        assert not asked()

@@ -1,0 +1,77 @@
+"""What `sentiflow up` refuses before it starts anything; tests/test_up.py runs it."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+from threading import Event
+
+import pytest
+
+from sentiflow.errors import SettingsError, SourceError, UsageError
+from sentiflow.operations.request import NightRequest
+from sentiflow.operations.up import Wish, keep_servers
+from sentiflow.settings import RunningServers
+
+HOLD = """
+import sys, time
+from pathlib import Path
+from sentiflow.operations.up import _claim
+with _claim(Path(sys.argv[1])):
+    print("held", flush=True)
+    time.sleep(60)
+"""
+
+
+def never(_: RunningServers) -> None:
+    raise AssertionError("it must not start")
+
+
+def ask(home: Path, *overrides: str, **wish: str) -> None:
+    keep_servers(Wish(NightRequest(overrides=overrides), **wish), home, never, Event())  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    ("override", "named"),
+    [("tracking.uri=http://mlflow", "MLflow of its own"), ("servers.prefect_prot=1", "no setting")],
+)
+def test_settings_that_cannot_hold_are_refused(home: Path, override: str, named: str) -> None:
+    with pytest.raises(UsageError, match=named):
+        ask(home, override)
+
+
+def test_a_ledger_in_two_databases_is_refused(home: Path) -> None:
+    with pytest.raises(UsageError, match="one database only"):
+        ask(home, "ledger.url=sqlite:////x.db", database="postgresql://ada@db/nights")
+
+
+def test_a_source_that_is_not_there_is_told_before_any_server_starts(home: Path) -> None:
+    request = NightRequest(data=(str(home / "reviews.jsonl"),))
+    with pytest.raises(SourceError, match=r"reviews\.jsonl"):
+        keep_servers(Wish(request), home, never, Event())
+    assert not (home / "logs").exists()
+
+
+def test_a_home_is_held_by_one_process_and_free_when_that_is_killed(
+    home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("SENTIFLOW_API_KEY_FILE", "")
+    monkeypatch.setenv("PREFECT_API_AUTH_STRING_FILE", str(home / "missing"))
+    holder = subprocess.Popen(
+        [sys.executable, "-c", HOLD, str(home)], stdout=subprocess.PIPE, text=True,
+        env=dict(os.environ),
+    )  # fmt: skip
+    assert holder.stdout is not None
+    try:
+        assert holder.stdout.readline() == "held\n"
+        with pytest.raises(UsageError, match=rf"process {holder.pid} runs one on"):
+            ask(home)
+    finally:
+        holder.kill()
+        holder.wait()
+        holder.stdout.close()
+    # The next step is reached: the secrets are read.
+    with pytest.raises(SettingsError, match="PREFECT_API_AUTH_STRING_FILE"):
+        ask(home)

@@ -1,0 +1,242 @@
+"""`sentiflow up` as a person runs it: servers, schedule, nights, and nothing left at the end."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import httpx
+import psutil
+import pytest
+from small import SMALL, write_plain_reviews
+
+pytestmark = [pytest.mark.slow, pytest.mark.filterwarnings("ignore")]
+
+
+@dataclass
+class Up:
+    """A running `sentiflow up` and how to talk to it."""
+
+    process: subprocess.Popen[str]
+    home: Path
+    environment: Mapping[str, str]
+    urls: dict[str, Any]
+    seconds: float
+    options: tuple[str, ...]
+
+    def ask(self, path: str, **body: Any) -> Any:
+        """Post to Prefect's API."""
+        answer = httpx.post(f"{self.urls['prefect_api_url']}{path}", json=body, timeout=30)
+        answer.raise_for_status()
+        return answer.json()
+
+    def find_runs(self, flow: str, **chosen: Any) -> list[dict[str, Any]]:
+        runs: list[dict[str, Any]] = self.ask(
+            "/flow_runs/filter",
+            flows={"name": {"any_": [flow]}},
+            flow_runs=chosen,
+            sort="EXPECTED_START_TIME_ASC",
+        )
+        return runs
+
+    def find_deployment(self, name: str) -> dict[str, Any]:
+        answer = httpx.get(f"{self.urls['prefect_api_url']}/deployments/name/{name}", timeout=30)
+        answer.raise_for_status()
+        found: dict[str, Any] = answer.json()
+        return found
+
+    def call(self, *arguments: str) -> dict[str, Any]:
+        """Run a command as in another terminal, and give its JSON answer."""
+        finished = subprocess.run(
+            [sys.executable, "-m", "sentiflow", *arguments, "--json"],
+            capture_output=True, text=True, env=self.environment, cwd=self.home.parent, check=False,
+        )  # fmt: skip
+        assert "Traceback" not in finished.stderr, finished.stderr
+        answer: dict[str, Any] = {"code": finished.returncode, **json.loads(finished.stdout)}
+        return answer
+
+    def read_logs(self) -> dict[str, str]:
+        return {path.stem: path.read_text() for path in (self.home / "logs").glob("*.log")}
+
+
+@pytest.fixture(scope="module")
+def up(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Up]:
+    folder = tmp_path_factory.mktemp("up")
+    home = folder / "home"
+    environment = {
+        **{
+            name: value for name, value in os.environ.items()
+            if not name.startswith(("PREFECT_", "MLFLOW_", "SENTIFLOW_"))
+        },
+        "SENTIFLOW_HOME": str(home),
+    }  # fmt: skip
+    ports = ("servers.prefect_port=0", "servers.mlflow_port=0", "serving.port=0")
+    reviews = write_plain_reviews(folder / "reviews.jsonl")
+    # By a relative path: a worker runs nights in a folder of its own.
+    options = ["--data", "reviews.jsonl"]
+    for override in (*SMALL, *ports, "serving.poll_seconds=1"):
+        options += ["--set", override]
+    start = time.monotonic()
+    process = subprocess.Popen(
+        [sys.executable, "-m", "sentiflow", "up", *options, "--json"],
+        stdout=subprocess.PIPE, text=True, env=environment, cwd=reviews.parent,
+    )  # fmt: skip
+    assert process.stdout is not None
+    try:
+        urls = json.loads(process.stdout.readline())
+        assert "error" not in urls, urls
+        took = time.monotonic() - start
+        yield Up(process, home, environment, urls, took, tuple(options))
+    finally:
+        process.terminate()
+        process.wait(60)
+        process.stdout.close()
+
+
+def wait_for(condition: Callable[[], Any], seconds: float, every: float = 0.5) -> Any:
+    deadline = time.monotonic() + seconds
+    while not (found := condition()):
+        assert time.monotonic() < deadline, "it took too long"
+        time.sleep(every)
+    return found
+
+
+def list_alive(home: Path) -> list[str]:
+    alive = []
+    for process in psutil.process_iter():
+        try:
+            if process.environ().get("SENTIFLOW_HOME") == str(home):
+                alive.append(" ".join(process.cmdline()))
+        except psutil.Error:
+            continue
+    return alive
+
+
+def test_the_servers_answer_soon_and_are_written_down(up: Up) -> None:
+    # One minute is promised of a machine that does nothing else.
+    assert up.seconds < 60 * max(1.0, os.getloadavg()[0] / 2)
+    for page in (
+        f"{up.urls['prefect_url']}/api/health", up.urls["prefect_url"],
+        f"{up.urls['mlflow_url']}/health", up.urls["mlflow_url"],
+        f"{up.urls['predictions_url']}/health",
+    ):  # fmt: skip
+        assert httpx.get(page, follow_redirects=True).status_code == 200, page
+    assert httpx.get(f"{up.urls['predictions_url']}/ready").status_code == 503
+    written = up.home / "servers.json"
+    assert json.loads(written.read_text()) == up.urls
+    assert written.stat().st_mode & 0o777 == 0o600
+    assert up.urls["process"]["pid"] == up.process.pid
+
+
+def test_foreign_hosts_are_refused(up: Up) -> None:
+    foreign = {"Host": "evil.example"}
+    assert httpx.get(up.urls["mlflow_url"], headers=foreign).status_code == 403
+    model = f"{up.urls['predictions_url']}/v1/model"
+    assert httpx.get(model, headers=foreign).status_code == 400
+    assert httpx.get(model).status_code == 200
+
+
+def test_a_second_one_on_the_same_home_is_refused(up: Up) -> None:
+    answer = up.call("up")
+    assert answer["code"] == 2
+    assert f"process {up.process.pid} runs one" in answer["reasons"][0]
+    assert httpx.get(f"{up.urls['mlflow_url']}/health").status_code == 200
+
+
+def test_the_schedule_has_nights_waiting(up: Up) -> None:
+    waiting = wait_for(lambda: up.find_runs("retrain", state={"type": {"any_": ["SCHEDULED"]}}), 30)
+    due = [datetime.fromisoformat(run["expected_start_time"]) for run in waiting]
+    assert len(due) == 3
+    assert all((moment.hour, moment.minute) == (3, 30) for moment in due)
+    assert due[1] - due[0] == due[2] - due[1] == timedelta(days=1)
+    nightly = up.find_deployment("retrain/nightly")
+    assert nightly["concurrency_options"]["collision_strategy"] == "CANCEL_NEW"
+    assert nightly["parameters"]["request"]["data"] == [str(up.home.parent / "reviews.jsonl")]
+
+
+def test_of_two_nights_asked_for_at_once_one_runs_and_its_model_answers(up: Up) -> None:
+    nightly = up.find_deployment("retrain/nightly")
+    path = f"/deployments/{nightly['id']}/create_flow_run"
+    made = [up.ask(path, state={"type": "SCHEDULED"})["id"] for _ in range(2)]
+
+    def find_ended() -> dict[str, str]:
+        runs = up.find_runs("retrain", id={"any_": made})
+        ended = {run["state"]["name"]: run["id"] for run in runs}
+        return ended if set(ended) == {"Completed", "Cancelled"} else {}
+
+    ended = wait_for(find_ended, 300)
+    # What another terminal sees comes over the servers that run.
+    (model,) = up.call("status")["models"]
+    assert (model["model"], model["champion"]["version"]) == ("sentiflow", 1)
+    records = [json.loads(path.read_text()) for path in (up.home / "nights").glob("*.json")]
+    (record,) = [record for record in records if record.get("outcome") == "promoted"]
+    assert record["prefect_flow_run_id"] == ended["Completed"]
+    found = httpx.get(
+        f"{up.urls['mlflow_url']}/api/2.0/mlflow/runs/get",
+        params={"run_id": record["mlflow_run_id"]},
+    ).json()["run"]
+    assert found["info"]["status"] == "FINISHED"
+    assert Path(found["info"]["artifact_uri"].removeprefix("file://")).is_relative_to(up.home)
+    wait_for(lambda: httpx.get(f"{up.urls['predictions_url']}/ready").status_code == 200, 30)
+    answer = httpx.post(
+        f"{up.urls['predictions_url']}/v1/predict",
+        json={"texts": ["the soup was lovely", "the soup was awful"]},
+    ).json()
+    assert answer["model_version"] == 1
+    assert [found["label"] for found in answer["predictions"]] == ["positive", "negative"]
+
+
+def test_a_night_and_maintenance_run_by_themselves_at_their_minute(up: Up) -> None:
+    began = datetime.now(UTC)
+    every = ("--set", "schedule.cron=* * * * *", "--set", "schedule.maintenance_cron=* * * * *")
+    deployed = up.call("deploy", *up.options, *every)
+    assert deployed["code"] == 0, deployed
+    assert deployed["pool_type"] == "process"
+    # A second time: the same deployments and automations, and no more of them.
+    assert len(up.ask("/deployments/filter")) == 5
+    automations = up.ask("/automations/filter")
+    assert [found["name"] for found in automations] == deployed["automations"]
+    assert automations[0]["actions"][0]["state"] == "CRASHED"
+
+    def find_done(flow: str) -> list[dict[str, Any]]:
+        runs = up.find_runs(flow, state={"type": {"any_": ["COMPLETED"]}})
+        return [run for run in runs if run["auto_scheduled"]]
+
+    (night, *_) = wait_for(lambda: find_done("retrain"), 300)
+    assert datetime.fromisoformat(night["expected_start_time"]) > began
+    assert datetime.fromisoformat(night["expected_start_time"]).second == 0
+    wait_for(lambda: find_done("maintenance"), 120)
+    # Nothing has changed since the night before: no second version.
+    (model,) = up.call("status")["models"]
+    assert model["last_night"]["outcome"] == "skipped"
+    assert model["champion"]["version"] == 1
+
+
+def test_logs_hold_no_review_and_no_traceback(up: Up) -> None:
+    logs = up.read_logs()
+    assert "Worker 'sentiflow-up' started" in logs["worker"]
+    assert not [name for name, text in logs.items() if "On visit" in text]
+    # Prefect's own server may say so of a lock in SQLite that it waited for in vain, and go on.
+    assert [name for name, text in logs.items() if "Traceback" in text] in ([], ["prefect"])
+
+
+def test_a_signal_ends_it_all_and_commands_go_on_without_servers(up: Up) -> None:
+    up.process.send_signal(signal.SIGTERM)
+    assert up.process.wait(60) == 0
+    assert list_alive(up.home) == []
+    assert not (up.home / "servers.json").exists()
+    assert list((up.home / "tmp").iterdir()) == []
+    for url in (up.urls["prefect_url"], up.urls["mlflow_url"], up.urls["predictions_url"]):
+        with pytest.raises(httpx.ConnectError):
+            httpx.get(url)
+    answer = up.call("predict", "the soup was lovely")
+    assert (answer["code"], answer["predictions"][0]["label"]) == (0, "positive")
