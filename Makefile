@@ -6,6 +6,8 @@ SHELL := /bin/bash
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
+# Two test files at a time: much of a night is waiting.
+PYTEST := $(BIN)/python -m pytest -n 2 --dist loadfile
 # Without bytecode every process pays seconds of uncached imports.
 ENV := env -u PYTHONDONTWRITEBYTECODE
 
@@ -31,10 +33,10 @@ ui: setup  ## MLflow's UI on what was recorded, on 127.0.0.1:5000
 	  --host 127.0.0.1 --port $${PORT:-5000} --backend-store-uri sqlite:///$${SENTIFLOW_HOME:-$(CURDIR)/.sentiflow}/mlflow.db
 
 test: setup-dev  ## unit, property and end-to-end tests on the sample
-	@$(ENV) $(BIN)/python -m pytest -m "not slow"
+	@$(ENV) $(PYTEST) -m "not slow"
 
 test-slow: setup-dev  ## the long tests: real reviews, failures
-	@$(ENV) $(BIN)/python -m pytest -m slow
+	@$(ENV) $(PYTEST) -m slow
 
 soak: setup-dev  ## mutation run over the code that rules on a release; 90 % must be killed (JOBS=1)
 	@scripts/soak.sh $(VENV) $(or $(JOBS),1)

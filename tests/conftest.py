@@ -10,7 +10,12 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import hypothesis
 import pytest
+
+# How long an example takes says something of the machine, not of the code.
+hypothesis.settings.register_profile("sentiflow", deadline=None)
+hypothesis.settings.load_profile("sentiflow")
 
 REPOSITORY = Path(__file__).resolve().parents[1]
 REAL_FOLDER = REPOSITORY.parent / "shared" / "data"

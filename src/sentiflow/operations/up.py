@@ -73,7 +73,8 @@ def keep_servers(
         with Supervisor(programs, home / "logs") as supervisor:
             if not supervisor.start(settings.servers.start_seconds, stop):
                 return
-            logger.info("healthy after %s", supervisor.seconds)
+            took = ", ".join(f"{name} {took:.0f} s" for name, took in supervisor.seconds.items())
+            logger.info("healthy: %s", took)
             servers = _describe(places, databases)
             save_running_servers(home, servers)
             try:
