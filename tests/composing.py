@@ -109,7 +109,11 @@ class Stack:
                 started.append(ready[0])
 
     def stop(self) -> None:
-        """End every service as `docker compose stop` does, the database last."""
+        """End every service as `docker compose stop` does, the database last.
+
+        Prefect's server and worker may wait for what is connected and what runs; as an engine
+        does after the period of grace, this ends them then. The others must go by themselves.
+        """
         first = [name for name in self.services if name != "postgres"]
         for names, number in ((first, signal.SIGTERM), (["postgres"], signal.SIGINT)):
             processes = [process for name in names if (process := self._find_process(name))]
@@ -117,7 +121,10 @@ class Stack:
             for process in processes:
                 process.send_signal(number)
             alive = wait_for_end(processes, 30)
-            assert not alive, f"services must end when they are told to: {alive}"
+            patient = [self._find_process(name) for name in ("prefect-server", "worker")]
+            late = [process for process in alive if process not in patient]
+            assert not late, f"services must end when they are told to: {late}"
+            families.append(alive)
             for process in (process for family in families for process in family):
                 # A container's processes end with its first one.
                 with suppress(psutil.NoSuchProcess):

@@ -202,7 +202,9 @@ def test_a_registered_pickle_is_refused_and_does_not_run(
     os.environ.pop("MLFLOW_ALLOW_PICKLE_DESERIALIZATION", None)
     prepare_environment(tmp_path / "home")
     mark = tmp_path / "ran"
-    mlflow.set_tracking_uri(uri)
+    # Not by set_tracking_uri: that would hold for the tests that follow.
+    monkeypatch.setattr(mlflow.tracking._tracking_service.utils, "_tracking_uri", uri)
+    monkeypatch.setattr(mlflow.tracking._model_registry.utils, "_registry_uri", uri)
     with (
         track_run(uri, "test", tmp_path / "artifacts", "run", {}) as run,
         mlflow.start_run(run_id=run.id, log_system_metrics=False),

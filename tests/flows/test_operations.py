@@ -191,15 +191,17 @@ def test_maintenance_tells_of_late_nights_and_sweeps(
     home: Path, start: Callable[..., FlowRun], client: SyncPrefectClient,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:  # fmt: skip
-    monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{home / 'mlflow.db'}")
+    uri = f"sqlite:///{home / 'mlflow.db'}"
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", uri)
     late = start(ago(60), name="retrain")
     dead = start(Running())
-    experiment = MlflowClient().create_experiment("sentiflow", str(home / "mlartifacts"))
+    mlflow = MlflowClient(uri, uri)
+    experiment = mlflow.create_experiment("sentiflow", str(home / "mlartifacts"))
     tags = {"sentiflow.model": "sentiflow", "sentiflow.prefect_flow_run_id": str(dead.id)}
-    orphan = MlflowClient().create_run(experiment, tags=tags).info.run_id
+    orphan = mlflow.create_run(experiment, tags=tags).info.run_id
     done = maintenance()
     assert any(late.name in sentence for sentence in done)
     assert any(orphan in sentence for sentence in done)
-    assert MlflowClient().get_run(orphan).info.status == "KILLED"
+    assert mlflow.get_run(orphan).info.status == "KILLED"
     assert state_of(client, dead) == "Crashed"
     client.delete_flow_run(late.id)

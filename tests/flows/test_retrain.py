@@ -51,8 +51,9 @@ def night(home: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., NightRec
             return_state=True,
         )
         record = find_record(home, str(state.state_details.flow_run_id))
-        if record is None:
-            raise state.result(raise_on_failure=False)
+        assert record is not None, "every night is recorded, also one that never opened"
+        if isinstance(error := state.result(raise_on_failure=False), UsageError):
+            raise error
         assert state.is_completed() == (record.exit_code == 0)
         return record
 
