@@ -179,6 +179,10 @@ def _parse_date(text: str | None) -> date | None:
 def _run_flow(request: Any, home: Path) -> Any:
     # Prefect's own lines stay in its database; on the terminal sentiflow speaks.
     os.environ.setdefault("PREFECT_LOGGING_HANDLERS_CONSOLE_LEVEL", "60")
+    from sentiflow.operations.guard import guard_this_process
+
+    # Without a server of yours Prefect starts one for the command, which must end with it.
+    guard_this_process(seconds=5)
     from flows.retrain import retrain
     from sentiflow.reporting.record import find_record
 

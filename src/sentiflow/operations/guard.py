@@ -8,7 +8,10 @@ and then ends what is left.
 
 from __future__ import annotations
 
+import os
+import secrets
 import signal
+import subprocess
 import sys
 import time
 from typing import TYPE_CHECKING, Final
@@ -19,6 +22,24 @@ if TYPE_CHECKING:
 MARK: Final = "SENTIFLOW_UP"
 _LOOK_SECONDS: Final = 0.1
 _GIVE_UP_SECONDS: Final = 10.0
+
+
+def guard_this_process(seconds: float) -> None:
+    """Let nothing that this process starts from now on outlive it, even if it is killed.
+
+    Args:
+        seconds: how long what is left may take to end on its own.
+    """
+    mark = os.environ.get(MARK, "") + secrets.token_hex(8)
+    # The writing end is never closed: the kernel does it when this process is gone.
+    reading, _ = os.pipe()
+    subprocess.Popen(
+        [sys.executable, "-m", "sentiflow.operations.guard", mark, str(seconds)],
+        stdin=reading, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
+        start_new_session=True,
+    )  # fmt: skip
+    os.close(reading)
+    os.environ[MARK] = mark
 
 
 def find_marked(mark: str) -> list[psutil.Process]:
