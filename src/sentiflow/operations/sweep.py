@@ -79,7 +79,7 @@ def sweep(
         remove_whole(path)
         closed.append(f"The unfinished {path.relative_to(home)} was removed: its process is gone.")
     for sentence in closed:
-        logger.warning("sweep: %s", sentence)
+        logger.info("sweep: %s", sentence)
     return closed
 
 
