@@ -18,6 +18,7 @@ from prefect.client.schemas.filters import FlowFilter, FlowRunFilter
 from prefect.client.schemas.objects import FlowRun, StateType
 from prefect.client.schemas.sorting import FlowRunSort
 from prefect.exceptions import ObjectNotFound, PrefectException
+from prefect.settings import get_current_settings
 from prefect.states import Cancelled, Crashed
 from pydantic import Field
 
@@ -31,6 +32,8 @@ logger = logging.getLogger(__name__)
 # A tag on the run itself, so that whichever machine looks next knows it.
 TOLD_TAG: Final = "told-late"
 _PAGE: Final = 200
+# Between a night's start and its lease lie the imports and one question to Prefect: seconds.
+_MOST_OPENING: Final = timedelta(minutes=5)
 _SILENT: Final = (httpx.HTTPError, PrefectException, OSError, RuntimeError)
 
 
@@ -140,15 +143,26 @@ def find_late(
     return tuple(late)
 
 
-def close_flow_runs(ids: Sequence[str]) -> list[str]:
+def close_flow_runs(ids: Sequence[str], living: Sequence[str] = ()) -> list[str]:
     """End runs of dead processes as Crashed, and return the ids of those that were ended.
 
     A run that is unknown, or final already, is left alone. An API that does not answer ends
     nothing and raises nothing: whoever sweeps next tries again.
+
+    Args:
+        ids: runs that are known to be dead.
+        living: runs of nights that live. Without a server of its own Prefect's database is the
+            home's, and so are all nights in it: those that neither live nor have just begun
+            are dead too. On a server they may be other people's; there heartbeats tell.
     """
     closed: list[str] = []
     with _forgiving("close runs"), get_client(sync_client=True) as client:
-        for id_ in ids:
+        dead = [*ids]
+        if get_current_settings().api.url is None:
+            nights = _read_runs(client, "retrain", [StateType.RUNNING])
+            started = [(str(run.id), run.start_time) for run in nights]
+            dead += find_lost(started, living, datetime.now(UTC))
+        for id_ in dead:
             run = _find_run(client, id_)
             if run is None or (run.state is not None and run.state.is_final()):
                 continue
@@ -158,11 +172,21 @@ def close_flow_runs(ids: Sequence[str]) -> list[str]:
     return closed
 
 
-def list_running(flow_name: str) -> list[tuple[str, datetime | None]]:
-    """Return the id and start of every run of a flow that Prefect holds for running."""
-    with get_client(sync_client=True) as client:
-        runs = _read_runs(client, flow_name, [StateType.RUNNING])
-        return [(str(run.id), run.start_time) for run in runs]
+def find_lost(
+    running: Sequence[tuple[str, datetime | None]], living: Sequence[str], now: datetime
+) -> list[str]:
+    """Return the running nights that hold no lease, though they had the time to take one.
+
+    Args:
+        running: id and start of each.
+        living: ids of those that hold a lease.
+        now: the time, with a zone.
+    """
+    return [
+        id_
+        for id_, started in running
+        if id_ not in living and started is not None and now - started > _MOST_OPENING
+    ]
 
 
 def list_unfinished(flow_name: str) -> list[str]:

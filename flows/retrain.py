@@ -25,7 +25,7 @@ from sentiflow.settings import find_home
 
 
 @flow(name="retrain", log_prints=False)
-def retrain(request: NightRequest) -> NightRecord:
+def retrain(request: NightRequest = NightRequest()) -> NightRecord:
     """Run one night and return what came of it."""
     flow_run_id = runtime.flow_run.id
     collapse_missed(flow_run_id)

@@ -23,7 +23,7 @@ from flows.operations import (
     close_flow_runs,
     collapse_missed,
     find_late,
-    list_running,
+    find_lost,
     list_unfinished,
     maintenance,
     tell_late,
@@ -112,13 +112,33 @@ def test_a_prefect_that_does_not_answer_closes_and_cancels_nothing() -> None:
         assert collapse_missed(str(uuid.uuid4())) == []
 
 
-def test_running_and_unfinished_runs_are_told_apart(
+def test_a_night_that_never_took_its_lease_is_lost_once_it_had_the_time() -> None:
+    now = datetime(2026, 1, 2, 3, 30, tzinfo=UTC)
+    running = [
+        ("lives", now - timedelta(hours=3)),
+        ("begins", now - timedelta(minutes=5)),
+        ("lost", now - timedelta(minutes=5, seconds=1)),
+        ("not begun", None),
+    ]
+    assert find_lost(running, ["lives"], now) == ["lost"]
+    assert find_lost(running, [], now) == ["lives", "lost"]
+
+
+def test_on_a_server_nobody_is_taken_for_dead_because_he_holds_no_lease_here(
+    client: SyncPrefectClient, start: Callable[..., FlowRun]
+) -> None:
+    other = start(Running(timestamp=datetime.now(UTC) - timedelta(hours=1)), name="retrain")
+    assert close_flow_runs([], []) == []
+    assert state_of(client, other) == "Running"
+    client.delete_flow_run(other.id)
+
+
+def test_unfinished_runs_are_those_that_run_or_should(
     client: SyncPrefectClient, start: Callable[..., FlowRun]
 ) -> None:
     running, due, future = start(Running()), start(ago(5)), start(ago(-60))
     start(Failed())
     name = client.read_flow(running.flow_id).name
-    assert [id_ for id_, _ in list_running(name)] == [str(running.id)]
     assert {str(running.id), str(due.id)} == set(list_unfinished(name))
     assert str(future.id) not in list_unfinished(name)
 

@@ -8,6 +8,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import psutil
@@ -31,6 +32,23 @@ STUBBORN = (
     "import os, signal, time; os.setsid(); signal.signal(signal.SIGTERM, signal.SIG_IGN);"
     "time.sleep(60)"
 )
+# What a program begins with that has such a child.
+BEAR = f"import subprocess, sys; subprocess.Popen([sys.executable, '-S', '-c', {STUBBORN!r}]); "
+
+
+@contextmanager
+def watch(program: Program, logs: Path) -> Iterator[None]:
+    """Run a program under a supervisor that starts it again whenever it dies."""
+    stop = threading.Event()
+    with Supervisor([program], logs) as running:
+        running.start(10, stop)
+        watching = threading.Thread(target=running.watch, args=[stop])
+        watching.start()
+        try:
+            yield
+        finally:
+            stop.set()
+            watching.join()
 
 
 @pytest.fixture
@@ -126,15 +144,8 @@ def test_a_program_that_dies_is_started_again_after_a_pause_and_its_orphans_end(
     write_program: Callable[..., Program], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(supervising, "_FIRST_DELAY", 0.4)
-    child = (
-        f"import subprocess, sys; subprocess.Popen([sys.executable, '-S', '-c', {STUBBORN!r}]); "
-    )
-    line = child + "open('starts', 'a').write(f'{time.monotonic()}\\n'); " + healthy("server")
-    stop = threading.Event()
-    with Supervisor([write_program("server", line)], tmp_path / "logs") as running:
-        running.start(10, stop)
-        watching = threading.Thread(target=running.watch, args=[stop])
-        watching.start()
+    line = BEAR + "open('starts', 'a').write(f'{time.monotonic()}\\n'); " + healthy("server")
+    with watch(write_program("server", line), tmp_path / "logs"):
         wait_for(lambda: len(list_alive(tmp_path)) == 2)
         (leader,) = [
             process for process in psutil.Process().children()
@@ -148,32 +159,21 @@ def test_a_program_that_dies_is_started_again_after_a_pause_and_its_orphans_end(
         assert again - killed >= find_delay(1)
         wait_for(lambda: len(list_alive(tmp_path)) == 2)
         assert not first & set(list_alive(tmp_path))
-        stop.set()
-        watching.join()
 
 
 def test_a_program_may_leave_its_children_alone_when_it_dies(
     write_program: Callable[..., Program], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(supervising, "_FIRST_DELAY", 0.1)
-    child = (
-        f"import subprocess, sys; subprocess.Popen([sys.executable, '-S', '-c', {STUBBORN!r}]); "
-    )
-    line = child + "open('starts', 'a').write('x\\n'); " + healthy("worker")
-    stop = threading.Event()
+    line = BEAR + "open('starts', 'a').write('x\\n'); " + healthy("worker")
     program = write_program("worker", line, spares_children=True)
-    with Supervisor([program], tmp_path / "logs") as running:
-        running.start(10, stop)
-        watching = threading.Thread(target=running.watch, args=[stop])
-        watching.start()
+    with watch(program, tmp_path / "logs"):
         wait_for(lambda: len(list_alive(tmp_path)) == 2)
         first = set(list_alive(tmp_path))
         (leader,) = [p for p in psutil.Process().children() if p.pid in first]
         leader.kill()
         wait_for(lambda: count_lines(tmp_path / "starts") == 2)
         assert first - {leader.pid} <= set(list_alive(tmp_path))
-        stop.set()
-        watching.join()
 
 
 def test_a_program_that_cannot_start_ends_all_with_its_last_words(
@@ -262,6 +262,7 @@ def test_children_may_be_ended_while_their_parent_can_still_tell(
 def test_the_programs_end_when_the_supervisor_is_killed(tmp_path: Path) -> None:
     script = f"""
 import os, sys, threading
+from contextlib import contextmanager
 from pathlib import Path
 from sentiflow.operations import supervisor
 from sentiflow.operations.supervisor import Program, Supervisor

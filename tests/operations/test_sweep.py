@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
@@ -56,9 +57,10 @@ def test_what_a_killed_night_left_is_closed_once(home: Path, settings: Settings)
     (home / "steps" / (make_temporary_prefix() + "mine")).mkdir()
     asked: list[str] = []
 
-    def close_flow_runs(ids: list[str]) -> list[str]:
+    def close_flow_runs(ids: Sequence[str], living: Sequence[str]) -> list[str]:
+        assert living == []
         asked.extend(ids)
-        return ids
+        return list(ids)
 
     closed = sweep(home, settings, close_flow_runs)
     assert len(closed) == 5, closed
@@ -91,7 +93,7 @@ def test_the_night_that_sweeps_does_not_speak_for_the_run_it_replaces(
     )
     url = f"sqlite:///{home / 'ledger.db'}"
     with hold_lease(url, "night:m", "ada", LeaseSettings(), {}) as lease:
-        closed = sweep(home, settings, list, lease)
+        closed = sweep(home, settings, None, lease)
     assert any("MLflow run" in sentence for sentence in closed)
     assert read_status(home, killed.stdout.strip()) == "KILLED"
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from pathlib import Path
 
 import pytest
 from postgres import Cluster
@@ -14,3 +15,12 @@ def make_postgresql_url() -> Iterator[Callable[[], str]]:
     cluster = Cluster()
     yield cluster.make_url
     cluster.remove()
+
+
+@pytest.fixture(params=["sqlite", pytest.param("postgresql", marks=pytest.mark.slow)])
+def url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
+    """An empty database for a ledger, on SQLite and, where it is installed, on PostgreSQL."""
+    if request.param == "sqlite":
+        return f"sqlite:///{tmp_path / 'ledger.db'}"
+    make_url: Callable[[], str] = request.getfixturevalue("make_postgresql_url")
+    return make_url()

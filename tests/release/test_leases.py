@@ -6,7 +6,6 @@ import sqlite3
 import subprocess
 import sys
 import threading
-from collections.abc import Callable
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -28,14 +27,6 @@ from sentiflow.release.standing import NewEvent
 
 NOW = datetime(2026, 1, 2, 3, 30, tzinfo=UTC)
 ELSEWHERE = ProcessName("0" * 12, 1, 0)
-
-
-@pytest.fixture(params=["sqlite", pytest.param("postgresql", marks=pytest.mark.slow)])
-def url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
-    if request.param == "sqlite":
-        return f"sqlite:///{tmp_path / 'ledger.db'}"
-    make_url: Callable[[], str] = request.getfixturevalue("make_postgresql_url")
-    return make_url()
 
 
 def make_lease(name: str = "night:m", process: ProcessName = ELSEWHERE, silent: float = 0) -> Lease:

@@ -7,7 +7,6 @@ import stat
 import subprocess
 import sys
 import time
-from collections.abc import Callable
 from datetime import UTC, datetime, timedelta, timezone
 from pathlib import Path
 from threading import Thread
@@ -25,14 +24,6 @@ from sentiflow.errors import (
 )
 from sentiflow.release.ledger import Ledger, Mark
 from sentiflow.release.standing import Kind, NewEvent
-
-
-@pytest.fixture(params=["sqlite", pytest.param("postgresql", marks=pytest.mark.slow)])
-def url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
-    if request.param == "sqlite":
-        return f"sqlite:///{tmp_path / 'ledger.db'}"
-    make_url: Callable[[], str] = request.getfixturevalue("make_postgresql_url")
-    return make_url()
 
 
 def make_event(kind: Kind = "promoted", **changes: object) -> NewEvent:

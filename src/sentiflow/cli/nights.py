@@ -73,7 +73,7 @@ def run(
             record = _run_flow(request, home)
         from sentiflow.reporting.summary import write_text
 
-        text = write_text(record) + "\n\n" + _suggest(record)
+        text = write_text(record) + "\n\n" + _suggest(record, home)
         return record.model_dump(mode="json"), text, record.exit_code
 
     answer_with(as_json, work, {"night": as_of or date.today().isoformat(), "outcome": "failed"})
@@ -197,8 +197,8 @@ def _run_flow(request: Any, home: Path) -> Any:
     return record
 
 
-def _suggest(record: Any) -> str:
-    from sentiflow.settings import SAMPLE_MODEL_NAME
+def _suggest(record: Any, home: Path) -> str:
+    from sentiflow.settings import SAMPLE_MODEL_NAME, find_running_servers
 
     name = f" --set model.name={record.model}" if record.model != "sentiflow" else ""
     commands = []
@@ -206,5 +206,10 @@ def _suggest(record: Any) -> str:
         commands.append(f'sentiflow predict "Great food, but we waited an hour."{name}')
     if record.model == SAMPLE_MODEL_NAME:
         commands.append("sentiflow run --data yelp_academic_dataset_review.json")
-    commands += ["sentiflow status", "make ui    # MLflow on http://127.0.0.1:5000"]
+    servers = find_running_servers(home)
+    mlflow = "make ui    # MLflow on http://127.0.0.1:5000"
+    commands += [
+        "sentiflow status",
+        f"open {servers.mlflow_url}    # MLflow" if servers else mlflow,
+    ]
     return "  Next\n" + "\n".join(f"    {command}" for command in commands)

@@ -20,27 +20,15 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from sentiflow.data.reviews import Rejection
+from sentiflow.data.reviews import REVIEW_SCHEMA, Rejection
+from sentiflow.data.snapshot import ROW_DIGEST, TEXT_DIGEST
 from sentiflow.files import digest_file, make_temporary_prefix
 
 # A piece smaller than this is copied into the one that goes on from it, so that a file that
 # grows a little every night does not end up in a thousand pieces.
 SMALL_BYTES: Final = 8_000_000
 
-_ROWS: Final = pa.schema(
-    [
-        ("line", pa.int64()),
-        ("review_id", pa.string()),
-        ("user_id", pa.string()),
-        ("business_id", pa.string()),
-        ("stars", pa.float64()),
-        ("label", pa.int8()),
-        ("text", pa.large_string()),
-        ("date", pa.timestamp("us")),
-        ("text_digest", pa.uint64()),
-        ("row_digest", pa.binary(32)),
-    ]
-)
+_ROWS: Final = pa.schema([pa.field("line", pa.int64()), *REVIEW_SCHEMA, TEXT_DIGEST, ROW_DIGEST])
 
 
 @dataclass(frozen=True)

@@ -20,18 +20,23 @@ import numpy as np
 import numpy.typing as npt
 import orjson
 import pandas as pd
+import pyarrow as pa
 
 from sentiflow.settings import DataSettings
 
-REVIEW_COLUMNS: Final = (
-    "review_id",
-    "user_id",
-    "business_id",
-    "stars",
-    "label",
-    "text",
-    "date",
+# How reviews are kept on disk, once they are typed and checked.
+REVIEW_SCHEMA: Final = pa.schema(
+    [
+        ("review_id", pa.string()),
+        ("user_id", pa.string()),
+        ("business_id", pa.string()),
+        ("stars", pa.float64()),
+        ("label", pa.int8()),
+        ("text", pa.large_string()),
+        ("date", pa.timestamp("us")),
+    ]
 )
+REVIEW_COLUMNS: Final = tuple(REVIEW_SCHEMA.names)
 RAW_COLUMNS: Final = ("file", "line", *REVIEW_COLUMNS)
 
 EARLIEST_DATE: Final = pd.Timestamp("1900-01-01")

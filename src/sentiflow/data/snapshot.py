@@ -23,6 +23,7 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from sentiflow.data.reviews import REVIEW_SCHEMA
 from sentiflow.data.splitting import SPLITS, assign_buckets, digest_texts, name_splits
 from sentiflow.errors import ArtifactError
 from sentiflow.files import (
@@ -39,20 +40,11 @@ PARTITIONS: Final = 64
 SHARD_ROWS: Final = 50_000
 FORMAT: Final = 1
 
-_KEPT: Final = pa.schema(
-    [
-        ("review_id", pa.string()),
-        ("user_id", pa.string()),
-        ("business_id", pa.string()),
-        ("stars", pa.float64()),
-        ("label", pa.int8()),
-        ("text", pa.large_string()),
-        ("date", pa.timestamp("us")),
-        ("categories", pa.string()),
-    ]
-)
-_SHARD: Final = _KEPT.append(pa.field("text_digest", pa.uint64()))
-_STAGED: Final = _SHARD.append(pa.field("row_digest", pa.binary(32)))
+TEXT_DIGEST: Final = pa.field("text_digest", pa.uint64())
+ROW_DIGEST: Final = pa.field("row_digest", pa.binary(32))
+_KEPT: Final = REVIEW_SCHEMA.append(pa.field("categories", pa.string()))
+_SHARD: Final = _KEPT.append(TEXT_DIGEST)
+_STAGED: Final = _SHARD.append(ROW_DIGEST)
 SNAPSHOT_COLUMNS: Final = tuple(_SHARD.names)
 
 Prepare = Callable[[pd.DataFrame], pd.DataFrame]

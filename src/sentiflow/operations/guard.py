@@ -24,6 +24,21 @@ _LOOK_SECONDS: Final = 0.1
 _GIVE_UP_SECONDS: Final = 10.0
 
 
+def start_guard(mark: str, seconds: float, stdin: int) -> subprocess.Popen[bytes]:
+    """Start the program that ends what carries a mark once its input has ended.
+
+    Args:
+        mark: how the marks begin.
+        seconds: how long what is left may take to end on its own.
+        stdin: its input: a descriptor, or subprocess.PIPE.
+    """
+    return subprocess.Popen(
+        [sys.executable, "-m", "sentiflow.operations.guard", mark, str(seconds)],
+        stdin=stdin, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
+        start_new_session=True,
+    )  # fmt: skip
+
+
 def guard_this_process(seconds: float) -> None:
     """Let nothing that this process starts from now on outlive it, even if it is killed.
 
@@ -33,11 +48,7 @@ def guard_this_process(seconds: float) -> None:
     mark = os.environ.get(MARK, "") + secrets.token_hex(8)
     # The writing end is never closed: the kernel does it when this process is gone.
     reading, _ = os.pipe()
-    subprocess.Popen(
-        [sys.executable, "-m", "sentiflow.operations.guard", mark, str(seconds)],
-        stdin=reading, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
-        start_new_session=True,
-    )  # fmt: skip
+    start_guard(mark, seconds, reading)
     os.close(reading)
     os.environ[MARK] = mark
 

@@ -9,7 +9,6 @@ from __future__ import annotations
 import logging
 import secrets
 import subprocess
-import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
@@ -19,7 +18,7 @@ from threading import Event
 from typing import Final
 
 from sentiflow.errors import SentiflowError
-from sentiflow.operations.guard import MARK, end_marked
+from sentiflow.operations.guard import MARK, end_marked, start_guard
 from sentiflow.operations.logs import bound_log, open_log, read_last_lines
 
 logger = logging.getLogger(__name__)
@@ -140,14 +139,7 @@ class Supervisor:
     def __enter__(self) -> Supervisor:
         """Start the guard, which ends the programs should this process be killed."""
         self.logs.mkdir(parents=True, exist_ok=True, mode=0o700)
-        self._guard = subprocess.Popen(
-            [
-                sys.executable, "-m", "sentiflow.operations.guard",
-                self._mark, str(_KILL_SECONDS),
-            ],
-            stdin=subprocess.PIPE, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
-            start_new_session=True,
-        )  # fmt: skip
+        self._guard = start_guard(self._mark, _KILL_SECONDS, subprocess.PIPE)
         return self
 
     def __exit__(self, *_: object) -> None:

@@ -8,7 +8,7 @@ however young it is; and one that a living lease speaks for is not, however old.
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
@@ -23,7 +23,9 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
-CloseFlowRuns = Callable[[list[str]], list[str]]
+# Takes the ids of flow runs that are dead and of those that live; ends the first, and whatever
+# else it knows to be dead; returns the ids of those it ended.
+CloseFlowRuns = Callable[[Sequence[str], Sequence[str]], list[str]]
 
 # MLflow's own files, and Prefect's: nothing of ours is unfinished there, and there are many.
 _FOREIGN: Final = ("mlartifacts", "prefect", "logs")
@@ -40,8 +42,7 @@ def sweep(
     Args:
         home: SENTIFLOW_HOME.
         settings: where MLflow and the ledger are, and when a lease counts as dead.
-        close_flow_runs: ends Prefect's flow runs with these ids, returns those it ended. None:
-            Prefect is left alone.
+        close_flow_runs: ends Prefect's flow runs. None: Prefect is left alone.
         held: the lease of the night that sweeps; the dead it replaced are swept up too.
 
     Raises:
@@ -58,10 +59,9 @@ def sweep(
     runs = find_running_runs(uri, settings.tracking.experiment)
     dead = [*(held.dead if held else ()), *leases.remove_dead(stale)]
     living = leases.list_living(stale)
-    if held is not None:
-        # The night that sweeps has opened no run yet.
-        living = [lease for lease in living if lease.holder != held.holder]
-    orphans = find_orphans(runs, living)
+    # The night that sweeps has opened no run yet, so it speaks for none.
+    others = [lease for lease in living if held is None or lease.holder != held.holder]
+    orphans = find_orphans(runs, others)
     closed = [
         f"The lease {lease.name} of {lease.actor} was taken back: {death}." for lease, death in dead
     ]
@@ -69,11 +69,10 @@ def sweep(
         if end_dead_run(uri, run.id):
             closed.append(f"The MLflow run {run.id} of {run.model} was ended as KILLED: no night.")
     if close_flow_runs is not None:
-        named = {str(lease.details.get("flow_run_id") or "") for lease, _ in dead}
-        ids = sorted((named | {run.flow_run_id for run in orphans}) - {""})
+        lost = _list_flow_runs(lease for lease, _ in dead) | {run.flow_run_id for run in orphans}
         closed += [
             f"The Prefect run {ended} was ended as Crashed: its process is gone."
-            for ended in (close_flow_runs(ids) if ids else ())
+            for ended in close_flow_runs(sorted(lost - {""}), sorted(_list_flow_runs(living)))
         ]
     for path in _find_abandoned(home):
         remove_whole(path)
@@ -81,6 +80,10 @@ def sweep(
     for sentence in closed:
         logger.info("sweep: %s", sentence)
     return closed
+
+
+def _list_flow_runs(leases: Iterable[Lease]) -> set[str]:
+    return {str(lease.details.get("flow_run_id") or "") for lease in leases} - {""}
 
 
 def find_orphans(runs: Sequence[RunningRun], living: Sequence[Lease]) -> list[RunningRun]:
