@@ -12,6 +12,7 @@ import time
 from collections.abc import Callable, Iterator
 from typing import Any, Final, TypeVar
 
+from sentiflow.errors import RegistryUnreachable
 from sentiflow.files import hide_secrets
 
 logger = logging.getLogger(__name__)
@@ -80,6 +81,34 @@ class Patience:
             if is_waiting:
                 logger.info("MLflow answers again after %.0f seconds", time.monotonic() - started)
             return answer
+
+
+def ask_mlflow(patience: Patience, uri: str, call: Callable[[], _Answer]) -> _Answer:
+    """Return MLflow's answer, asking again while there is none; a refusal is raised as it is.
+
+    Args:
+        patience: how long it is asked again.
+        uri: its address, to name it by.
+        call: see `Patience.ask`.
+
+    Raises:
+        RegistryUnreachable: it does not answer.
+    """
+    try:
+        return patience.ask(call)
+    except Exception as error:
+        # Whatever else it is, it is not ours to explain.
+        if is_silence(error):
+            raise describe_silence(uri, error) from error
+        raise
+
+
+def describe_silence(uri: str, error: Exception) -> RegistryUnreachable:
+    """Return the error of an MLflow that does not answer."""
+    return RegistryUnreachable(
+        f"MLflow must answer. Received: uri={hide_secrets(uri)}, error={shorten_error(error)}. "
+        "Start it or set tracking.uri, and run again; the champion is kept."
+    )
 
 
 def list_pauses() -> Iterator[float]:

@@ -21,9 +21,9 @@ from mlflow.entities import Dataset, DatasetInput, InputTag, Metric, Param, RunT
 from mlflow.exceptions import MlflowException
 from sqlalchemy.exc import SQLAlchemyError
 
-from sentiflow.errors import RegistryUnreachable, SentiflowError
+from sentiflow.errors import SentiflowError
 from sentiflow.files import hide_secrets
-from sentiflow.patience import Patience, is_silence, shorten_error
+from sentiflow.patience import Patience, ask_mlflow, describe_silence, is_silence, shorten_error
 
 logger = logging.getLogger(__name__)
 
@@ -116,12 +116,7 @@ class Run:
         self._ask(lambda: self._client.set_terminated(self.id, status))
 
     def _ask(self, call: Callable[[], object]) -> None:
-        try:
-            self._patience.ask(call)
-        except _FAILURES as error:
-            if is_silence(error):
-                raise _describe_silence(self.uri, error) from error
-            raise
+        ask_mlflow(self._patience, self.uri, call)
 
 
 @contextmanager
@@ -264,7 +259,7 @@ def find_running_runs(
     try:
         runs = (patience or Patience()).ask(search)
     except _FAILURES as error:
-        raise _describe_silence(uri, error) from error
+        raise describe_silence(uri, error) from error
     return [
         RunningRun(
             run.info.run_id,
@@ -287,22 +282,14 @@ def end_dead_run(uri: str, run_id: str) -> bool:
             return False
         client.set_terminated(run_id, "KILLED")
     except _FAILURES as error:
-        raise _describe_silence(uri, error) from error
+        raise describe_silence(uri, error) from error
     return True
 
 
 def _describe_failure(uri: str, error: Exception) -> SentiflowError:
     if is_silence(error):
-        return _describe_silence(uri, error)
+        return describe_silence(uri, error)
     return SentiflowError(
         f"MLflow must open a run. Received: uri={hide_secrets(uri)}, "
         f"error={shorten_error(error)}. Correct tracking.uri, or what MLflow names."
-    )
-
-
-def _describe_silence(uri: str, error: Exception) -> RegistryUnreachable:
-    return RegistryUnreachable(
-        f"MLflow must answer. Received: uri={hide_secrets(uri)}, "
-        f"error={shorten_error(error)}. Start it or set tracking.uri, and run again; "
-        "the champion is kept."
     )

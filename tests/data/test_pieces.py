@@ -6,7 +6,7 @@ import pytest
 
 from sentiflow.data.pieces import Piece, PieceStore, end_at
 from sentiflow.data.reviews import Rejection
-from sentiflow.data.snapshot import add_digests
+from sentiflow.data.row_digests import add_digests
 
 
 def make_reviews(lines: list[int]) -> pd.DataFrame:

@@ -8,12 +8,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from sentiflow.data import snapshot as snapshots
+from sentiflow.data.row_digests import digest_rows
 from sentiflow.data.snapshot import (
     SNAPSHOT_COLUMNS,
     Snapshot,
     SnapshotWriter,
     check_snapshot,
-    digest_rows,
     drop_superseded,
     read_shards,
     read_split,

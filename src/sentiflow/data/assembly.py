@@ -21,7 +21,8 @@ from sentiflow.data.pieces import Piece, PieceStore
 from sentiflow.data.profile import Profile
 from sentiflow.data.quarantine import QuarantineWriter
 from sentiflow.data.reviews import label_reviews
-from sentiflow.data.snapshot import Snapshot, SnapshotWriter, digest_rows
+from sentiflow.data.row_digests import digest_rows
+from sentiflow.data.snapshot import Snapshot, SnapshotWriter
 from sentiflow.data.sources import MAX_CHUNK_BYTES
 from sentiflow.data.splitting import SPLITS, assign_buckets, name_splits
 from sentiflow.progress import report_progress

@@ -12,7 +12,7 @@ import pandas as pd
 from sentiflow.data.catalog import KnownFile, Plan, name_file
 from sentiflow.data.pieces import Piece, PieceStore, PieceWriter, end_at
 from sentiflow.data.reviews import Rejection, type_reviews
-from sentiflow.data.snapshot import add_digests
+from sentiflow.data.row_digests import add_digests
 from sentiflow.data.sources import RawChunk, read_each
 from sentiflow.data.stamps import digest_beginnings, look_at
 from sentiflow.data.streams import Mark, SourceFile

@@ -21,7 +21,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from sentiflow.data.reviews import REVIEW_SCHEMA, Rejection
-from sentiflow.data.snapshot import ROW_DIGEST, TEXT_DIGEST
+from sentiflow.data.row_digests import ROW_DIGEST, TEXT_DIGEST
 from sentiflow.files import digest_file, make_temporary_prefix
 
 # A piece smaller than this is copied into the one that goes on from it, so that a file that
@@ -106,7 +106,7 @@ class PieceStore:
     def read_rows(self, piece: Piece) -> Iterator[pa.Table]:
         """Yield the rows that count, some thousands at a time.
 
-        Columns are line, REVIEW_COLUMNS and those of `snapshot.add_digests`, whose
+        Columns are line, REVIEW_COLUMNS and those of `row_digests.add_digests`, whose
         row_digest is that of a row without categories.
         """
         if piece.rows is None:

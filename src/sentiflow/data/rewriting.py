@@ -13,7 +13,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from sentiflow.data.snapshot import check_snapshot, digest_rows, open_snapshot, store_shard
+from sentiflow.data.row_digests import digest_rows
+from sentiflow.data.snapshot import check_snapshot, open_snapshot, store_shard
 from sentiflow.errors import ArtifactError
 from sentiflow.files import digest_json, new_folder, read_json, write_json
 

@@ -8,7 +8,6 @@ appended to shards. The fingerprint does not depend on the order of rows or file
 
 from __future__ import annotations
 
-import hashlib
 import os
 import shutil
 import tempfile
@@ -23,8 +22,8 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from sentiflow.data.reviews import REVIEW_SCHEMA
-from sentiflow.data.splitting import SPLITS, assign_buckets, digest_texts, name_splits
+from sentiflow.data.row_digests import KEPT_SCHEMA, ROW_DIGEST, TEXT_DIGEST, add_digests
+from sentiflow.data.splitting import SPLITS, assign_buckets, name_splits
 from sentiflow.errors import ArtifactError
 from sentiflow.files import (
     digest_file,
@@ -40,10 +39,7 @@ PARTITIONS: Final = 64
 SHARD_ROWS: Final = 50_000
 FORMAT: Final = 1
 
-TEXT_DIGEST: Final = pa.field("text_digest", pa.uint64())
-ROW_DIGEST: Final = pa.field("row_digest", pa.binary(32))
-_KEPT: Final = REVIEW_SCHEMA.append(pa.field("categories", pa.string()))
-_SHARD: Final = _KEPT.append(TEXT_DIGEST)
+_SHARD: Final = KEPT_SCHEMA.append(TEXT_DIGEST)
 _STAGED: Final = _SHARD.append(ROW_DIGEST)
 SNAPSHOT_COLUMNS: Final = tuple(_SHARD.names)
 
@@ -79,56 +75,6 @@ class Snapshot:
     def from_dict(cls, value: dict[str, Any]) -> Snapshot:
         """Return the snapshot that `as_dict` described."""
         return cls(**{**value, "shards": tuple(value["shards"])})
-
-
-def digest_rows(reviews: pd.DataFrame) -> list[bytes]:
-    """Return the SHA-256 of each row over every column that is kept; n digests of 32 bytes.
-
-    Each field is written with its length before it, so that no two rows can share an
-    encoding; a missing value has a mark of its own.
-    """
-    columns = []
-    for name in _KEPT.names:
-        column = reviews[name]
-        if name == "date":
-            micros = column.astype("datetime64[us]")
-            column = pd.Series(micros.astype("int64").astype(str)).where(micros.notna().to_numpy())
-        elif name in ("stars", "label"):
-            column = column.astype("Float64").astype(str).where(column.notna())
-        columns.append(
-            [
-                None if missing else value
-                for value, missing in zip(column, column.isna(), strict=True)
-            ]
-        )
-    digests = []
-    for row in zip(*columns, strict=True):
-        digest = hashlib.sha256()
-        for value in row:
-            if value is None:
-                digest.update(b"-")
-            else:
-                field = value.encode("utf-8", "surrogatepass")
-                digest.update(b"%d:" % len(field))
-                digest.update(field)
-        digests.append(digest.digest())
-    return digests
-
-
-def add_digests(reviews: pd.DataFrame) -> pd.DataFrame:
-    """Return the reviews with row_digest and text_digest, where they are not there yet.
-
-    Args:
-        reviews: n checked reviews; without the column categories, none is known.
-    """
-    if "categories" not in reviews:
-        reviews = reviews.assign(categories=pd.Series(pd.NA, index=reviews.index, dtype="str"))
-    if "row_digest" in reviews:
-        return reviews
-    return reviews.assign(
-        row_digest=np.array(digest_rows(reviews), dtype=object),
-        text_digest=digest_texts(reviews["text"]),
-    )
 
 
 def drop_superseded(reviews: pd.DataFrame, digests: npt.NDArray[np.object_]) -> pd.DataFrame:

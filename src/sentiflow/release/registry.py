@@ -27,11 +27,9 @@ from sentiflow.errors import (
     ArtifactError,
     GateNotEvaluated,
     NoModelError,
-    RegistryUnreachable,
 )
-from sentiflow.files import hide_secrets
 from sentiflow.model.engine import load_engine
-from sentiflow.patience import Patience, is_silence, shorten_error
+from sentiflow.patience import Patience, ask_mlflow, describe_silence
 
 CHAMPION: Final = "champion"
 CHALLENGER: Final = "challenger"
@@ -352,16 +350,10 @@ class Registry:
         except _FAILURES as error:
             if getattr(error, "error_code", "") == "RESOURCE_DOES_NOT_EXIST":
                 return None
-            raise self._describe_silence(error) from error
+            raise describe_silence(self.uri, error) from error
 
     def _ask(self, ask: Callable[[], _Answer]) -> _Answer:
-        """Return what is asked for; a refusal is raised as it is."""
-        try:
-            return self._patience.ask(ask)
-        except _FAILURES as error:
-            if is_silence(error):
-                raise self._describe_silence(error) from error
-            raise
+        return ask_mlflow(self._patience, self.uri, ask)
 
     def _ask_for_files(self, version: Version, ask: Callable[[], _Answer]) -> _Answer:
         """Return what is asked for of a version's files.
@@ -375,13 +367,6 @@ class Registry:
             if self.find_version(version.name, version.number) is None:
                 raise
             return self._ask(ask)
-
-    def _describe_silence(self, error: Exception) -> RegistryUnreachable:
-        return RegistryUnreachable(
-            f"The model registry must answer. Received: uri={hide_secrets(self.uri)}, "
-            f"error={shorten_error(error)}. Start it and run again; the champion is "
-            "kept."
-        )
 
 
 class RegisteredModel:
