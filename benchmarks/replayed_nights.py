@@ -30,16 +30,16 @@ MOST_OTHER_PROMOTIONS: Final = 2
 
 # A network that learns next to nothing.
 _WEAK: Final = ("training.epochs=1", "training.learning_rate=1e-9")
-_OVER_A_WEAK_ONE: Final = ("gate.max_churn=1", "gate.min_slice_rows=1000000")
+# The better model answers many rows otherwise than the weak one, which calls everything positive:
+# reviews of four stars it never gets wrong, so no slice of them may count.
+OVER_A_WEAK_ONE: Final = ("gate.max_churn=1", "gate.min_slice_rows=1000000")
 REQUESTS: Final[dict[str, tuple[str, ...]]] = {
     "a weak first model": (
         *_WEAK, "gate.min_accuracy=0", "gate.min_balanced_accuracy=0", "gate.min_roc_auc=0",
         "gate.max_ece=1", "gate.baseline_margin=1", "gate.behaviours=report",
     ),
-    # The better model answers many rows otherwise than the weak one, which calls everything
-    # positive: reviews of four stars it never gets wrong, so no slice of them may count.
-    "a much better model": _OVER_A_WEAK_ONE,
-    "the same model": _OVER_A_WEAK_ONE,
+    "a much better model": OVER_A_WEAK_ONE,
+    "the same model": OVER_A_WEAK_ONE,
     "a worse model": _WEAK,
     # Nobody listens at port 9.
     "MLflow is away": ("tracking.uri=http://127.0.0.1:9", "tracking.patience_seconds=1"),

@@ -47,8 +47,8 @@ def test_a_shortened_month_comes_to_what_each_event_must_come_to(
     source = growing_source.GrowingSource(
         folder, [json.loads(line) for line in lines], replayed_nights.count_days(story)
     )
-    # Another churn limit on one night only would be a change of settings on the next.
-    overrides = (*SMALL, "gate.max_churn=1")
+    # On one night only they would be a change of settings on the next, which then is not skipped.
+    overrides = (*SMALL, *replayed_nights.OVER_A_WEAK_ONE)
     month = replayed_nights.replay(story, source, home, overrides, lambda _: None)
     assert not month.failures, "\n".join(month.failures)
     # The late file brought two editions each of ten reviews, and its own rows.
