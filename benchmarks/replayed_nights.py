@@ -202,6 +202,7 @@ def check_story(planned: Planned, lived: Lived) -> list[str]:
 
 def check_night(nights: Sequence[Lived], source: GrowingSource, desk: Desk) -> list[str]:
     """Return which invariants the last of these nights broke."""
+    from sentiflow.files import read_json
     from sentiflow.release.registry import CHAMPION
 
     last, record = nights[-1], nights[-1].record
@@ -209,15 +210,16 @@ def check_night(nights: Sequence[Lived], source: GrowingSource, desk: Desk) -> l
     alias = desk.registry.find_alias(desk.model, CHAMPION)
     trained = [lived for lived in nights if lived.outcome in ("promoted", "kept")]
     versions = desk.registry.find_versions(desk.model, {})
-    records = list((desk.home / "nights").glob("*.json"))
-    with_record = [lived for lived in nights if lived.record is not None]
+    records = [read_json(path) for path in (desk.home / "nights").glob("*.json")]
+    # A night that was killed gets its record from the one after it.
+    recorded = [lived for lived in nights if lived.record is not None or lived is not last]
     claims = {
         "the ledger's numbers have no gap": [event.sequence for event in events]
         == list(range(1, len(events) + 1)),
         "ledger and alias name one champion": last.champion == (alias and alias.number),
         "a version per night that was ruled on, and no other": len(versions) == len(trained),
-        "one record per night": len(records) == len(with_record)
-        and len({lived.record.night for lived in with_record if lived.record}) == len(records),
+        "one record per night": sorted(record["night"] for record in records)
+        == [lived.night.isoformat() for lived in recorded],
     }
     if last.outcome not in ("promoted", "killed") and len(nights) > 1:
         claims["the champion stays"] = last.champion == nights[-2].champion

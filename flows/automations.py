@@ -7,6 +7,7 @@ goes. Whether a person switched one off is left as it is.
 from __future__ import annotations
 
 import json
+from dataclasses import dataclass
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any, Final, cast
 from uuid import UUID
@@ -18,7 +19,7 @@ from prefect.events.schemas.automations import AutomationCore, EventTrigger, Pos
 from prefect.exceptions import ObjectNotFound
 
 from sentiflow.errors import UsageError
-from sentiflow.settings import Settings, find_webhook_url
+from sentiflow.settings import NoticeKind, Settings, find_webhook_url
 
 if TYPE_CHECKING:
     from prefect.events.actions import ActionTypes
@@ -34,11 +35,25 @@ _ENDS: Final = {
 _HEARTBEAT: Final = "prefect.flow-run.heartbeat"
 # Six heartbeats of 30 s: a restart of Prefect's server must not pass for a death.
 _SILENT_SECONDS: Final = 180
+_DEAD_TITLE: Final = "Sentiflow: a run died with its machine"
+_DEAD_TEXT: Final = (
+    "Run {{ flow_run.name }} of {{ flow.name }} said nothing for %d seconds, and no worker says "
+    "that it ended: is its machine up? What it left is kept; run it again."
+)
 _LATE_TITLE: Final = "Sentiflow: a night did not start in time"
 _LATE_TEXT: Final = (
     "Night {{ flow_run.name }} did not start: no worker has taken it for %g minutes. "
     "Is one running for its work pool?"
 )
+
+
+@dataclass(frozen=True)
+class Message:
+    """What Prefect's server tells; `text` is one of its templates."""
+
+    kind: NoticeKind
+    title: str
+    text: str
 
 
 def make_automations(client: SyncPrefectClient, settings: Settings) -> list[str]:
@@ -55,10 +70,19 @@ def make_automations(client: SyncPrefectClient, settings: Settings) -> list[str]
     Raises:
         UsageError: notices.block names no block of this server.
     """
-    wanted = [watch_dead_runs()]
-    actions = _make_notifications(client, settings)
-    if actions:
-        wanted.append(watch_late_nights(settings.schedule.late_minutes, actions))
+    late_minutes, kinds = settings.schedule.late_minutes, settings.notices.kinds
+    tell_dead = Message("failed", _DEAD_TITLE, _DEAD_TEXT % _SILENT_SECONDS)
+    tell_late = Message("late", _LATE_TITLE, _LATE_TEXT % (2 * late_minutes))
+    block = _find_block(client, settings.notices.block) if settings.notices.block else None
+    webhook = _keep_webhook(client)
+    dead_actions, late_actions = (
+        _make_notifications(message, settings.model.name, block, webhook)
+        if message.kind in kinds else []
+        for message in (tell_dead, tell_late)
+    )  # fmt: skip
+    wanted = [watch_dead_runs(dead_actions)]
+    if late_actions:
+        wanted.append(watch_late_nights(late_minutes, late_actions))
     names = [automation.name for automation in wanted]
     for automation in wanted:
         _apply(client, automation)
@@ -68,8 +92,12 @@ def make_automations(client: SyncPrefectClient, settings: Settings) -> list[str]
     return names
 
 
-def watch_dead_runs() -> AutomationCore:
-    """Return the automation that calls a run crashed when its heartbeats end."""
+def watch_dead_runs(actions: list[ActionTypes]) -> AutomationCore:
+    """Return the automation that calls a run crashed when its heartbeats end.
+
+    A worker says so itself of a run that ends, and a sweep tells what came of the night: this is
+    for a machine that is gone with both, so `actions` tell people.
+    """
     return AutomationCore(
         name=DEAD_RUNS,
         description="A run whose process and worker are gone would hold its slot for ever.",
@@ -92,7 +120,8 @@ def watch_dead_runs() -> AutomationCore:
             ChangeFlowRunState(
                 state=StateType.CRASHED,
                 message=f"No heartbeat for {_SILENT_SECONDS} s: its process is gone.",
-            )
+            ),
+            *actions,
         ],
     )
 
@@ -135,26 +164,21 @@ def _apply(client: SyncPrefectClient, automation: AutomationCore) -> None:
             client.delete_automation(copy.id)
 
 
-def _make_notifications(client: SyncPrefectClient, settings: Settings) -> list[ActionTypes]:
-    text = _LATE_TEXT % (2 * settings.schedule.late_minutes)
+def _make_notifications(
+    message: Message, model: str, block: UUID | None, webhook: UUID | None
+) -> list[ActionTypes]:
     actions: list[ActionTypes] = []
-    if settings.notices.block is not None:
+    if block is not None:
         actions.append(
-            SendNotification(
-                block_document_id=_find_block(client, settings.notices.block),
-                subject=_LATE_TITLE,
-                body=text,
-            )
+            SendNotification(block_document_id=block, subject=message.title, body=message.text)
         )
-    if url := find_webhook_url():
+    if webhook is not None:
         # The keys of operations/notices.py, so that a receiver need know one form only.
         payload = json.dumps(
-            {"text": text, "kind": "late", "title": _LATE_TITLE, "model": settings.model.name,
-             "night": None, "version": None, "reasons": [text], "link": None}
+            {"text": message.text, "kind": message.kind, "title": message.title, "model": model,
+             "night": None, "version": None, "reasons": [message.text], "link": None}
         )  # fmt: skip
-        actions.append(CallWebhook(block_document_id=_save_webhook(url), payload=payload))
-    else:
-        _forget_webhook(client)
+        actions.append(CallWebhook(block_document_id=webhook, payload=payload))
     return actions
 
 
@@ -169,10 +193,14 @@ def _find_block(client: SyncPrefectClient, block: str) -> UUID:
         ) from None
 
 
-def _save_webhook(url: str) -> UUID:
-    """Keep the address where Prefect encrypts it; the automation holds the block's id only."""
+def _keep_webhook(client: SyncPrefectClient) -> UUID | None:
+    """Keep the address where Prefect encrypts it; the automations hold the block's id only."""
     from prefect.blocks.webhook import Webhook
 
+    url = find_webhook_url()
+    if url is None:
+        _forget_webhook(client)
+        return None
     return cast(UUID, Webhook(url=url).save(WEBHOOK_BLOCK, overwrite=True))
 
 

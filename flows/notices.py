@@ -45,18 +45,24 @@ def tell(request: NightRequest, record: NightRecord) -> list[str]:
         One sentence for everything that did not go out; each is logged as a warning, none is
         raised.
     """
-    try:
-        settings = read_settings(request)
-    except SentiflowError:
-        # Settings that are wrong are what is to be told: the defaults and the environment do it.
-        settings = Settings()
-    notices = compose_notices(
-        record,
-        settings.notices,
-        find_tracking_uri(settings.tracking, find_home()),
-        find_prefect_url(),
-    )
+    settings = _find_settings(request)
+    notices = _compose(record, settings)
     return [*send(notices, settings.notices), *ping_outside(record, settings.notices)]
+
+
+def tell_cut_off(request: NightRequest, record: NightRecord) -> list[str]:
+    """Tell whoever is to be told of a night that was cut off; no watcher is called for it.
+
+    Args:
+        request: what the night that found it was asked to do; says which settings hold.
+        record: what came of the one that was cut off.
+
+    Returns:
+        One sentence for everything that did not go out; each is logged as a warning, none is
+        raised.
+    """
+    settings = _find_settings(request)
+    return send(_compose(record, settings), settings.notices)
 
 
 def send(notices: Sequence[Notice], settings: NoticeSettings) -> list[str]:
@@ -69,6 +75,19 @@ def send(notices: Sequence[Notice], settings: NoticeSettings) -> list[str]:
         *send_notices(notices, settings),
         *_notify_block(choose_told(notices, settings), settings),
     ]
+
+
+def _find_settings(request: NightRequest) -> Settings:
+    try:
+        return read_settings(request)
+    except SentiflowError:
+        # Settings that are wrong are what is to be told: the defaults and the environment do it.
+        return Settings()
+
+
+def _compose(record: NightRecord, settings: Settings) -> list[Notice]:
+    uri = find_tracking_uri(settings.tracking, find_home())
+    return compose_notices(record, settings.notices, uri, find_prefect_url())
 
 
 def find_problems(settings: NoticeSettings) -> list[str]:

@@ -7,6 +7,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from typing import Any, Final
 from uuid import UUID
 
@@ -22,8 +23,9 @@ from prefect.settings import get_current_settings
 from prefect.states import Cancelled, Crashed
 from pydantic import Field
 
-from flows.notices import find_prefect_url, send
+from flows.notices import find_prefect_url, send, tell_cut_off
 from sentiflow.operations.notices import compose_late
+from sentiflow.operations.request import NightRequest
 from sentiflow.operations.sweep import sweep
 from sentiflow.settings import Settings, find_home, load_settings, prepare_environment
 
@@ -80,7 +82,8 @@ def maintenance(
     settings = load_settings(config, overrides)
     # First, because the sweep needs MLflow and the ledger, which may be what is down.
     done = tell_late(settings)
-    done += sweep(home, settings, close_flow_runs)
+    tell = partial(tell_cut_off, NightRequest(config=config, overrides=overrides))
+    done += sweep(home, settings, close_flow_runs, tell_cut_off=tell)
     create_markdown_artifact(
         key="maintenance",
         markdown="\n".join(f"- {sentence}" for sentence in done) or "Nothing was to be done.",

@@ -11,7 +11,7 @@ from prefect.cache_policies import NO_CACHE
 from prefect.client.schemas.objects import State, TaskRun
 from prefect.tasks import Task
 
-from flows.notices import find_problems, tell
+from flows.notices import find_problems, tell, tell_cut_off
 from flows.operations import close_flow_runs, collapse_missed
 from sentiflow.data.ingest import Ingested
 from sentiflow.errors import LedgerUnreachable, RegistryUnreachable, SentiflowError
@@ -29,8 +29,8 @@ def retrain(request: NightRequest = NightRequest()) -> NightRecord:
     """Run one night and return what came of it."""
     flow_run_id = runtime.flow_run.id
     collapse_missed(flow_run_id)
-    close = partial(publish, request)
-    with open_night(request, find_home(), flow_run_id, close, close_flow_runs) as night:
+    close, tell_dead = partial(publish, request), partial(tell_cut_off, request)
+    with open_night(request, find_home(), flow_run_id, close, close_flow_runs, tell_dead) as night:
         for problem in find_problems(night.settings.notices):
             night.warn(problem)
         ingested = ingest(night)

@@ -251,10 +251,17 @@ def test_a_night_that_is_ended_in_a_step_leaves_nothing_open(
     with get_client(sync_client=True) as client:
         end_night(stage, client, way, home, step)
         settings = load_settings(None, [f"tracking.uri={uri_of(home)}"])
-        closed = sweep(home, settings, close_flow_runs)
+        told: list[NightRecord] = []
+        closed = sweep(home, settings, close_flow_runs, tell_cut_off=told.append)
         if way == "cancelled":
             # It had the time to end by itself.
             assert closed == []
+            assert told == []
+        else:
+            # What had been ruled when it was killed stands, and is told as what it is.
+            outcome = {"decide": "promoted", "close": "skipped"}.get(step, "failed")
+            assert [record.outcome for record in told] == [outcome]
+            assert list_records(home)[-1].outcome == outcome
         assert list_running(home) == []
         assert Leases(f"sqlite:///{home / 'ledger.db'}").list_living(90) == []
         assert list(home.rglob(".unfinished-*")) == []

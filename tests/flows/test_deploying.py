@@ -118,10 +118,18 @@ def test_deploying_twice_is_as_once_and_what_was_switched_off_stays_off(
     assert client.read_deployment_by_name("maintenance/maintenance").paused
     (same,) = client.read_automations_by_name(LATE_NIGHTS)
     assert (same.id, same.enabled) == (late.id, False)
-    assert len(client.read_automations_by_name(DEAD_RUNS)) == 1
+    (dead,) = client.read_automations_by_name(DEAD_RUNS)
+    assert [action.type for action in dead.actions] == ["change-flow-run-state", "call-webhook"]
     assert "s3cret" not in same.model_dump_json()
     shown = client.read_block_document_by_name(WEBHOOK_BLOCK, "webhook", include_secrets=False)
     assert "s3cret" not in shown.model_dump_json()
+
+    # What is not to be told is not told by the server either.
+    silent = NightRequest(overrides=('notices.kinds=["promoted"]',))
+    assert deploy(silent).automations == [DEAD_RUNS]
+    (dead,) = client.read_automations_by_name(DEAD_RUNS)
+    assert [action.type for action in dead.actions] == ["change-flow-run-state"]
+    deploy(NightRequest())
 
     # Without an address the automation that used it goes, and so does the address.
     monkeypatch.delenv("SENTIFLOW_WEBHOOK_URL")

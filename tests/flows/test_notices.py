@@ -10,7 +10,7 @@ from prefect import flow
 from prefect.blocks.notifications import CustomWebhookNotificationBlock, SlackWebhook
 from prefect.blocks.system import Secret
 
-from flows.notices import find_problems, tell
+from flows.notices import find_problems, tell, tell_cut_off
 from sentiflow.operations.request import NightRequest
 from sentiflow.reporting.record import NightRecord
 from sentiflow.settings import NoticeSettings
@@ -65,6 +65,16 @@ def test_a_notice_goes_through_the_block_and_to_the_webhook_and_the_watcher_is_c
     text = told["/hook"]["text"]
     assert "http://mlflow.example/#/experiments/1/runs/abc" in text
     assert text.endswith("/runs/flow-run/f-1")
+
+
+def test_of_a_night_that_was_cut_off_people_are_told_and_no_watcher_is_called(
+    listener: Listener, block: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("SENTIFLOW_WEBHOOK_URL", f"{listener.url}/hook")
+    monkeypatch.setenv("SENTIFLOW_PING_URL", f"{listener.url}/ping")
+    request = NightRequest(overrides=(f"notices.block={block}",))
+    assert flow(tell_cut_off)(request, RECORD) == []
+    assert [request.path for request in listener.requests] == ["/hook", f"/block/{SECRET}"]
 
 
 def test_a_block_that_fails_is_a_warning_without_its_address(

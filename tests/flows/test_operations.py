@@ -16,6 +16,7 @@ from prefect.client.orchestration import SyncPrefectClient, get_client
 from prefect.client.schemas.objects import FlowRun
 from prefect.settings import PREFECT_API_URL, temporary_settings
 from prefect.states import Completed, Failed, Pending, Running, Scheduled
+from release.dying import take_and_die
 
 from flows.operations import (
     TOLD_TAG,
@@ -72,15 +73,20 @@ def client(prefect_server: None) -> Iterator[SyncPrefectClient]:
 
 
 @pytest.fixture
-def start(client: SyncPrefectClient) -> Callable[..., FlowRun]:
+def start(client: SyncPrefectClient) -> Iterator[Callable[..., FlowRun]]:
     """Make a run of a flow of the test's own, or of the one that is named, in a state."""
     own = f"retrain-{uuid.uuid4().hex[:8]}"
+    made: list[FlowRun] = []
 
     def make(state: Any, name: str = own, **more: Any) -> FlowRun:
         named = flow(name=name)(lambda: None)
-        return client.create_flow_run(named, state=state, **more)
+        made.append(client.create_flow_run(named, state=state, **more))
+        return made[-1]
 
-    return make
+    yield make
+    # The server is the whole session's: other tests ask it what runs.
+    for run in made:
+        client.delete_flow_run(run.id)
 
 
 def state_of(client: SyncPrefectClient, run: FlowRun) -> str:
@@ -130,7 +136,6 @@ def test_on_a_server_nobody_is_taken_for_dead_because_he_holds_no_lease_here(
     other = start(Running(timestamp=datetime.now(UTC) - timedelta(hours=1)), name="retrain")
     assert close_flow_runs([], []) == []
     assert state_of(client, other) == "Running"
-    client.delete_flow_run(other.id)
 
 
 def test_unfinished_runs_are_those_that_run_or_should(
@@ -203,7 +208,6 @@ def test_somebody_is_told_once_of_a_late_night_and_again_if_nobody_heard(
         assert reason in told[0]["text"]
         assert not any(started.name in body["text"] for body in listener.bodies)
         assert [reason for reason in tell_late(settings) if late.name in reason] == []
-    client.delete_flow_run(late.id)
 
 
 @pytest.mark.slow
@@ -219,9 +223,13 @@ def test_maintenance_tells_of_late_nights_and_sweeps(
     experiment = mlflow.create_experiment("sentiflow", str(home / "mlartifacts"))
     tags = {"sentiflow.model": "sentiflow", "sentiflow.prefect_flow_run_id": str(dead.id)}
     orphan = mlflow.create_run(experiment, tags=tags).info.run_id
-    done = maintenance()
+    take_and_die(f"sqlite:///{home / 'ledger.db'}", "night:cut-off")
+    with listen() as listener:
+        monkeypatch.setenv("SENTIFLOW_WEBHOOK_URL", listener.url)
+        done = maintenance()
+    told = {body["model"]: body["kind"] for body in listener.bodies}
+    assert told["cut-off"] == "failed"
     assert any(late.name in sentence for sentence in done)
     assert any(orphan in sentence for sentence in done)
     assert mlflow.get_run(orphan).info.status == "KILLED"
     assert state_of(client, dead) == "Crashed"
-    client.delete_flow_run(late.id)

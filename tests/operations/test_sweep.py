@@ -10,11 +10,13 @@ from pathlib import Path
 import pytest
 from mlflow import MlflowClient
 
+from sentiflow.errors import RegistryUnreachable
 from sentiflow.files import make_temporary_prefix
 from sentiflow.operations.lease import hold_lease
 from sentiflow.operations.sweep import find_orphans, sweep
 from sentiflow.processes import name_this_process
 from sentiflow.release.leases import Lease, Leases
+from sentiflow.reporting.record import NightRecord, find_record
 from sentiflow.settings import LeaseSettings, Settings, load_settings
 from sentiflow.tracking import RunningRun
 
@@ -28,9 +30,9 @@ home = Path(sys.argv[1])
 uri = f"sqlite:///{home / 'mlflow.db'}"
 tags = {"sentiflow.model": "m", "sentiflow.prefect_flow_run_id": "flow-1"}
 leases = Leases(f"sqlite:///{home / 'ledger.db'}")
-lease, _ = leases.take("night:m", "dead", 90, {"flow_run_id": "flow-1"})
+lease, _ = leases.take("night:m", "dead", 90, {"night": "2026-01-02", "flow_run_id": "flow-1"})
 with track_run(uri, "sentiflow", home / "mlartifacts", "night", tags) as run:
-    leases.beat(lease, {"flow_run_id": "flow-1", "run_id": run.id})
+    leases.beat(lease, {"night": "2026-01-02", "flow_run_id": "flow-1", "run_id": run.id})
     (home / "steps" / (make_temporary_prefix() + "x")).mkdir(parents=True)
     (home / "snapshots").mkdir()
     (home / "snapshots" / (make_temporary_prefix() + "y")).write_text("half")
@@ -62,13 +64,35 @@ def test_what_a_killed_night_left_is_closed_once(home: Path, settings: Settings)
         asked.extend(ids)
         return list(ids)
 
-    closed = sweep(home, settings, close_flow_runs)
+    told: list[NightRecord] = []
+    closed = sweep(home, settings, close_flow_runs, tell_cut_off=told.append)
     assert len(closed) == 5, closed
+    assert [(record.model, record.outcome, record.mlflow_run_id) for record in told] == [
+        ("m", "failed", run_id)
+    ]
+    assert find_record(home, "flow-1") == told[0]
     assert asked == ["flow-1"]
     assert read_status(home, run_id) == "KILLED"
     assert [path.name.endswith("mine") for path in home.rglob(".unfinished-*")] == [True]
     assert Leases(f"sqlite:///{home / 'ledger.db'}").list_living(90) == []
-    assert sweep(home, settings, close_flow_runs) == []
+    assert sweep(home, settings, close_flow_runs, tell_cut_off=told.append) == []
+    assert len(told) == 1
+
+
+def test_an_mlflow_that_is_away_keeps_nobody_from_hearing_of_a_killed_night(
+    home: Path, settings: Settings
+) -> None:
+    killed = subprocess.run(
+        [sys.executable, "-c", DIE, str(home)], capture_output=True, text=True, check=False
+    )
+    told: list[NightRecord] = []
+    away = load_settings(None, ["tracking.uri=http://127.0.0.1:9"])
+    with pytest.raises(RegistryUnreachable):
+        sweep(home, away, tell_cut_off=told.append)
+    assert [record.outcome for record in told] == ["failed"]
+    # The run is still closed when MLflow is back, though its lease is gone.
+    assert any("flow-1" in closed for closed in sweep(home, settings, lambda ids, _: list(ids)))
+    assert read_status(home, killed.stdout.strip()) == "KILLED"
 
 
 def test_a_living_night_is_left_alone(home: Path, settings: Settings) -> None:

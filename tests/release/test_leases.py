@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import sqlite3
-import subprocess
-import sys
 import threading
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
+from release.dying import take_and_die
 
 from sentiflow.errors import NightRefused
 from sentiflow.processes import ProcessName, name_this_process
@@ -32,16 +31,6 @@ ELSEWHERE = ProcessName("0" * 12, 1, 0)
 def make_lease(name: str = "night:m", process: ProcessName = ELSEWHERE, silent: float = 0) -> Lease:
     beaten = NOW - timedelta(seconds=silent)
     return Lease(name=name, holder="h", actor="ada", process=process, taken=beaten, beaten=beaten)
-
-
-def take_and_die(url: str, name: str) -> None:
-    """Let another process take a lease and end without giving it back."""
-    code = (
-        "import os, sys; from sentiflow.release.leases import Leases;"
-        "Leases(sys.argv[1]).take(sys.argv[2], 'dead', 90, {'run_id': 'r', 'flow_run_id': 'f'});"
-        "os._exit(9)"
-    )
-    subprocess.run([sys.executable, "-c", code, url, name], check=False)
 
 
 def test_a_lease_is_taken_shown_and_given_back(url: str) -> None:
@@ -88,6 +77,14 @@ def test_the_lease_of_a_dead_process_is_taken_over_at_once(url: str) -> None:
     assert death == f"process {old.process.pid} has ended"
     assert [seen.holder for seen in leases.list_living(1e9)] == [lease.holder]
     assert leases.remove_dead(1e9) == []
+
+
+def test_dead_leases_of_others_are_left_for_the_sweep_that_tells_of_them(url: str) -> None:
+    take_and_die(url, "night:m")
+    leases = Leases(url)
+    _, dead = leases.take(UPKEEP, "ada", 90, {})
+    assert dead == []
+    assert [lease.name for lease, _ in leases.remove_dead(90)] == ["night:m"]
 
 
 def test_a_sweep_removes_dead_leases_and_leaves_the_living(url: str) -> None:

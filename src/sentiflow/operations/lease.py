@@ -21,8 +21,7 @@ class HeldLease:
     """A lease of this process; `hold_lease` makes these.
 
     Attributes:
-        dead: the leases of dead holders that were removed when this one was taken, each with
-            why its holder is dead.
+        dead: the lease of a dead holder whose place this one took, with why that is dead.
     """
 
     def __init__(

@@ -17,6 +17,7 @@ from sentiflow.errors import (
     SentiflowError,
 )
 from sentiflow.files import use_scratch
+from sentiflow.operations.cut_off import TellCutOff, record_cut_off
 from sentiflow.operations.lease import hold_lease
 from sentiflow.operations.night import (
     Night,
@@ -57,6 +58,7 @@ def open_night(
     flow_run_id: str | None,
     on_close: OnClose | None = None,
     close_flow_runs: CloseFlowRuns | None = None,
+    tell_cut_off: TellCutOff | None = None,
 ) -> Iterator[Night]:
     """Open a night under its lease, with its MLflow run; close all when the block ends.
 
@@ -68,6 +70,7 @@ def open_night(
         flow_run_id: Prefect's id of the flow run; names the night's record.
         on_close: called with the finished record, whatever the night became.
         close_flow_runs: ends flow runs whose processes are gone; see `sweep`.
+        tell_cut_off: told the record of each night that was cut off before.
 
     Yields:
         The night. An error ends it as rejected (DataRejected) or failed, with its record
@@ -81,7 +84,7 @@ def open_night(
     prepare_environment(home)
     with use_scratch(home), ExitStack() as parts:
         try:
-            night = _open(parts, request, home, flow_run_id, close_flow_runs)
+            night = _open(parts, request, home, flow_run_id, close_flow_runs, tell_cut_off)
         except Exception as error:
             _close_unopened(request, home, flow_run_id, on_close, error)
             raise
@@ -107,6 +110,7 @@ def _open(
     home: Path,
     flow_run_id: str | None,
     close_flow_runs: CloseFlowRuns | None,
+    tell_cut_off: TellCutOff | None,
 ) -> Night:
     """Take the lease, sweep, settle, and open the MLflow run; `parts` closes them again."""
     from sentiflow.release.leases import name_night
@@ -128,6 +132,8 @@ def _open(
     except NightRefused as error:
         _tell_refusal(ledger, lineage.name, lineage.digest, date, str(error))
         raise
+    # Before anything else is asked: it may be what is away.
+    record_cut_off(home, ledger, lease.dead, tell_cut_off)
     uri = find_tracking_uri(settings.tracking, home)
     patience = Patience(settings.tracking.patience_seconds)
     registry = Registry(uri, patience)
@@ -136,7 +142,7 @@ def _open(
     if not request.new_lineage:
         check_lineage(lineage, registry.read_model_tags(lineage.name))
     # After the registry was waited for: a sweep asks MLflow once.
-    swept = sweep(home, settings, close_flow_runs, lease)
+    swept = sweep(home, settings, close_flow_runs, lease, tell_cut_off)
     tags = {
         **lineage.as_tags(),
         "sentiflow.model": lineage.name,
@@ -148,7 +154,7 @@ def _open(
     run = parts.enter_context(
         track_run(uri, settings.tracking.experiment, artifacts, name, tags, patience)
     )
-    lease.note(run_id=run.id)
+    lease.note(run_id=run.id, run_path=run.path)
     night = Night(request, settings, home, run, registry, ledger, lease)
     # As it stands, not as it was noticed: every night says so until it is settled.
     moved = describe_move(settled.standing.moved) if settled.standing.moved else None

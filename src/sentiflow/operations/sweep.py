@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from sentiflow.files import TEMPORARY_PREFIX, is_abandoned
+from sentiflow.operations.cut_off import TellCutOff, record_cut_off
 from sentiflow.operations.lease import HeldLease
 from sentiflow.operations.removal import remove_whole
 from sentiflow.settings import Settings, find_ledger_url, find_tracking_uri
@@ -36,6 +37,7 @@ def sweep(
     settings: Settings,
     close_flow_runs: CloseFlowRuns | None = None,
     held: HeldLease | None = None,
+    tell_cut_off: TellCutOff | None = None,
 ) -> list[str]:
     """Close what dead nights left and return what was closed, one sentence each.
 
@@ -43,21 +45,28 @@ def sweep(
         home: SENTIFLOW_HOME.
         settings: where MLflow and the ledger are, and when a lease counts as dead.
         close_flow_runs: ends Prefect's flow runs. None: Prefect is left alone.
-        held: the lease of the night that sweeps; the dead it replaced are swept up too.
+        held: the lease of the night that sweeps; what the dead one left whose place it took is
+            swept up too.
+        tell_cut_off: told the record of each night that is found cut off.
 
     Raises:
         RegistryUnreachable: MLflow does not answer.
         LedgerUnreachable: the ledger's database does not answer.
     """
     from sentiflow.release.leases import Leases
+    from sentiflow.release.ledger import Ledger
     from sentiflow.tracking import end_dead_run, find_running_runs
 
     uri = find_tracking_uri(settings.tracking, home)
-    leases = Leases(find_ledger_url(settings.ledger, home))
+    ledger_url = find_ledger_url(settings.ledger, home)
+    leases = Leases(ledger_url)
     stale = settings.lease.stale_seconds
+    # Before MLflow is asked, which may be what is away.
+    found = leases.remove_dead(stale)
+    record_cut_off(home, Ledger(ledger_url), found, tell_cut_off)
     # In this order: a run that is seen here had its lease before, so its lease is seen below.
     runs = find_running_runs(uri, settings.tracking.experiment)
-    dead = [*(held.dead if held else ()), *leases.remove_dead(stale)]
+    dead = [*(held.dead if held else ()), *found]
     living = leases.list_living(stale)
     # The night that sweeps has opened no run yet, so it speaks for none.
     others = [lease for lease in living if held is None or lease.holder != held.holder]

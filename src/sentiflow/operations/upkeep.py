@@ -10,9 +10,11 @@ from typing import Any, Final
 
 from sentiflow.operations.forgetting import forget
 from sentiflow.operations.lease import hold_lease
+from sentiflow.operations.notices import compose_notices, send_notices
 from sentiflow.operations.retention import prune
 from sentiflow.operations.sweep import sweep
 from sentiflow.release.standing import MAKES_CHAMPION, Event, fold_events
+from sentiflow.reporting.record import NightRecord
 from sentiflow.settings import (
     Settings,
     find_actor,
@@ -75,8 +77,17 @@ def forget_rows(
 
 
 def sweep_home(config: str | None, overrides: Sequence[str], home: Path) -> dict[str, Any]:
-    """Close what dead nights left; Prefect's runs are its own maintenance flow's to close."""
-    return {"closed": sweep(home, load_settings(config, overrides))}
+    """Close what dead nights left and tell of them by webhook.
+
+    Prefect's runs are its own maintenance flow's to close, and its block that one's to use.
+    """
+    settings = load_settings(config, overrides)
+    uri = find_tracking_uri(settings.tracking, home)
+
+    def tell(record: NightRecord) -> None:
+        send_notices(compose_notices(record, settings.notices, uri), settings.notices)
+
+    return {"closed": sweep(home, settings, tell_cut_off=tell)}
 
 
 def _keep_nights_away(settings: Settings, home: Path) -> AbstractContextManager[object]:

@@ -36,7 +36,8 @@ class Lease:
         process: which process.
         taken: since when.
         beaten: the last heartbeat.
-        details: `night`, `run_id` (MLflow's) and `flow_run_id` (Prefect's), where known.
+        details: `night`, `run_id` and `run_path` (MLflow's), `flow_run_id` (Prefect's), where
+            known.
     """
 
     name: str
@@ -51,6 +52,11 @@ class Lease:
 def name_night(model: str) -> str:
     """Return the name of the lease of a model's nights."""
     return f"{_NIGHT}{model}"
+
+
+def find_model(name: str) -> str | None:
+    """Return whose nights a lease is about; None when it is no night's."""
+    return name.removeprefix(_NIGHT) if name.startswith(_NIGHT) else None
 
 
 def explain_death(lease: Lease, now: datetime, stale_seconds: float) -> str | None:
@@ -95,7 +101,8 @@ class Leases:
             details: small JSON values.
 
         Returns:
-            The lease, and every dead one that was removed on the way with why it is dead.
+            The lease, and the dead one whose place it took, if so, with why that is dead. Other
+            dead ones are left for a sweep to find.
 
         Raises:
             NightRefused: another one is at work.
@@ -108,8 +115,8 @@ class Leases:
             conflict = find_conflict(name, living)
             if conflict is not None:
                 raise NightRefused(_describe_conflict(conflict))
-            for lease, _ in dead:
-                connection.execute(delete(LEASES).where(LEASES.c.name == lease.name))
+            dead = [(lease, death) for lease, death in dead if lease.name == name]
+            connection.execute(delete(LEASES).where(LEASES.c.name == name))
             lease = Lease(
                 name=name,
                 holder=uuid.uuid4().hex,
@@ -202,7 +209,7 @@ def _part(
 
 def _describe_conflict(lease: Lease) -> str:
     work = "Upkeep (prune or forget)" if lease.name == UPKEEP else "A night"
-    about = "" if lease.name == UPKEEP else f" of {lease.name.removeprefix(_NIGHT)}"
+    about = "" if lease.name == UPKEEP else f" of {find_model(lease.name)}"
     since = lease.taken.isoformat(timespec="seconds")
     return (
         f"{work} must not run beside another one. Received: {work.lower()}{about} by {lease.actor} "

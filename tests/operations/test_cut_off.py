@@ -1,0 +1,119 @@
+"""What is said of a night whose process was killed."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from sentiflow.operations.cut_off import describe_cut_off, record_cut_off
+from sentiflow.processes import ProcessName
+from sentiflow.release.leases import UPKEEP, Lease
+from sentiflow.release.ledger import Ledger
+from sentiflow.release.standing import Event, Kind, NewEvent
+from sentiflow.reporting.record import NightRecord, find_record, save_record
+
+NOW = datetime(2026, 1, 2, 3, 30, tzinfo=UTC)
+DEATH = "process 12 has ended"
+DETAILS = {"night": "2026-01-02", "run_id": "r1", "run_path": "/#/runs/r1", "flow_run_id": "f1"}
+
+
+def make_event(kind: Kind, run_id: str = "r1", version: int | None = 3) -> Event:
+    return Event(
+        kind=kind, actor="ada", reason="Better.", lineage="l1", to_version=version,
+        details={"night": "2026-01-02", "run_id": run_id}, model="m", sequence=1, time=NOW,
+    )  # fmt: skip
+
+
+def make_lease(name: str = "night:m", details: Mapping[str, Any] = DETAILS) -> Lease:
+    return Lease(
+        name=name, holder="h", actor="ada", process=ProcessName("0" * 12, 12, 0),
+        taken=NOW, beaten=NOW, details=details,
+    )  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("kinds", "outcome"),
+    [
+        (("registered", "promoted"), "promoted"),
+        (("registered", "superseded"), "promoted"),
+        (("registered", "waiting"), "waiting"),
+        (("registered", "kept"), "kept"),
+        (("registered", "not_evaluated"), "failed"),
+        (("rejected",), "rejected"),
+    ],
+)
+def test_what_the_ledger_has_of_the_night_stands(kinds: tuple[Kind, ...], outcome: str) -> None:
+    events = [make_event("promoted", "another"), *(make_event(kind) for kind in kinds)]
+    record = describe_cut_off("m", DETAILS, DEATH, events)
+    assert record.outcome == outcome
+    assert (record.model, record.lineage, record.version) == ("m", "l1", 3)
+    assert record.reasons == [
+        f"The night was cut off: {DEATH}. Its {kinds[-1]} is in the ledger.", "Better.",
+    ]  # fmt: skip
+    assert (record.mlflow_run_path, record.prefect_flow_run_id) == ("/#/runs/r1", "f1")
+    assert record.exit_code == 1
+
+
+@pytest.mark.parametrize(
+    ("events", "version", "said"),
+    [
+        ([], None, f"{DEATH}. The champion stays."),
+        ([make_event("promoted", "another")], None, f"{DEATH}. The champion stays."),
+        ([make_event("registered")], 3, f"{DEATH}. It had registered version 3."),
+    ],
+)
+def test_a_night_that_had_come_to_nothing_failed_and_says_how_to_go_on(
+    events: list[Event], version: int | None, said: str
+) -> None:
+    record = describe_cut_off("m", DETAILS, DEATH, events)
+    assert (record.outcome, record.version) == ("failed", version)
+    (reason,) = record.reasons
+    assert said in reason
+    assert reason.endswith("sentiflow run --as-of 2026-01-02")
+
+
+def test_a_night_without_a_run_has_no_event_of_others() -> None:
+    event = Event(kind="promoted", actor="ada", model="m", sequence=1, time=NOW, to_version=1)
+    record = describe_cut_off("m", {"night": "2026-01-02"}, DEATH, [event])
+    assert (record.outcome, record.version) == ("failed", None)
+
+
+def test_the_record_is_written_and_told(tmp_path: Path) -> None:
+    ledger = Ledger(f"sqlite:///{tmp_path / 'ledger.db'}")
+    details = {"night": "2026-01-02", "run_id": "r1"}
+    ledger.append("m", 0, [NewEvent(kind="rejected", actor="ada", details=details)])
+    told: list[NightRecord] = []
+    dead = [(make_lease(UPKEEP, {}), DEATH), (make_lease(), DEATH)]
+    record_cut_off(tmp_path, ledger, dead, told.append)
+    (record,) = told
+    assert record.outcome == "rejected"
+    assert find_record(tmp_path, "f1") == record
+    record_cut_off(tmp_path, ledger, [(make_lease(details=details), DEATH)], None)
+    by_run = find_record(tmp_path, "r1")
+    assert by_run is not None
+    assert by_run.outcome == "rejected"
+
+
+def test_a_night_that_had_its_record_is_told_again_and_the_record_stays(tmp_path: Path) -> None:
+    known = NightRecord(night="2026-01-02", model="m", outcome="promoted", reasons=["Better."])
+    save_record(tmp_path, "f1", known)
+    told: list[NightRecord] = []
+    ledger = Ledger(f"sqlite:///{tmp_path / 'ledger.db'}")
+    record_cut_off(tmp_path, ledger, [(make_lease(), DEATH)], told.append)
+    assert find_record(tmp_path, "f1") == known
+    (again,) = told
+    assert again.outcome == "promoted"
+    assert again.reasons == [f"Perhaps told before: the night was over when {DEATH}.", "Better."]
+
+
+def test_a_ledger_that_is_away_keeps_nobody_from_hearing_of_it(tmp_path: Path) -> None:
+    told: list[NightRecord] = []
+    ledger = Ledger("postgresql://127.0.0.1:9/ledger")
+    record_cut_off(tmp_path, ledger, [(make_lease(details={}), DEATH)], told.append)
+    (record,) = told
+    assert (record.outcome, record.night) == ("failed", "unknown")
+    assert not (tmp_path / "nights").exists()
