@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from prefect.events.actions import ActionTypes
 
 DEAD_RUNS: Final = "Sentiflow: runs that stopped saying that they live"
+LOST_MACHINES: Final = "Sentiflow: runs that died with their machine"
 LATE_NIGHTS: Final = "Sentiflow: nights that no worker started"
 WEBHOOK_BLOCK: Final = "sentiflow-notices"
 
@@ -35,6 +36,7 @@ _ENDS: Final = {
 _HEARTBEAT: Final = "prefect.flow-run.heartbeat"
 # Six heartbeats of 30 s: a restart of Prefect's server must not pass for a death.
 _SILENT_SECONDS: Final = 180
+DEAD_MESSAGE: Final = "No heartbeat for"
 _DEAD_TITLE: Final = "Sentiflow: a run died with its machine"
 _DEAD_TEXT: Final = (
     "Run {{ flow_run.name }} of {{ flow.name }} said nothing for %d seconds, and no worker says "
@@ -80,23 +82,25 @@ def make_automations(client: SyncPrefectClient, settings: Settings) -> list[str]
         if message.kind in kinds else []
         for message in (tell_dead, tell_late)
     )  # fmt: skip
-    wanted = [watch_dead_runs(dead_actions)]
+    wanted = [watch_dead_runs()]
+    if dead_actions:
+        wanted.append(watch_lost_machines(dead_actions))
     if late_actions:
         wanted.append(watch_late_nights(late_minutes, late_actions))
     names = [automation.name for automation in wanted]
     for automation in wanted:
         _apply(client, automation)
-    for name in {DEAD_RUNS, LATE_NIGHTS} - set(names):
+    for name in {DEAD_RUNS, LOST_MACHINES, LATE_NIGHTS} - set(names):
         for old in client.read_automations_by_name(name):
             client.delete_automation(old.id)
     return names
 
 
-def watch_dead_runs(actions: list[ActionTypes]) -> AutomationCore:
+def watch_dead_runs() -> AutomationCore:
     """Return the automation that calls a run crashed when its heartbeats end.
 
-    A worker says so itself of a run that ends, and a sweep tells what came of the night: this is
-    for a machine that is gone with both, so `actions` tell people.
+    It tells nobody: Prefect holds back the events of a run that was scheduled minutes before it
+    started, so its end may be seen too late. Of a run that has ended it changes nothing.
     """
     return AutomationCore(
         name=DEAD_RUNS,
@@ -119,10 +123,32 @@ def watch_dead_runs(actions: list[ActionTypes]) -> AutomationCore:
         actions=[
             ChangeFlowRunState(
                 state=StateType.CRASHED,
-                message=f"No heartbeat for {_SILENT_SECONDS} s: its process is gone.",
-            ),
-            *actions,
+                message=f"{DEAD_MESSAGE} {_SILENT_SECONDS} s: its process is gone.",
+            )
         ],
+    )
+
+
+def watch_lost_machines(actions: list[ActionTypes]) -> AutomationCore:
+    """Return the automation that tells of a run which `watch_dead_runs` called crashed.
+
+    A worker says of its runs that they crashed, and a sweep tells what came of the night: this
+    is for a machine that is gone with both.
+    """
+    return AutomationCore(
+        name=LOST_MACHINES,
+        description="Heartbeats ended and no worker said why.",
+        trigger=EventTrigger(
+            expect={"prefect.flow-run.Crashed"},
+            match={
+                "prefect.resource.id": ["prefect.flow-run.*"],
+                "prefect.state-message": [f"{DEAD_MESSAGE}*"],
+            },
+            match_related=_match_flows(_FLOWS),
+            posture=Posture.Reactive,
+            threshold=1,
+        ),
+        actions=actions,
     )
 
 

@@ -17,7 +17,12 @@ from typing import Any
 import httpx
 import psutil
 import pytest
+from operations.listening import Listener, listen
 from small import SMALL, write_plain_reviews
+
+from flows.automations import DEAD_RUNS
+
+TOKEN = "T0KEN-4711"
 
 pytestmark = [pytest.mark.slow, pytest.mark.filterwarnings("ignore")]
 
@@ -32,6 +37,7 @@ class Up:
     urls: dict[str, Any]
     seconds: float
     options: tuple[str, ...]
+    listener: Listener
 
     def ask(self, path: str, **body: Any) -> Any:
         """Post to Prefect's API."""
@@ -69,7 +75,13 @@ class Up:
 
 
 @pytest.fixture(scope="module")
-def up(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Up]:
+def listener() -> Iterator[Listener]:
+    with listen() as server:
+        yield server
+
+
+@pytest.fixture(scope="module")
+def up(tmp_path_factory: pytest.TempPathFactory, listener: Listener) -> Iterator[Up]:
     folder = tmp_path_factory.mktemp("up")
     home = folder / "home"
     environment = {
@@ -77,7 +89,7 @@ def up(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Up]:
             name: value for name, value in os.environ.items()
             if not name.startswith(("PREFECT_", "MLFLOW_", "SENTIFLOW_"))
         },
-        "SENTIFLOW_HOME": str(home),
+        "SENTIFLOW_HOME": str(home), "SENTIFLOW_WEBHOOK_URL": f"{listener.url}/{TOKEN}",
     }  # fmt: skip
     ports = ("servers.prefect_port=0", "servers.mlflow_port=0", "serving.port=0")
     reviews = write_plain_reviews(folder / "reviews.jsonl")
@@ -95,7 +107,7 @@ def up(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Up]:
         urls = json.loads(process.stdout.readline())
         assert "error" not in urls, urls
         took = time.monotonic() - start
-        yield Up(process, home, environment, urls, took, tuple(options))
+        yield Up(process, home, environment, urls, took, tuple(options), listener)
     finally:
         process.terminate()
         process.wait(60)
@@ -186,6 +198,8 @@ def test_of_two_nights_asked_for_at_once_one_runs_and_its_model_answers(up: Up) 
     ).json()["run"]
     assert found["info"]["status"] == "FINISHED"
     assert Path(found["info"]["artifact_uri"].removeprefix("file://")).is_relative_to(up.home)
+    (told,) = [body for body in up.listener.bodies if body["kind"] == "promoted"]
+    assert told["link"] == up.urls["mlflow_url"] + record["mlflow_run_path"]
     wait_for(lambda: httpx.get(f"{up.urls['predictions_url']}/ready").status_code == 200, 30)
     answer = httpx.post(
         f"{up.urls['predictions_url']}/v1/predict",
@@ -204,8 +218,7 @@ def test_a_night_and_maintenance_run_by_themselves_at_their_minute(up: Up) -> No
     # A second time: the same deployments and automations, and no more of them.
     assert len(up.ask("/deployments/filter")) == 5
     automations = up.ask("/automations/filter")
-    assert [found["name"] for found in automations] == deployed["automations"]
-    assert automations[0]["actions"][0]["state"] == "CRASHED"
+    assert sorted(found["name"] for found in automations) == sorted(deployed["automations"])
 
     def find_done(flow: str) -> list[dict[str, Any]]:
         runs = up.find_runs(flow, state={"type": {"any_": ["COMPLETED"]}})
@@ -221,10 +234,34 @@ def test_a_night_and_maintenance_run_by_themselves_at_their_minute(up: Up) -> No
     assert model["champion"]["version"] == 1
 
 
-def test_logs_hold_no_review_and_no_traceback(up: Up) -> None:
+def test_the_server_tells_of_a_run_whose_machine_is_gone_and_of_no_other(up: Up) -> None:
+    """What makes it Crashed, after three minutes, is the other automation's work."""
+    flow_id = up.find_deployment("retrain/nightly")["flow_id"]
+    lost, ended, over = (
+        up.ask("/flow_runs/", flow_id=flow_id, state={"type": "RUNNING"}) for _ in range(3)
+    )
+    exits = {"type": "CRASHED", "message": "The process exited with status code -9."}
+    up.ask(f"/flow_runs/{ended['id']}/set_state", state=exits)
+    up.ask(f"/flow_runs/{over['id']}/set_state", state={"type": "COMPLETED"})
+    (dead,) = [
+        found["actions"] for found in up.ask("/automations/filter") if found["name"] == DEAD_RUNS
+    ]
+    assert [action["state"] for action in dead] == ["CRASHED"]
+    silent = {"type": "CRASHED", "message": dead[0]["message"]}
+    up.ask(f"/flow_runs/{over['id']}/set_state", state=silent)
+    up.ask(f"/flow_runs/{lost['id']}/set_state", state=silent)
+
+    def find_told() -> list[str]:
+        told = [body["text"] for body in up.listener.bodies if "its machine up" in body["text"]]
+        return [run["name"] for run in (ended, over, lost) if any(run["name"] in t for t in told)]
+
+    assert wait_for(find_told, 60) == [lost["name"]]
+
+
+def test_logs_hold_no_review_no_secret_and_no_traceback(up: Up) -> None:
     logs = up.read_logs()
     assert "Worker 'sentiflow-up' started" in logs["worker"]
-    assert not [name for name, text in logs.items() if "On visit" in text]
+    assert not [name for name, text in logs.items() if "On visit" in text or TOKEN in text]
     # Prefect's own server may say so of a lock in SQLite that it waited for in vain, and go on.
     assert [name for name, text in logs.items() if "Traceback" in text] in ([], ["prefect"])
 

@@ -73,7 +73,7 @@ def test_a_night_that_had_come_to_nothing_failed_and_says_how_to_go_on(
     assert (record.outcome, record.version) == ("failed", version)
     (reason,) = record.reasons
     assert said in reason
-    assert reason.endswith("sentiflow run --as-of 2026-01-02")
+    assert "--as-of 2026-01-02" in reason
 
 
 def test_a_night_without_a_run_has_no_event_of_others() -> None:

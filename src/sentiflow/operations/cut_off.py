@@ -93,8 +93,8 @@ def describe_cut_off(
         outcome = "failed"
         ran = "" if version is None else f" It had registered version {version}."
         reasons = [
-            f"{cut_off}{ran} The champion stays. Run it again, finished steps are reused: "
-            f"sentiflow run --as-of {details.get('night', 'DATE')}"
+            f"{cut_off}{ran} The champion stays. Run it again, after that day with --as-of "
+            f"{details.get('night', 'DATE')}: finished steps are reused."
         ]
     return NightRecord(
         night=str(details.get("night", "unknown")),
