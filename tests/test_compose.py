@@ -344,5 +344,10 @@ def test_a_second_machine_s_worker_reaches_everything_it_needs(
         commands = commands.replace(written, here)
     # One look at the server instead of a life of them; then what it needs beside that server.
     status = "scripts/container/entrypoint.sh .venv/bin/sentiflow status > status"
-    run_commands(promoted, tmp_path, f"{commands.rstrip()} --run-once\n{status}")
+    known = "scripts/container/entrypoint.sh env > known"
+    run_commands(promoted, tmp_path, f"{commands.rstrip()} --run-once\n{status}\n{known}")
     assert "champion    version 1 of" in (tmp_path / "status").read_text()
+    # A night there tells the same people as one on the first machine.
+    lines = (tmp_path / "known").read_text().splitlines()
+    for name in ("SENTIFLOW_WEBHOOK_URL", "SENTIFLOW_PING_URL"):
+        assert f"{name}={promoted.read_secret('nights', name)}" in lines

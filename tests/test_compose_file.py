@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 import stat
 import subprocess
@@ -128,6 +129,15 @@ def test_every_command_of_the_operations_page_is_one() -> None:
     assert names <= drawn
 
 
+def test_the_operations_page_counts_the_services(services: dict[str, Any]) -> None:
+    page = (REPOSITORY / "docs" / "operations.md").read_text()
+    match = re.search(r"^(\w+) services: (.*) stay; (.*) do their work", page, re.M | re.S)
+    assert match is not None
+    assert match[1] == {7: "Seven", 8: "Eight", 9: "Nine"}[len(services)]
+    assert set(re.findall(r"`(.*?)`", match[2])) == LASTING
+    assert set(re.findall(r"`(.*?)`", match[3])) == ONCE
+
+
 # --- secrets
 
 
@@ -212,6 +222,85 @@ def test_every_service_finds_the_secrets_it_names_and_knows_no_others(
             assert (tmp_path / "secrets" / folder / Path(path).name).exists(), (name, path)
         unread -= {f"{folder}/{Path(path).name}" for path in named}
     assert unread == set(), "a secret that nobody reads is one too many"
+
+
+def test_an_address_or_key_that_is_no_longer_given_is_withdrawn(
+    tmp_path: Path, make_secrets: Callable[..., Any]
+) -> None:
+    theirs = {
+        "SENTIFLOW_WEBHOOK_URL": "https://hook/x", "SENTIFLOW_PING_URL": "https://ping/x",
+        "AWS_ACCESS_KEY_ID": "key-id", "AWS_SECRET_ACCESS_KEY": "key",
+    }  # fmt: skip
+    make_secrets()
+    without = read_secrets(tmp_path / "secrets")
+    # As a line of .env that was emptied, and as one that was removed.
+    for later in (dict.fromkeys(theirs, ""), {}):
+        make_secrets(**theirs)
+        given = read_secrets(tmp_path / "secrets")
+        assert {Path(path).name: given[path] for path in given if given[path] != without[path]} == (
+            theirs
+        )
+        assert make_secrets(**later).returncode == 0
+        assert read_secrets(tmp_path / "secrets") == without
+    # As a file of the folder of given ones, which may be emptied or removed too.
+    file = tmp_path / "given" / "SENTIFLOW_PING_URL"
+    file.parent.mkdir()
+    file.write_text("https://ping/y\n")
+    make_secrets()
+    assert read_secrets(tmp_path / "secrets")["nights/SENTIFLOW_PING_URL"] == "https://ping/y"
+    file.write_text("")
+    make_secrets()
+    assert read_secrets(tmp_path / "secrets") == without
+    refused = make_secrets("--renew", "SENTIFLOW_WEBHOOK_URL")
+    assert refused.returncode == 1
+    assert "a new one must be given" in refused.stderr
+
+
+def test_what_could_be_drawn_is_kept_when_it_is_no_longer_given(
+    tmp_path: Path, make_secrets: Callable[..., Any]
+) -> None:
+    make_secrets(SENTIFLOW_API_KEY="given")
+    make_secrets(SENTIFLOW_API_KEY="")
+    assert read_secrets(tmp_path / "secrets")["predictions/SENTIFLOW_API_KEY"] == "given"
+
+
+def find_pool_environment(kind: str) -> dict[str, str]:
+    """What a night's container has in a pool of this type."""
+    pool = json.loads((REPOSITORY / "configs" / "work-pools" / f"{kind}.json").read_text())
+    environment: dict[str, str] = pool["variables"]["properties"]["env"]["default"]
+    return environment
+
+
+def find_second_machine_environment() -> dict[str, str]:
+    """What a second machine's worker has, by the commands of the operations page."""
+    page = (REPOSITORY / "docs" / "operations.md").read_text()
+    section = page.split("## Add a worker on a second machine\n")[1].split("\n## ")[0]
+    fetched = re.findall(r"[A-Z_]+", section.split("for name in")[1].split("; do")[0])
+    exported = dict(re.findall(r'(\w+_FILE)="\$PWD(/secrets/\w+)"', section))
+    assert sorted(exported.values()) == sorted(f"/secrets/{name}" for name in fetched)
+    return exported
+
+
+def test_a_night_tells_people_wherever_it_runs(
+    tmp_path: Path, services: dict[str, Any], make_secrets: Callable[..., Any]
+) -> None:
+    make_secrets(SENTIFLOW_WEBHOOK_URL="https://hook/x")
+    folder = tmp_path / "secrets" / "nights"
+    worker = services["worker"]["environment"]
+    wanted = {name: place for name, place in worker.items() if name.endswith("_FILE")}
+    for found in (
+        find_pool_environment("docker"), find_pool_environment("kubernetes"),
+        find_second_machine_environment(),
+    ):  # fmt: skip
+        files = {name: place for name, place in found.items() if name.endswith("_FILE")}
+        assert files == wanted
+        here = {name: place.replace("/secrets", str(folder)) for name, place in files.items()}
+        answer = run_entrypoint("env", SECRETS_FOLDER=str(folder), **here)
+        assert answer.returncode == 0, answer.stderr
+        lines = answer.stdout.splitlines()
+        assert "SENTIFLOW_WEBHOOK_URL=https://hook/x" in lines
+        # Its file is empty, and a variable that is set and empty would be a mistake.
+        assert not [line for line in lines if line.startswith("SENTIFLOW_PING_URL")]
 
 
 def run_entrypoint(*words: str, **environment: str) -> subprocess.CompletedProcess[str]:

@@ -11,7 +11,7 @@ for name in $(env | sed -n 's/^\([A-Za-z_][A-Za-z0-9_]*\)_FILE=.*/\1/p'); do
     *) continue ;;
   esac
   if [ ! -r "$file" ]; then
-    echo "${name}_FILE must be a readable file. Received: $file. Start the service secrets first." >&2
+    echo "${name}_FILE must be a readable file. Received: $file. Compose: start the service secrets. Elsewhere: put it there, empty if unused." >&2
     exit 2
   fi
   unset "${name}_FILE"

@@ -1,7 +1,8 @@
 """Keep one folder of secrets for each service: given ones as they are, the others drawn once.
 
 A secret is given by the environment variable of its name, or by a file of its name in the folder
-that GIVEN_FOLDER names. What was drawn or given before is kept; `--renew NAME` draws anew.
+that GIVEN_FOLDER names. A secret that could be drawn is kept until another is given or
+`--renew NAME` draws it anew; an address or a key of somebody else's holds as long as it is given.
 
 Usage: make_secrets.py [--renew NAME …]
 """
@@ -27,7 +28,8 @@ DRAWN = {
     "MLFLOW_FLASK_SERVER_SECRET_KEY": "mlflow",
     "SENTIFLOW_API_KEY": "predictions",
 }
-# An empty file stands for one that was not given: nobody but its owner can know it.
+# Nobody but their owner can know these, and taking one away withdraws it. An empty file stands for
+# one that is not given.
 GIVEN_ONLY = {
     "AWS_ACCESS_KEY_ID": "mlflow",
     "AWS_SECRET_ACCESS_KEY": "mlflow",
@@ -39,17 +41,24 @@ GIVEN_ONLY = {
 def main() -> None:
     """Make what is missing, then write what every service reads."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
-    parser.add_argument("--renew", nargs="+", default=[], choices=sorted(DRAWN), metavar="NAME")
+    names = DRAWN | GIVEN_ONLY
+    parser.add_argument("--renew", nargs="+", default=[], choices=sorted(names), metavar="NAME")
     renewed = set(parser.parse_args().renew)
     folder = Path(os.environ.get("SECRETS_FOLDER") or "/secrets")
     values = {}
-    for name, place in (DRAWN | GIVEN_ONLY).items():
+    for name, place in names.items():
         path = folder / place / name
         given = find_given(name)
-        if given and name in renewed:
-            sys.exit(f"{name} is given, so a new one must be given too. Nothing was changed.")
+        if name in renewed and (given or name in GIVEN_ONLY):
+            sys.exit(
+                f"{name} is not drawn: a new one must be given, in .env or the folder of given "
+                "files. Nothing was changed."
+            )
+        if given or name in GIVEN_ONLY:
+            values[name] = given or ""
+            continue
         kept = path.read_text(encoding="utf-8") if path.exists() and name not in renewed else ""
-        values[name] = given or kept or (draw(name) if name in DRAWN else "")
+        values[name] = kept or draw(name)
     for place, files in arrange(values, os.environ.get("DATABASE_HOST") or "postgres:5432").items():
         for name, text in files.items():
             write(folder / place / name, text)
