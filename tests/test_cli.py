@@ -11,6 +11,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import typer
+
+from sentiflow.cli.common import answer_with
 
 Run = Callable[..., subprocess.CompletedProcess[str]]
 CONTRACT = {
@@ -78,8 +81,11 @@ def test_a_night_from_the_shell_and_all_commands_after_it(sentiflow: Run, tmp_pa
     assert model["last_night"]["outcome"] == "skipped"
 
     named = ("--set", "model.name=sentiflow-sample")
-    answered = sentiflow("predict", *named, "--json", "It was great!", "", "\N{PILE OF POO}")
-    assert len(parse(answered)["predictions"]) == 3
+    texts = ("It was great!", "", "\N{PILE OF POO}", "caf\udce9")
+    answered = sentiflow("predict", *named, "--json", *texts, PYTHONIOENCODING="utf-8:strict")
+    shown = [row["text"] for row in parse(answered)["predictions"]]
+    # What is no UTF-8 on the command line is JSON in the answer all the same.
+    assert shown == [*texts[:3], "caf\N{REPLACEMENT CHARACTER}"]
     assert all(0 <= row["probability"] <= 1 for row in parse(answered)["predictions"])
 
     sample = tmp_path / "other.jsonl"
@@ -125,6 +131,27 @@ def test_a_mistake_is_one_clear_line_and_exit_code_2(
     as_json = sentiflow(*arguments, "--json")
     assert as_json.returncode == 2
     assert words in parse(as_json)["reasons"][0]
+
+
+@pytest.mark.parametrize("as_json", [False, True])
+def test_bytes_that_are_no_text_are_repeated_as_text(
+    capsys: pytest.CaptureFixture[str], as_json: bool
+) -> None:
+    with pytest.raises(typer.Exit):
+        answer_with(as_json, lambda: ({"text": "caf\udce9"}, "caf\udce9", 0), {})
+    shown = "caf\N{REPLACEMENT CHARACTER}"
+    printed = capsys.readouterr().out
+    assert (json.loads(printed) if as_json else printed) == (
+        {"text": shown} if as_json else f"{shown}\n"
+    )
+
+
+def test_a_home_that_cannot_be_one_is_one_clear_line(sentiflow: Run) -> None:
+    answer = sentiflow("status", SENTIFLOW_HOME="/proc/nope")
+    assert (answer.returncode, answer.stdout) == (2, "")
+    (line,) = answer.stderr.strip().splitlines()
+    assert line.startswith("Error: SENTIFLOW_HOME must be a folder")
+    assert "/proc/nope" in line
 
 
 def test_help_names_every_command_and_answers_without_heavy_imports(sentiflow: Run) -> None:

@@ -6,16 +6,18 @@ import shutil
 from collections.abc import Callable, Sequence
 from dataclasses import asdict
 from datetime import date
+from functools import partial
 from pathlib import Path
 from typing import Any
 
+import fsspec
 import pandas as pd
 import pytest
 from hypothesis import HealthCheck, given
 from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 
-from sentiflow.data import pieces, stamps
+from sentiflow.data import ingest, pieces, stamps
 from sentiflow.data.catalog import list_needed
 from sentiflow.data.ingest import Ingested, read_sources
 from sentiflow.data.snapshot import SNAPSHOT_COLUMNS, read_shards
@@ -30,7 +32,9 @@ Write = Callable[..., Path]
 Review = Callable[..., dict[str, Any]]
 
 
-def read(path: Path, home: Path, businesses: Path | None = None, *overrides: str) -> Ingested:
+def read(
+    path: Path | str, home: Path, businesses: Path | str | None = None, *overrides: str
+) -> Ingested:
     settings: Settings = load_settings(None, overrides)
     return read_sources([str(path)], str(businesses) if businesses else None, settings, NIGHT, home)
 
@@ -129,9 +133,9 @@ def test_a_missing_file_is_a_usage_error(home: Path, tmp_path: Path) -> None:
 CODE = "some code"
 
 
-def read_again(path: Path, home: Path, code: str = CODE, **options: Any) -> Ingested:
+def read_again(path: Path | str, home: Path, code: str = CODE, **options: Any) -> Ingested:
     """Ingest as a night does: what was read before is not read again."""
-    settings = load_settings(None, ("data.chunk_rows=700",))
+    settings = load_settings(None, ("data.chunk_rows=700", *options.pop("overrides", ())))
     night = options.pop("night", NIGHT)
     businesses = options.pop("businesses", None)
     return read_sources([str(path)], businesses, settings, night, home, code, **options)
@@ -151,11 +155,11 @@ def try_describing(work: Callable[[], Ingested]) -> tuple[Any, ...] | str:
         return str(error)
 
 
-def read_whole(path: Path) -> tuple[Any, ...] | str:
+def read_whole(path: Path, businesses: str | None = None) -> tuple[Any, ...] | str:
     """What an ingest gives that knows nothing, with chunks of another size."""
     home = path.parent / "whole"
     try:
-        return try_describing(lambda: read(path, home, None, "data.chunk_rows=13"))
+        return try_describing(lambda: read(path, home, businesses, "data.chunk_rows=13"))
     finally:
         shutil.rmtree(home, ignore_errors=True)
 
@@ -163,15 +167,22 @@ def read_whole(path: Path) -> tuple[Any, ...] | str:
 # Rows of every kind: sound, without an id, with one id, dated later, not valid, broken.
 ROWS = [
     {"review_id": "a", "stars": 5, "text": 'She said "yes",\ntwice.', "date": "2026-01-02"},
-    {"review_id": "a", "stars": 1, "text": "Never again.", "date": "2026-03-02"},
+    {"review_id": "a", "stars": 1, "text": "Never.", "date": "2026-03-02", "business_id": "x"},
     {"review_id": "b", "stars": 4, "text": "In time.", "date": "2027-01-02"},
     {"review_id": "c", "stars": 9, "text": "Too many stars.", "date": None},
     {"review_id": None, "stars": 2, "text": "Nobody wrote this.", "date": None},
     {"review_id": "d", "stars": 2, "text": "", "date": "yesterday"},
 ]
-NAMES = ["review_id", "stars", "text", "date"]
+NAMES = ["review_id", "stars", "text", "date", "business_id"]
 # Long enough for reading to go on behind it.
-LONG = {"review_id": "long", "stars": 4, "text": "long " * 7_000, "date": "2026-01-01"}
+LONG = {
+    "review_id": "long",
+    "stars": 4,
+    "text": "long " * 7_000,
+    "date": "2026-01-01",
+    "business_id": "y",
+}
+CATEGORIES = ["Thai", "Food, Bars", None]
 BROKEN = [
     b'{"half',
     b"\n",
@@ -186,7 +197,9 @@ BROKEN = [
 Change = tuple[str, int, list[int]]
 CHANGES = st.lists(
     st.tuples(
-        st.sampled_from(["append", "append", "break", "edit", "cut", "remove", "new", "rewrite"]),
+        st.sampled_from(
+            ["append", "append", "break", "edit", "cut", "remove", "new", "rewrite", "businesses"]
+        ),
         st.integers(0, 5),
         st.lists(st.integers(0, 10_000), min_size=1, max_size=4),
     ),
@@ -235,6 +248,18 @@ def change(folder: Path, what: str, which: int, numbers: list[int]) -> None:
     path.write_bytes(content)
 
 
+def change_businesses(folder: Path, which: int, numbers: list[int]) -> str | None:
+    """Write a businesses file, on disk or behind a URL, or leave it out; return its name."""
+    if which % 3 == 0:
+        return None
+    path = f"memory://{folder.name}.jsonl" if which % 3 == 1 else str(folder / "businesses.jsonl")
+    with fsspec.open(path, "w") as stream:
+        for business, number in zip("xy", numbers, strict=False):
+            categories = CATEGORIES[number % len(CATEGORIES)]
+            stream.write(json.dumps({"business_id": business, "categories": categories}) + "\n")
+    return path
+
+
 def check_history(changes: list[Change], folder: Path, rest: int, small: int) -> None:
     """Compare, after each change, what is read of what is new with a reading of everything."""
     shutil.rmtree(folder, ignore_errors=True)
@@ -246,12 +271,14 @@ def check_history(changes: list[Change], folder: Path, rest: int, small: int) ->
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(stamps, "_SETTLING_NS", rest)
         patch.setattr(pieces, "SMALL_BYTES", small)
-        for step in [None, *changes]:
-            if step is not None:
+        businesses: str | None = None
+        for step in [None, *changes, None]:
+            if step is not None and step[0] == "businesses":
+                businesses = change_businesses(folder, *step[1:])
+            elif step is not None:
                 change(sources, *step)
-            whole = read_whole(sources)
-            assert try_describing(lambda: read_again(sources, home)) == whole
-        assert try_describing(lambda: read_again(sources, home)) == whole
+            again = try_describing(partial(read_again, sources, home, businesses=businesses))
+            assert again == read_whole(sources, businesses)
 
 
 @hypothesis_settings(
@@ -313,6 +340,13 @@ def write_days(folder: Path, review: Review, *days: int) -> Path:
 
 def list_pieces(home: Path) -> set[str]:
     return {path.name for path in (home / "ingest" / "pieces").iterdir()}
+
+
+def let_a_day_pass(home: Path) -> None:
+    """Let what lies under a home be a day older."""
+    for path in home.rglob("*"):
+        used = path.stat().st_mtime - 86_400
+        os.utime(path, (used, used))
 
 
 @pytest.mark.usefixtures("rested")
@@ -419,25 +453,30 @@ def test_what_is_stored_is_only_believed_when_it_is_whole(
 
 
 @pytest.mark.usefixtures("rested")
-def test_another_category_of_a_business_is_another_result(
-    home: Path, write_reviews: Write, review: Review
+def test_other_categories_of_a_business_are_another_result_wherever_they_are_read(
+    home: Path, tmp_path: Path, write_reviews: Write, review: Review
 ) -> None:
     path = write_reviews([review(n) for n in range(20)])
-
-    def ingest_with(category: str) -> tuple[Ingested, Ingested]:
-        rows = [{"business_id": "business-0", "categories": category}]
-        businesses = str(write_reviews(rows, "businesses.jsonl"))
-        again = read_again(path, home, businesses=businesses)
-        return again, read(path, home.parent / "other", Path(businesses))
-
-    fingerprints = set()
-    for category in ("Thai", "Food"):
-        again, whole = ingest_with(category)
-        fingerprints.add(again.snapshot.fingerprint)
-        assert again.snapshot.fingerprint == whole.snapshot.fingerprint
-        assert again.profile == whole.profile
-        assert category in load(again)["categories"].tolist()
-    assert len(fingerprints) == 2
+    local, remote = str(tmp_path / "businesses.jsonl"), "memory://businesses.jsonl"
+    fingerprints = []
+    for place, category in [
+        (None, None),
+        (remote, "Thai"),
+        (remote, "Food"),
+        (local, "Thai"),
+        (local, "Food"),
+        (None, None),
+    ]:
+        if place is not None:
+            with fsspec.open(place, "w") as stream:
+                stream.write(json.dumps({"business_id": "business-0", "categories": category}))
+        ingested = read_again(path, home, businesses=place)
+        fingerprints.append(ingested.snapshot.fingerprint)
+        assert set(load(ingested)["categories"].dropna()) == {category} - {None}
+        assert ingested.profile.join_coverage == (place and 0.2)
+    none, thai, food, *again = fingerprints
+    assert again == [thai, food, none]
+    assert len(set(fingerprints)) == 3
 
 
 @pytest.mark.usefixtures("rested")
@@ -446,6 +485,7 @@ def test_what_other_code_read_is_read_again_and_its_pieces_go(
 ) -> None:
     folder = write_days(tmp_path / "days", review, 1, 2)
     read_again(folder, home)
+    let_a_day_pass(home)
     before = list_pieces(home)
     (folder / "day-1.jsonl").unlink()
     read_again(folder, home, "other code")
@@ -459,6 +499,7 @@ def test_pieces_that_other_sources_need_stay(tmp_path: Path, home: Path, review:
     folder = write_days(tmp_path / "days", review, 1, 2)
     read_again(folder, home)
     read_again(folder / "day-1.jsonl", home)
+    let_a_day_pass(home)
     (folder / "day-2.jsonl").unlink()
     (folder / "day-1.jsonl").write_text('{"text": "All new.", "stars": 5}\n')
     read_again(folder, home)
@@ -466,6 +507,78 @@ def test_pieces_that_other_sources_need_stay(tmp_path: Path, home: Path, review:
     # Day 2 is gone, and day 1 as it was is still what the other catalog knows.
     assert len(catalogs) == 2
     assert list_pieces(home) == set(list_needed(catalogs))
+
+
+@pytest.fixture
+def meanwhile(monkeypatch: pytest.MonkeyPatch) -> Callable[[str, Callable[[], object]], None]:
+    """Let something happen once, just before an ingest goes on to gather or to assemble."""
+
+    def arrange(before: str, work: Callable[[], object]) -> None:
+        go_on = getattr(ingest, before)
+
+        def work_first(*arguments: Any) -> Any:
+            monkeypatch.setattr(ingest, before, go_on)
+            work()
+            return go_on(*arguments)
+
+        monkeypatch.setattr(ingest, before, work_first)
+
+    return arrange
+
+
+@pytest.mark.usefixtures("rested")
+@pytest.mark.parametrize(("place", "before"), [("on disk", "gather"), ("behind a URL", "assemble")])
+def test_of_two_nights_over_the_same_sources_neither_removes_what_the_other_uses(
+    tmp_path: Path,
+    home: Path,
+    review: Review,
+    caplog: pytest.LogCaptureFixture,
+    meanwhile: Callable[[str, Callable[[], object]], None],
+    place: str,
+    before: str,
+) -> None:
+    path = str(tmp_path / "grows.jsonl") if place == "on disk" else "memory://grows.jsonl"
+    rows = [LONG, *[review(n) for n in range(20)]]
+
+    def grow(*numbers: int) -> None:
+        rows.extend(review(n) for n in numbers)
+        with fsspec.open(path, "wb") as stream:
+            stream.write(encode(rows, "jsonl", header=False))
+
+    grow(20)
+    read_again(path, home)
+    let_a_day_pass(home)
+    grow(21, 22)
+    meanwhile(before, lambda: read_again(path, home, overrides=("data.positive_above=4",)))
+    again = read_again(path, home)
+    assert describe(again) == describe(read(path, tmp_path / "whole"))
+    # Nothing had gone, so nothing was read twice.
+    assert "reading all" not in caplog.text
+    # What cannot be recognized the next time is not kept either.
+    assert bool(list_pieces(home)) == (place == "on disk")
+
+
+@pytest.mark.usefixtures("rested")
+@pytest.mark.parametrize("before", ["gather", "assemble"])
+def test_rows_that_go_while_a_night_uses_them_are_read_anew(
+    tmp_path: Path,
+    home: Path,
+    review: Review,
+    meanwhile: Callable[[str, Callable[[], object]], None],
+    before: str,
+) -> None:
+    folder = write_days(tmp_path / "days", review, 1)
+    read_again(folder, home)
+    write_days(folder, review, 2)
+    whole = read_whole(folder)
+
+    def remove_pieces() -> None:
+        for name in list_pieces(home):
+            (home / "ingest" / "pieces" / name).unlink()
+
+    meanwhile(before, remove_pieces)
+    assert describe(read_again(folder, home)) == whole
+    assert describe(read_again(folder, home)) == whole
 
 
 def test_what_is_appended_while_a_file_is_read_is_left_for_the_next_night(

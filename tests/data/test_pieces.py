@@ -1,10 +1,11 @@
 import os
+import time
 from pathlib import Path
 
 import pandas as pd
 import pytest
 
-from sentiflow.data.pieces import Piece, PieceStore, end_at
+from sentiflow.data.pieces import Piece, PieceGone, PieceStore, end_at, list_file_names
 from sentiflow.data.reviews import Rejection
 from sentiflow.data.row_digests import add_digests
 
@@ -50,7 +51,7 @@ def test_rows_and_rejections_come_back_as_they_were(home: Path) -> None:
         } | {"row_digest": reviews["row_digest"].tolist()}
         assert list(store.read_rejections(piece)) == [reject(3)]
     with PieceStore(home, keep=True) as again:
-        assert again.is_whole(piece)
+        assert again.claim(piece)
         assert read(again, piece) == ([1, 2, 4], [3])
 
 
@@ -74,14 +75,31 @@ def test_a_piece_is_whole_only_with_the_bytes_it_had(home: Path) -> None:
         for path in store.list_files(piece):
             content = path.read_bytes()
             path.write_bytes(content + b"x")
-            assert not store.is_whole(piece)
+            assert not store.claim(piece)
             path.write_bytes(content)
-        assert store.is_whole(piece)
+        assert store.claim(piece)
         store.list_files(piece)[0].unlink()
-        assert not store.is_whole(piece)
+        assert not store.claim(piece)
         nothing = store.open_writer().finish()
         assert nothing == Piece(None, None)
-        assert store.is_whole(nothing)
+        assert store.claim(nothing)
+
+
+def test_what_no_one_needs_goes_once_no_night_has_used_it_for_half_a_day(home: Path) -> None:
+    with PieceStore(home, keep=True) as store:
+        written = []
+        for line, hours in ((1, 13), (2, 13), (3, 13), (4, 11)):
+            writer = store.open_writer()
+            writer.add(make_reviews([line]), [])
+            written.append(writer.finish())
+            used = time.time() - 3_600 * hours
+            os.utime(store.list_files(written[-1])[0], (used, used))
+        old, needed, planned_on, recent = written
+        assert store.claim(planned_on)
+        store.remove_others(list_file_names(needed))
+        assert [read(store, piece)[0] for piece in (needed, planned_on, recent)] == [[2], [3], [4]]
+        with pytest.raises(PieceGone):
+            read(store, old)
 
 
 def test_pieces_that_are_not_to_be_kept_are_gone_at_the_end(home: Path) -> None:
@@ -92,6 +110,11 @@ def test_pieces_that_are_not_to_be_kept_are_gone_at_the_end(home: Path) -> None:
         unfinished.add(make_reviews([1]), [])
         assert read(store, writer.finish()) == ([1], [2])
     assert list((home / "ingest").iterdir()) == []
+    with PieceStore(home, keep=True) as store:
+        writer = store.open_writer(keep=False)
+        writer.add(make_reviews([1]), [reject(2)])
+        assert read(store, writer.finish()) == ([1], [2])
+    assert list((home / "ingest" / "pieces").iterdir()) == []
 
 
 def test_a_full_disk_leaves_nothing_unfinished(home: Path) -> None:

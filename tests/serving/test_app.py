@@ -317,9 +317,10 @@ def test_an_address_others_can_reach_is_fine_with_a_key() -> None:
         assert listening.getsockname()[1] > 0
 
 
-def test_a_host_that_is_not_there_is_a_mistake_in_the_call() -> None:
+@pytest.mark.parametrize("host", ["no.such.host.invalid", "127.0.0..1", "caf\udce9"])
+def test_a_host_that_is_not_there_is_a_mistake_in_the_call(host: str) -> None:
     with pytest.raises(UsageError, match=r"serving\.host"):
-        listen("no.such.host.invalid", 0, has_key=True)
+        listen(host, 0, has_key=True)
 
 
 def test_accepted_connections_send_small_answers_at_once() -> None:

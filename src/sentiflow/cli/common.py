@@ -54,10 +54,22 @@ def answer_with(
         if not as_json:
             print(f"Error: {error}", file=sys.stderr)
     if as_json:
-        print(json.dumps(answer, ensure_ascii=False))
+        _print(json.dumps(answer, ensure_ascii=False))
     elif text:
-        print(text)
+        _print(text)
     raise typer.Exit(code)
+
+
+def _print(text: str) -> None:
+    """Print an answer as UTF-8, whatever bytes an argument that it repeats was made of."""
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        # It comes with pandas, which takes longer to load than most commands take.
+        from sentiflow.data.reviews import replace_surrogates
+
+        text = replace_surrogates(text)
+    print(text)
 
 
 def prepare_home() -> Path:

@@ -163,6 +163,9 @@ def assemble(
         settings: the groups data and split count.
         night_ends: rows from then on are left out.
         home: SENTIFLOW_HOME.
+
+    Raises:
+        PieceGone: a piece was removed meanwhile.
     """
     data = settings.data
     tally = _Tally()

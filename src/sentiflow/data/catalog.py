@@ -84,14 +84,12 @@ class Catalog:
         code: the identity of the code that read the files.
         files: by key, see `name_file`.
         results: ingest results that were made of exactly these files, by their keys.
-        stored: names of the files of pieces that the catalog on disk needs.
     """
 
     path: Path
     code: str
     files: dict[str, KnownFile] = field(default_factory=dict)
     results: dict[str, dict[str, Any]] = field(default_factory=dict)
-    stored: frozenset[str] = frozenset()
 
     @classmethod
     def load(cls, home: Path, paths: Sequence[str], data: DataSettings, code: str) -> Catalog:
@@ -107,11 +105,9 @@ class Catalog:
         path = home / "ingest" / f"{digest_json([list(paths), reading])[:32]}.json"
         catalog = cls(path, code)
         stored = _read_stored(path)
-        if stored is not None:
-            known = {key: KnownFile.from_dict(value) for key, value in stored["files"].items()}
-            catalog.stored = frozenset(_list_names(known.values()))
-            if stored["code"] == code:
-                catalog.files, catalog.results = known, stored["results"]
+        if stored is not None and stored["code"] == code:
+            catalog.files = _list_files(stored)
+            catalog.results = stored["results"]
         return catalog
 
     def save(self) -> None:
@@ -120,16 +116,9 @@ class Catalog:
         value = {"format": FORMAT, "code": self.code, "files": files, "results": self.results}
         write_json(self.path, value)
 
-    def clean(self, store: PieceStore, used: Iterable[Piece]) -> None:
-        """Remove pieces that this catalog needed before, or tonight, and none needs now.
-
-        Args:
-            store: where the pieces are.
-            used: the pieces of tonight, with those of files that are not remembered.
-        """
-        ever = self.stored.union(*map(list_file_names, used))
-        if gone := ever.difference(_list_names(self.files.values())):
-            store.remove(gone.difference(list_needed(self.path.parent.glob("*.json"))))
+    def clean(self, store: PieceStore) -> None:
+        """Remove pieces that no catalog needs, this one included, as they are on disk."""
+        store.remove_others(frozenset(list_needed(self.path.parent.glob("*.json"))))
 
     def keep(self, plans: Iterable[Plan]) -> None:
         """Remember the files as they look now, of which nothing had to be read."""
@@ -183,10 +172,13 @@ def _plan(file: SourceFile, known: KnownFile | None, trust_stamps: bool) -> Plan
 
 
 def check_pieces(plans: Sequence[Plan], store: PieceStore) -> list[Plan]:
-    """Return the plans, with a file to be read anew where one of its pieces is damaged."""
+    """Return the plans, with a file to be read anew where one of its pieces is damaged or gone.
+
+    The pieces that are planned on stay while they are in use, see `PieceStore.claim`.
+    """
     return [
         plan
-        if plan.known is None or all(map(store.is_whole, plan.known.pieces))
+        if plan.known is None or all(map(store.claim, plan.known.pieces))
         else replace(plan, known=None, is_unchanged=False)
         for plan in plans
     ]
@@ -197,13 +189,13 @@ def list_needed(catalogs: Iterable[Path]) -> Iterator[str]:
     for path in catalogs:
         stored = _read_stored(path)
         if stored is not None:
-            yield from _list_names(KnownFile.from_dict(file) for file in stored["files"].values())
+            for known in _list_files(stored).values():
+                for piece in known.pieces:
+                    yield from list_file_names(piece)
 
 
-def _list_names(files: Iterable[KnownFile]) -> Iterator[str]:
-    for known in files:
-        for piece in known.pieces:
-            yield from list_file_names(piece)
+def _list_files(stored: dict[str, Any]) -> dict[str, KnownFile]:
+    return {key: KnownFile.from_dict(value) for key, value in stored["files"].items()}
 
 
 def _read_stored(path: Path) -> dict[str, Any] | None:

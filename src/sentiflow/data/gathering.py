@@ -47,6 +47,11 @@ class FileReading:
         self._sha256 = plan.sha256
 
     @property
+    def may_be_remembered(self) -> bool:
+        """Whether a later night can tell that it has this file before it; not behind a URL."""
+        return self._sighting is not None
+
+    @property
     def size(self) -> int:
         """How many bytes are to be read, as far as the plan can tell; 0 if unknown."""
         mark = self._known.mark if self._known is not None else None
@@ -108,6 +113,7 @@ def gather(plans: Sequence[Plan], store: PieceStore, data: DataSettings) -> Gath
 
     Raises:
         SourceError: a source cannot be read at all.
+        PieceGone: a piece that the plans count on was removed meanwhile.
     """
     readings = [FileReading(plan) for plan in plans if not plan.is_unchanged]
     pieces, marks, rows = _read_new(readings, store, data)
@@ -142,7 +148,7 @@ def _read_new(
 
     def find_writer(position: int) -> PieceWriter:
         if position not in writers:
-            writers[position] = store.open_writer()
+            writers[position] = store.open_writer(keep=readings[position].may_be_remembered)
             if position not in pieces:
                 pieces[position], copied = readings[position].list_earlier(store)
                 for piece in copied:

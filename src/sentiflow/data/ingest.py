@@ -22,11 +22,12 @@ from sentiflow.data.assembly import Assembled, assemble
 from sentiflow.data.businesses import read_categories
 from sentiflow.data.catalog import Catalog, Plan, check_pieces, plan_reading
 from sentiflow.data.gathering import gather
-from sentiflow.data.pieces import Piece, PieceStore
+from sentiflow.data.pieces import Piece, PieceGone, PieceStore
 from sentiflow.data.profile import Profile
 from sentiflow.data.results import describe_result, digest_businesses, find_result, name_result
 from sentiflow.data.snapshot import Snapshot
 from sentiflow.data.sources import find_files
+from sentiflow.data.streams import SourceFile
 from sentiflow.settings import Settings
 
 logger = logging.getLogger(__name__)
@@ -94,47 +95,82 @@ def read_sources(
     Raises:
         SourceError: a source cannot be read at all.
     """
-    files = find_files(paths, settings.data)
-    night_ends = pd.Timestamp(night) + pd.Timedelta(days=1)
-
-    def make(pieces: Sequence[Sequence[Piece]], store: PieceStore) -> Assembled:
-        categories = read_categories(businesses, settings.data) if businesses else None
-        every = list(chain.from_iterable(pieces))
-        return assemble(every, store, categories, settings, night_ends, home)
-
-    with PieceStore(home, keep=code is not None) as store:
-        if code is None:
-            plans = [Plan(file) for file in files]
-            return _describe(make(gather(plans, store, settings.data).pieces, store))
-
+    reading = _Reading(
+        files=find_files(paths, settings.data),
+        businesses=businesses,
+        settings=settings,
+        night_ends=pd.Timestamp(night) + pd.Timedelta(days=1),
+        home=home,
+    )
+    if code is not None:
         catalog = Catalog.load(home, paths, settings.data, code)
-        plans = plan_reading(files, catalog.files, trust_stored)
-        of_businesses = _digest(businesses, settings)
-        if trust_stored:
-            known = [plan.known.pieces for plan in plans if plan.known and plan.is_unchanged]
+        try:
+            return reading.read_what_is_new(catalog, trust_stored)
+        except PieceGone as error:
+            # Removed by hand, or in an ingest of more than half a day. What is read now is
+            # this night's own, so that it cannot happen again.
+            logger.warning("ingest: stored rows went while they were used, reading all: %s", error)
+    return reading.read_everything()
+
+
+@dataclass(frozen=True)
+class _Reading:
+    """One night's sources, and the two ways to read them."""
+
+    files: Sequence[SourceFile]
+    businesses: str | None
+    settings: Settings
+    night_ends: pd.Timestamp
+    home: Path
+
+    def read_everything(self) -> Ingested:
+        """Read every file from its beginning, and keep nothing of it."""
+        with PieceStore(self.home, keep=False) as store:
+            plans = [Plan(file) for file in self.files]
+            gathered = gather(plans, store, self.settings.data)
+            return _describe(self._assemble(gathered.pieces, store))
+
+    def read_what_is_new(self, catalog: Catalog, trust_stored: bool) -> Ingested:
+        """Read what the catalog does not know, and bring it up to date.
+
+        Raises:
+            PieceGone: somebody removed what this counted on.
+        """
+        settings = self.settings
+        of_businesses = digest_businesses(self.businesses, settings)
+        plans = plan_reading(self.files, catalog.files, trust_stored)
+        known = [plan.known.pieces for plan in plans if plan.known and plan.is_unchanged]
+        if trust_stored and of_businesses is not None and len(known) == len(plans):
             stored = catalog.results.get(name_result(known, of_businesses, settings))
-            found = find_result(stored, night_ends, home) if len(known) == len(plans) else None
+            found = find_result(stored, self.night_ends, self.home)
             if found is not None:
                 logger.info("ingest: %s of %s files unchanged, nothing read", *[len(plans)] * 2)
                 catalog.keep(plans)
                 catalog.save()
                 return Ingested.from_dict(found)
 
-        gathered = gather(check_pieces(plans, store), store, settings.data)
-        catalog.replace(gathered.known)
-        # Before the rest is done: whatever happens there, what was read need not be again.
-        catalog.save()
-        assembled = make(gathered.pieces, store)
-        if len(gathered.known) == len(files) and of_businesses == _digest(businesses, settings):
-            key = name_result(gathered.pieces, of_businesses, settings)
-            catalog.results[key] = describe_result(assembled)
+        with PieceStore(self.home, keep=True) as store:
+            gathered = gather(check_pieces(plans, store), store, settings.data)
+            catalog.replace(gathered.known)
+            # Before the rest is done: whatever happens there, what was read need not be again.
             catalog.save()
-        catalog.clean(store, chain.from_iterable(gathered.pieces))
-    return _describe(assembled)
+            assembled = self._assemble(gathered.pieces, store)
+            if (
+                len(gathered.known) == len(self.files)
+                and of_businesses is not None
+                and of_businesses == digest_businesses(self.businesses, settings)
+            ):
+                key = name_result(gathered.pieces, of_businesses, settings)
+                catalog.results[key] = describe_result(assembled)
+                catalog.save()
+            catalog.clean(store)
+        return _describe(assembled)
 
-
-def _digest(businesses: str | None, settings: Settings) -> str | None:
-    return digest_businesses(businesses, settings) if businesses else None
+    def _assemble(self, pieces: Sequence[Sequence[Piece]], store: PieceStore) -> Assembled:
+        data = self.settings.data
+        categories = read_categories(self.businesses, data) if self.businesses else None
+        every = list(chain.from_iterable(pieces))
+        return assemble(every, store, categories, self.settings, self.night_ends, self.home)
 
 
 def _describe(assembled: Assembled) -> Ingested:

@@ -1,7 +1,9 @@
 """Keep checked rows and rejections of source files, so that they need not be read again.
 
 A piece is what one reading of one file gave, from its beginning or from where it had grown.
-Its files are named by their content, and only believed when they still have it.
+Its files are named by their content, and only believed when they still have it. Nights over the
+same sources share them, so the time of a file's last change is that of its last use, and no
+night removes what was used of late.
 """
 
 from __future__ import annotations
@@ -10,8 +12,9 @@ import json
 import os
 import shutil
 import tempfile
-from collections.abc import Iterable, Iterator
-from contextlib import suppress
+import time
+from collections.abc import Container, Iterable, Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import IO, Final
@@ -27,6 +30,9 @@ from sentiflow.files import digest_file, make_temporary_prefix
 # A piece smaller than this is copied into the one that goes on from it, so that a file that
 # grows a little every night does not end up in a thousand pieces.
 SMALL_BYTES: Final = 8_000_000
+
+# Longer than an ingest may take, and less than from one night to the next.
+_IN_USE_SECONDS: Final = 12 * 3_600
 
 _ROWS: Final = pa.schema([pa.field("line", pa.int64()), *REVIEW_SCHEMA, TEXT_DIGEST, ROW_DIGEST])
 
@@ -47,11 +53,15 @@ class Piece:
     until: int | None = None
 
 
+class PieceGone(Exception):
+    """A piece was removed after a night had counted on it."""
+
+
 class PieceStore:
     """The pieces under one home.
 
-    Use as a context manager; what is unfinished is removed when the block ends, and
-    everything if the pieces are not to be kept.
+    Use as a context manager; what is unfinished is removed when the block ends, and with it
+    the pieces that are not to be kept.
     """
 
     def __init__(self, home: Path, keep: bool) -> None:
@@ -59,18 +69,20 @@ class PieceStore:
 
         Args:
             home: SENTIFLOW_HOME.
-            keep: whether pieces outlast the block.
+            keep: whether any pieces outlast the block.
         """
         self._root = home / "ingest"
         self._keep = keep
-        self._unfinished = self._pieces = Path()
+        self._unfinished = self._own = self._pieces = Path()
         self._writers: list[PieceWriter] = []
 
     def __enter__(self) -> PieceStore:
         """Make the folders."""
         self._root.mkdir(parents=True, exist_ok=True)
         self._unfinished = Path(tempfile.mkdtemp(prefix=make_temporary_prefix(), dir=self._root))
-        self._pieces = (self._root if self._keep else self._unfinished) / "pieces"
+        self._own = self._unfinished / "pieces"
+        self._own.mkdir()
+        self._pieces = self._root / "pieces" if self._keep else self._own
         self._pieces.mkdir(exist_ok=True)
         return self
 
@@ -82,37 +94,55 @@ class PieceStore:
                 writer.close()
         shutil.rmtree(self._unfinished, ignore_errors=True)
 
-    def open_writer(self) -> PieceWriter:
-        """Return a writer of a new piece."""
+    def open_writer(self, *, keep: bool = True) -> PieceWriter:
+        """Return a writer of a new piece; unless it is to be kept, it goes with the block."""
         folder = Path(tempfile.mkdtemp(dir=self._unfinished))
-        writer = PieceWriter(folder, self._pieces)
+        writer = PieceWriter(folder, self._pieces if keep else self._own)
         self._writers.append(writer)
         return writer
 
-    def is_whole(self, piece: Piece) -> bool:
-        """Say whether the piece's files are there with the bytes that were written."""
-        return all(
-            path.is_file() and digest_file(path) == path.stem for path in self.list_files(piece)
-        )
+    def claim(self, piece: Piece) -> bool:
+        """Say whether the piece's files are there as they were written, and keep them there.
+
+        They count as used from now on, so that no other night removes them.
+        """
+        try:
+            for path in self.list_files(piece):
+                os.utime(path)
+                if digest_file(path) != path.stem:
+                    return False
+        except FileNotFoundError:
+            return False
+        return True
 
     def is_small(self, piece: Piece) -> bool:
-        """Say whether the piece is better copied than kept beside what follows it."""
-        return sum(path.stat().st_size for path in self.list_files(piece)) < SMALL_BYTES
+        """Say whether the piece is better copied than kept beside what follows it.
+
+        Raises:
+            PieceGone: it is not there any more.
+        """
+        with _tell_gone():
+            return sum(path.stat().st_size for path in self.list_files(piece)) < SMALL_BYTES
 
     def list_files(self, piece: Piece) -> list[Path]:
         """Return where the piece's rows and rejections lie, those that it has."""
-        return [self._pieces / name for name in list_file_names(piece)]
+        return [self._find(name) for name in list_file_names(piece)]
 
     def read_rows(self, piece: Piece) -> Iterator[pa.Table]:
         """Yield the rows that count, some thousands at a time.
 
         Columns are line, REVIEW_COLUMNS and those of `row_digests.add_digests`, whose
         row_digest is that of a row without categories.
+
+        Raises:
+            PieceGone: they are not there any more.
         """
         if piece.rows is None:
             return
-        # Not mapped into memory: its pages would count as the process's own.
-        with pa.OSFile(str(self._pieces / f"{piece.rows}.arrow")) as source:
+        with _tell_gone():
+            # Not mapped into memory: its pages would count as the process's own.
+            opened = pa.OSFile(str(self._find(f"{piece.rows}.arrow")))
+        with opened as source:
             reader = pa.ipc.open_file(source)
             for index in range(reader.num_record_batches):
                 table = pa.Table.from_batches([reader.get_batch(index)])
@@ -122,19 +152,37 @@ class PieceStore:
                     yield table
 
     def read_rejections(self, piece: Piece) -> Iterator[Rejection]:
-        """Yield the rejections that count."""
+        """Yield the rejections that count.
+
+        Raises:
+            PieceGone: they are not there any more.
+        """
         if piece.rejections is None:
             return
-        with (self._pieces / f"{piece.rejections}.jsonl").open("rb") as stream:
+        with _tell_gone():
+            opened = self._find(f"{piece.rejections}.jsonl").open("rb")
+        with opened as stream:
             for line in stream:
                 rejection = Rejection(**json.loads(line))
                 if piece.until is None or rejection.line <= piece.until:
                     yield rejection
 
-    def remove(self, names: Iterable[str]) -> None:
-        """Remove files of pieces that nothing needs any more."""
-        for name in names:
-            (self._pieces / name).unlink(missing_ok=True)
+    def remove_others(self, needed: Container[str]) -> None:
+        """Remove the files of pieces that nothing needs and that no night may be using.
+
+        Args:
+            needed: the names of those that stay.
+        """
+        until = time.time() - _IN_USE_SECONDS
+        for path in self._pieces.glob("[!.]*"):
+            # Another night may be removing it too.
+            with suppress(FileNotFoundError):
+                if path.name not in needed and path.stat().st_mtime <= until:
+                    path.unlink()
+
+    def _find(self, name: str) -> Path:
+        own = self._own / name
+        return own if own.exists() else self._pieces / name
 
 
 class PieceWriter:
@@ -195,6 +243,15 @@ class PieceWriter:
         digest = digest_file(path)
         os.replace(path, self._pieces / f"{digest}.{suffix}")
         return digest
+
+
+@contextmanager
+def _tell_gone() -> Iterator[None]:
+    """Tell a piece's file that is not there from any other that is not."""
+    try:
+        yield
+    except FileNotFoundError as error:
+        raise PieceGone(str(error)) from error
 
 
 def end_at(piece: Piece, line: int) -> Piece:

@@ -1,8 +1,9 @@
 """Find the result of an earlier ingest where reading again could give no other.
 
 A result is keyed on what it was made of: the pieces of all files, the settings, the content
-of the businesses file. Of the night only the date counts, and that only where a row is dated
-between two nights: one of them leaves it out and the other does not.
+of the businesses file. Where one of these cannot be told, there is no key. Of the night only the
+date counts, and that only where a row is dated between two nights: one of them leaves it out and
+the other does not.
 """
 
 from __future__ import annotations
@@ -25,14 +26,12 @@ from sentiflow.files import digest_file, digest_json
 from sentiflow.settings import Settings
 
 
-def name_result(
-    pieces: Sequence[Sequence[Piece]], businesses: str | None, settings: Settings
-) -> str:
+def name_result(pieces: Sequence[Sequence[Piece]], businesses: str, settings: Settings) -> str:
     """Return the key of what an ingest gives.
 
     Args:
         pieces: of each file, in the files' order.
-        businesses: the digest of the businesses; None without such a file.
+        businesses: from `digest_businesses`.
         settings: the groups data and split count.
     """
     of_files = [[asdict(piece) for piece in of_file] for of_file in pieces]
@@ -40,14 +39,21 @@ def name_result(
     return digest_json([of_files, businesses, groups])
 
 
-def digest_businesses(path: str, settings: Settings) -> str | None:
-    """Return the SHA-256 of the content of the businesses; None where it is not on disk.
+def digest_businesses(path: str | None, settings: Settings) -> str | None:
+    """Return a digest of the content of the businesses; None where that cannot be told.
+
+    No businesses at all are a content too. What lies behind a URL would have to be fetched
+    once more to be told.
+
+    Args:
+        path: the businesses file, or None.
+        settings: the group data counts.
 
     Raises:
         SourceError: the path names nothing that can be read.
     """
     digests = []
-    for file in find_files([path], settings.data):
+    for file in find_files([path], settings.data) if path else ():
         sighting = look_at(file)
         if sighting is None:
             return None

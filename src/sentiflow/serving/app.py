@@ -116,7 +116,8 @@ def listen(host: str, port: int, has_key: bool) -> socket.socket:
         family, kind, protocol, _, address = socket.getaddrinfo(
             host, port, type=socket.SOCK_STREAM, proto=socket.IPPROTO_TCP
         )[0]
-    except OSError as error:
+    except (OSError, UnicodeError) as error:
+        # The second for what is no name at all, such as 127.0.0..1.
         raise UsageError(
             f"serving.host must be an address of this machine. Received: {host}: {error}."
         ) from None
