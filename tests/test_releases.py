@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from mlflow import MlflowClient
 
 from sentiflow.files import digest_json
 from sentiflow.release.ledger import Ledger
@@ -226,6 +227,32 @@ def test_a_version_whose_artifact_was_deleted_cannot_become_champion(
     assert (champion_of(desk), events_of(desk)) == (3, before)
     assert call("rollback", "--to", "1", "--reason", "2 is gone")[0] == 0
     assert champion_of(desk) == 1
+
+
+def test_a_champion_deleted_in_mlflow_is_told_and_a_rollback_leads_out(
+    desk: Path, call: Command
+) -> None:
+    call("status")
+    registry = registry_of(desk)
+    MlflowClient(registry.uri, registry.uri).delete_model_version("sentiflow", "3")
+    code, answer = call("revert", "--reason", "put it back")
+    assert (code, events_of(desk)[-1].kind) == (2, "moved_outside")
+    assert "sentiflow rollback --to N" in answer["reasons"][0]
+    (model,) = call("status")[1]["models"]
+    assert (model["champion"]["version"], champion_of(desk)) == (3, None)
+    assert "must stand at version 3" in model["moved_outside"]
+    code, answer = call("rollback", "--to", "1", "--reason", "3 is deleted")
+    assert (code, champion_of(desk)) == (0, 1)
+    assert call("status")[1]["models"][0]["moved_outside"] is None
+
+
+def test_numbers_and_dates_out_of_range_are_mistakes_in_words(desk: Path, call: Command) -> None:
+    code, answer = call("promote", "9" * 20, "--reason", "a typing error")
+    assert (code, champion_of(desk)) == (2, 3)
+    assert "Received: none" in answer["reasons"][0]
+    code, answer = call("history", "--at", "9999-12-31")
+    assert code == 2
+    assert "--at must be a date" in answer["reasons"][0]
 
 
 def test_on_a_full_disk_the_champion_stays(desk: Path, call: Command) -> None:

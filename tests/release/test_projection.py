@@ -11,7 +11,7 @@ from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
-from sentiflow.errors import LedgerConflict, RegistryUnreachable
+from sentiflow.errors import LedgerConflict, NoModelError, RegistryUnreachable
 from sentiflow.release.ledger import Ledger, LockedProjection, Mark
 from sentiflow.release.projection import AliasRegistry, plan_step, settle
 from sentiflow.release.standing import Event, Kind, NewEvent, fold_events
@@ -35,6 +35,7 @@ class FileRegistry:
         self.path = path
         self.points = 0
         self.is_down = False
+        self.deleted: set[int] = set()
 
     def find_alias(self, name: str, alias: str) -> Pointed | None:
         assert alias == "champion"
@@ -43,6 +44,8 @@ class FileRegistry:
         return Pointed(int(self.path.read_text())) if self.path.exists() else None
 
     def point(self, name: str, alias: str, number: int) -> None:
+        if number in self.deleted:
+            raise NoModelError("There is no such version.")
         self.path.write_text(str(number))
         self.points += 1
 
@@ -243,6 +246,50 @@ def test_a_crash_after_the_alias_and_before_the_mark_is_no_move_outside(
     assert settled.moved is None
     assert settled.repaired
     assert find_number(registry) == 3
+
+
+@pytest.mark.parametrize("found", [None, 1])
+def test_a_champion_that_is_gone_is_written_down_once_and_every_call_opens(
+    ledger: Ledger, registry: FileRegistry, found: int | None
+) -> None:
+    write(ledger, "promoted", 1)
+    settle(registry, ledger, "m", "anna")
+    if found is None:
+        # The ledger as a revert left it that was not refused: the alias is to go back to 1.
+        registry.unpoint("m", "champion")
+        settle(registry, ledger, "m", "anna")
+        write(ledger, "reverted", 1)
+        gone = 1
+    else:
+        # Died between the ledger and the alias, and then version 2 was deleted.
+        write(ledger, "promoted", 2)
+        gone = 2
+    registry.deleted = {gone}
+    settled = settle(registry, ledger, "m", "bob")
+    assert not settled.repaired
+    assert settled.moved == settled.standing.moved == ledger.read("m")[-1]
+    assert settled.moved is not None
+    assert (settled.moved.kind, settled.moved.actor) == ("moved_outside", "bob")
+    assert (settled.moved.from_version, settled.moved.to_version) == (gone, found)
+    assert f"Version {gone} is gone from the registry" in settled.moved.reason
+    again = settle(registry, ledger, "m", "bob")
+    assert (again.moved, again.standing) == (None, settled.standing)
+    write(ledger, "rolled_back", 3)
+    settled = settle(registry, ledger, "m", "bob")
+    assert (settled.repaired, settled.standing.moved, find_number(registry)) == (True, None, 3)
+
+
+def test_a_registry_that_is_down_while_the_alias_is_moved_is_not_read_as_a_champion_gone(
+    ledger: Ledger, registry: FileRegistry, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(*_: object) -> None:
+        raise RegistryUnreachable("The model registry must answer.")
+
+    write(ledger, "promoted", 1)
+    monkeypatch.setattr(registry, "point", fail)
+    with pytest.raises(RegistryUnreachable):
+        settle(registry, ledger, "m", "bob")
+    assert list_kinds(ledger) == ["promoted"]
 
 
 def test_a_registry_that_is_down_changes_nothing_and_holds_no_lock(

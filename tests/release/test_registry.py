@@ -55,7 +55,10 @@ def test_aliases_are_found_moved_and_told_apart_from_nothing(
     assert tiny_registry.resolve("model", "champion") == tiny_registry.resolve("model", "1")
 
 
-@pytest.mark.parametrize("which", ["best", "7", "challenger", "-1", ""])
+@pytest.mark.parametrize(
+    "which",
+    ["best", "7", "challenger", "-1", "", "0", "²", "٣", str(2**31), "9" * 20, "9" * 5_000],
+)
 def test_a_version_that_cannot_be_meant_is_a_usage_error(
     tiny_registry: Registry, tiny_version: Version, which: str
 ) -> None:

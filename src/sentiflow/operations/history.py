@@ -39,16 +39,18 @@ def find_live(desk: Desk, at: str) -> dict[str, Any]:
 
     Returns:
         `model`, `at`, `version` (None when nothing was live), `since`, `reason`, `actor`,
-        `decision`, and `changes`, the events of that day that changed the champion.
+        `decision`, by the ledger; `moved_outside`, where the alias stood elsewhere at that moment
+        (`version`, None when it was gone, and `noticed`, since when that is known), else None;
+        and `changes`, the events of that day that changed the champion or moved the alias.
 
     Raises:
-        UsageError: `at` is neither.
+        UsageError: `at` is neither, or lies outside of the calendar.
     """
     when, day = _parse_moment(at)
     when = min(when, datetime.now(UTC))
     events = desk.ledger.read(desk.model)
     standing = find_standing_at(events, when)
-    event = standing.champion_event
+    event, moved = standing.champion_event, standing.moved
     return {
         "model": desk.model,
         "at": when.isoformat(),
@@ -57,10 +59,11 @@ def find_live(desk: Desk, at: str) -> dict[str, Any]:
         "reason": event and event.reason,
         "actor": event and event.actor,
         "decision": standing.champion_decision,
+        "moved_outside": moved and {"version": moved.to_version, "noticed": moved.time.isoformat()},
         "changes": [
             _describe_event(change)
             for change in events
-            if change.kind in MAKES_CHAMPION and change.time.date() == day and change.time <= when
+            if change.kind in _MOVES and change.time.date() == day and change.time <= when
         ],
     }
 
@@ -150,7 +153,7 @@ def write_history(history: dict[str, Any]) -> str:
     lines = [f"{history['model']}: {len(history['events'])} events (times in UTC)"]
     for event in history["events"]:
         lines.append(
-            f"{event['sequence']:>4}  {event['time'][:16].replace('T', ' ')}  "
+            f"{event['sequence']:>4}  {_write_time(event['time'])}  "
             f"{event['kind'].replace('_', ' '):<13} {_write_change(event):<12} {event['actor']}"
         )
         if event["reason"]:
@@ -160,20 +163,29 @@ def write_history(history: dict[str, Any]) -> str:
 
 def write_live(live: dict[str, Any]) -> str:
     """Return which version was live, as text."""
-    when = live["at"][:16].replace("T", " ")
+    when = _write_time(live["at"])
+    moved, changes = live["moved_outside"], live["changes"]
+    champion = f"version {live['version']}" if live["version"] is not None else "nothing"
+    was = "was champion by the ledger" if moved else "was live"
+    head = f"{live['model']}: {champion} {was} at {when} UTC"
     if live["version"] is None:
-        return f"{live['model']}: nothing was live at {when} UTC."
-    lines = [
-        f"{live['model']}: version {live['version']} was live at {when} UTC, since "
-        f"{live['since'][:16].replace('T', ' ')}, by {live['actor']}.",
-        f"  {live['reason']}",
-    ]
-    if len(live["changes"]) > 1:
-        lines.append(f"  It changed {len(live['changes'])} times that day:")
+        lines = [f"{head}."]
+    else:
+        since = f"since {_write_time(live['since'])}, by {live['actor']}."
+        lines = [f"{head}, {since}", f"  {live['reason']}"]
+    if moved:
+        stood = f"stood at version {moved['version']}" if moved["version"] else "was gone"
+        lines.append(
+            f"  But the alias, which services follow, {stood} from {_write_time(moved['noticed'])} "
+            "UTC (when that was noticed)."
+        )
+    if len(changes) > 1 or any(change["kind"] not in MAKES_CHAMPION for change in changes):
+        times = "once" if len(changes) == 1 else f"{len(changes)} times"
+        lines.append(f"  It changed {times} that day:")
         lines += [
             f"    {change['time'][11:16]}  {change['kind'].replace('_', ' ')} "
             f"{_write_change(change)}"
-            for change in live["changes"]
+            for change in changes
         ]
     return "\n".join(lines)
 
@@ -220,6 +232,10 @@ def _write_change(event: dict[str, Any]) -> str:
     return f"{before or '-'} → {after or '-'}"
 
 
+def _write_time(time: str) -> str:
+    return time[:16].replace("T", " ")
+
+
 def _name(version: dict[str, Any] | None) -> str:
     if version is None:
         return "none"
@@ -235,10 +251,12 @@ def _parse_moment(text: str) -> tuple[datetime, date]:
                 microseconds=1
             ), day
         moment = datetime.fromisoformat(text)
-    except ValueError:
+        moment = moment if moment.tzinfo else moment.replace(tzinfo=UTC)
+        moment = moment.astimezone(UTC)
+    except (ValueError, OverflowError):
+        # Overflow: in UTC, or as the end of its day, it lies outside of the calendar.
         raise UsageError(
-            "--at must be a date such as 2026-01-10 or a time such as 2026-01-10T12:00. "
-            f"Received: {text!r}."
+            "--at must be a date such as 2026-01-10 or a time such as 2026-01-10T12:00, from the "
+            f"year 1 to 9999 in UTC. Received: {text!r}."
         ) from None
-    moment = moment if moment.tzinfo else moment.replace(tzinfo=UTC)
-    return moment.astimezone(UTC), moment.astimezone(UTC).date()
+    return moment, moment.date()

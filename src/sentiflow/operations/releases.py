@@ -13,8 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from sentiflow.errors import ArtifactError, NoModelError, ReleaseForbidden, UsageError
-from sentiflow.operations.night import describe_move
-from sentiflow.release.standing import NewEvent, Standing
+from sentiflow.release.standing import Event, NewEvent, Standing
 from sentiflow.reporting.decision_record import DecisionRecord, find_decision_file, read_decision
 from sentiflow.settings import (
     Settings,
@@ -198,16 +197,20 @@ def adopt(desk: Desk, reason: str) -> dict[str, Any]:
     """Take the version that somebody moved the champion alias to as champion.
 
     Raises:
-        UsageError: nobody moved the alias, or it was taken away.
+        UsageError: nobody moved the alias.
+        NoModelError: it was taken away, or that version is gone.
         ReleaseForbidden: that version does not load and answer in a fresh process.
     """
     _require_reason(reason)
     standing = desk.settle()
     moved = standing.moved
-    if moved is None or moved.to_version is None:
-        raise UsageError(
+    if moved is None:
+        raise UsageError(f"The champion alias of {desk.model} was not moved outside sentiflow.")
+    if moved.to_version is None:
+        raise NoModelError(
             "Only a version that the champion alias was moved to outside sentiflow can be adopted. "
-            f"Received: {describe_move(moved) if moved else 'no such move'}"
+            "Received: it was taken away. Put it back: sentiflow revert --reason … Or make another "
+            "version champion: sentiflow rollback --to N --reason …, sentiflow promote N --reason …"
         )
     version = desk.registry.resolve(desk.model, str(moved.to_version))
     _probe(desk, version)
@@ -232,11 +235,19 @@ def revert(desk: Desk, reason: str) -> dict[str, Any]:
 
     Raises:
         UsageError: nobody moved the alias.
+        NoModelError: the version it would go back to is gone from the registry.
+        ReleaseForbidden: the alias does not follow what was written.
     """
     _require_reason(reason)
     standing = desk.settle()
     if standing.moved is None:
         raise UsageError(f"The champion alias of {desk.model} was not moved outside sentiflow.")
+    champion = standing.champion
+    if champion is not None and desk.registry.find_version(desk.model, champion) is None:
+        raise NoModelError(
+            f"To revert, champion version {champion} of {desk.model} must be in the registry. "
+            f"Received: it is gone. {_explain_ways_out(standing.moved)}"
+        )
     event = NewEvent(
         kind="reverted",
         actor=desk.actor,
@@ -245,7 +256,7 @@ def revert(desk: Desk, reason: str) -> dict[str, Any]:
         to_version=standing.champion,
     )
     desk.ledger.append(desk.model, standing.sequence, [event])
-    desk.settle()
+    _follow(desk)
     return {
         "model": desk.model,
         "version": standing.champion,
@@ -334,9 +345,34 @@ def _commit(
     from sentiflow.release.registry import OUTCOME_TAG
 
     desk.ledger.append(desk.model, standing.sequence, events)
-    desk.settle()
+    _follow(desk)
     if outcome is not None:
         desk.registry.tag_version(version, {OUTCOME_TAG: outcome})
+
+
+def _follow(desk: Desk) -> None:
+    """Let the alias follow what was written; an error where it does not get there."""
+    standing = desk.settle()
+    if standing.moved is not None:
+        # Somebody deleted the version or moved the alias in the same moment.
+        raise ReleaseForbidden(
+            f"The champion alias of {desk.model} must follow what the ledger says now. Received: "
+            f"{standing.moved.reason} See sentiflow status."
+        )
+
+
+def _explain_ways_out(moved: Event) -> str:
+    """Return what helps when the champion's version, which the alias left, is gone."""
+    # A night supersedes what is gone, but not over a version that somebody set instead.
+    last = (
+        "let tonight's model replace it: sentiflow run … --supersede --reason …"
+        if moved.to_version is None
+        else f"take version {moved.to_version}, where it stands: sentiflow adopt --reason …"
+    )
+    return (
+        "Make a version champion that is there: sentiflow rollback --to N --reason …, sentiflow "
+        f"promote N --reason …; or {last}"
+    )
 
 
 def _require_reason(reason: str) -> None:

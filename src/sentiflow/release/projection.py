@@ -6,6 +6,9 @@ the ledger's champion. The ledger's mark (up to which event the alias was last m
 and where it was left) tells them apart: an alias that still is where it was left, or where an
 event since then put it, only lags behind such an event and is moved; any other alias was moved
 outside, is written down as that, and is left alone until a person adopts or reverts it.
+
+A champion whose version was deleted in the registry has no alias to follow it. That is
+written down as a move outside too, so that every command still opens and one can lead out.
 """
 
 from __future__ import annotations
@@ -14,7 +17,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Final, Literal, Protocol
 
-from sentiflow.errors import LedgerConflict
+from sentiflow.errors import LedgerConflict, NoModelError
 from sentiflow.release.ledger import Ledger, LockedProjection, Mark
 from sentiflow.release.registry import CHAMPION
 from sentiflow.release.standing import (
@@ -47,7 +50,11 @@ class AliasRegistry(Protocol):
         """Return the version an alias points at, or None when there is no such alias."""
 
     def point(self, name: str, alias: str, number: int) -> None:
-        """Point an alias at a version."""
+        """Point an alias at a version.
+
+        Raises:
+            NoModelError: there is no such version.
+        """
 
     def unpoint(self, name: str, alias: str) -> None:
         """Take an alias away."""
@@ -112,7 +119,8 @@ def plan_step(events: Iterable[Event], mark: Mark, alias: int | None) -> Step:
     Returns:
         - rest: nothing is to be done (also while a noted move outside is undecided);
         - mark: they agree, only the mark is behind;
-        - point: the alias lags behind the ledger, move it;
+        - point: the alias lags behind the ledger, move it (where the champion's version is gone
+          from the registry, note that instead);
         - record_move: someone moved the alias outside;
         - record_return: someone moved it back by hand before that was decided.
     """
@@ -142,27 +150,42 @@ def _settle_once(registry: AliasRegistry, ledger: Ledger, model: str, actor: str
         step = plan_step(locked.events, locked.mark, alias)
         standing = fold_events(locked.events)
         written: tuple[Event, ...] = ()
-        if step == "point":
+        is_pointed = step == "point" and _point(registry, model, standing.champion)
+        if is_pointed:
             alias = standing.champion
-            if alias is None:
-                registry.unpoint(model, CHAMPION)
-            else:
-                registry.point(model, CHAMPION, alias)
-        elif step == "record_move":
-            written = _record_move(locked, standing, alias, actor)
+        elif step in ("point", "record_move"):
+            written = _record_move(locked, standing, alias, actor, is_gone=step == "point")
         elif step == "record_return":
             written = _record_return(locked, standing, alias, actor)
         standing = fold_events((*locked.events, *written))
         locked.set_mark(Mark(standing.sequence, alias))
-    is_move = step == "record_move"
-    return Settled(standing, repaired=step == "point", moved=written[0] if is_move else None)
+    moved = next((event for event in written if event.kind == "moved_outside"), None)
+    return Settled(standing, repaired=is_pointed, moved=moved)
+
+
+def _point(registry: AliasRegistry, model: str, champion: int | None) -> bool:
+    """Put the alias where the ledger has it; False when that version is gone."""
+    if champion is None:
+        registry.unpoint(model, CHAMPION)
+        return True
+    try:
+        registry.point(model, CHAMPION, champion)
+    except NoModelError:
+        # Raised from here it would end every command, also those that lead out of it.
+        return False
+    return True
 
 
 def _record_move(
-    locked: LockedProjection, standing: Standing, alias: int | None, actor: str
+    locked: LockedProjection, standing: Standing, alias: int | None, actor: str, *, is_gone: bool
 ) -> tuple[Event, ...]:
     found = f"pointing at version {alias}" if alias is not None else "gone"
-    reason = f"The alias {CHAMPION} was found {found}, and no event of the ledger put it there."
+    reason = (
+        f"Version {standing.champion} is gone from the registry, so the alias {CHAMPION} cannot "
+        f"follow the ledger to it. It was found {found}."
+        if is_gone
+        else f"The alias {CHAMPION} was found {found}, and no event of the ledger put it there."
+    )
     return locked.append(
         [
             NewEvent(

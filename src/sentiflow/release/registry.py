@@ -35,6 +35,10 @@ CHAMPION: Final = "champion"
 CHALLENGER: Final = "challenger"
 OUTCOME_TAG: Final = "sentiflow.outcome"
 
+# MLflow keeps a version's number in an INTEGER of 32 bits; databases refuse to look for more.
+_LARGEST_VERSION: Final = 2**31 - 1
+_MOST_DIGITS: Final = len(str(_LARGEST_VERSION))
+
 _FAILURES: Final = (MlflowException, SQLAlchemyError, OSError)
 
 _Answer = TypeVar("_Answer")
@@ -93,6 +97,8 @@ class Registry:
 
     def find_version(self, name: str, number: int) -> Version | None:
         """Return the version with this number, or None."""
+        if not 0 < number <= _LARGEST_VERSION:
+            return None
         found = self._find(lambda: self._client.get_model_version(name, str(number)))
         return _as_version(found) if found is not None else None
 
@@ -208,11 +214,11 @@ class Registry:
         """Point an alias at a version.
 
         Raises:
-            GateNotEvaluated: there is no such version.
+            NoModelError: there is no such version.
             RegistryUnreachable: the registry did not answer.
         """
         if self.find_version(name, number) is None:
-            raise GateNotEvaluated(
+            raise NoModelError(
                 f"The alias {alias} of {name} must point at a version that exists. Received: "
                 f"version {number}. Roll back to another: sentiflow rollback --to N --reason …"
             )
@@ -328,8 +334,9 @@ class Registry:
         Raises:
             NoModelError: there is none.
         """
-        if which.isdigit():
-            version = self.find_version(name, int(which))
+        # isdigit alone is also true of "²", which int refuses, as it does thousands of digits.
+        if which.isascii() and which.isdigit():
+            version = self.find_version(name, int(which)) if len(which) <= _MOST_DIGITS else None
         elif which in (CHAMPION, CHALLENGER):
             version = self.find_alias(name, which)
         else:
@@ -338,8 +345,8 @@ class Registry:
             )
         if version is None:
             raise NoModelError(
-                f"The model {name} must have a version for {which!r}. Received: none. Run a night "
-                "first (sentiflow run), or name another model with --set model.name=…"
+                f"The model {name} must have a version for {which[:40]!r}. Received: none. Run a "
+                "night first (sentiflow run), or name another model with --set model.name=…"
             )
         return version
 

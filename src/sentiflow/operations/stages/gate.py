@@ -61,6 +61,7 @@ class Gate:
     rows: GateRows
     texts: list[str]
     superseded: int | None = None
+    _is_gone: bool = False
     _answers: dict[int, npt.NDArray[np.float32]] = field(default_factory=dict)
     _alone: Findings | None = None
 
@@ -74,6 +75,7 @@ class Gate:
         """
         if self._alone is None:
             self._alone = self._examine_challenger()
+        champion = self._find_champion(standing)
         findings = replace(
             self._alone,
             looks=count_looks(
@@ -82,9 +84,8 @@ class Gate:
                 self.night.date,
                 self.night.settings.gate.alpha_nights,
             ),
-            blockers=tuple(filter(None, [explain_block(standing)])),
+            blockers=_find_blockers(standing, self.superseded is not None and self._is_gone),
         )
-        champion = self._find_champion(standing)
         return findings if champion is None else self._pair(findings, champion, events)
 
     def _examine_challenger(self) -> Findings:
@@ -119,16 +120,18 @@ class Gate:
     def _find_champion(self, standing: Standing) -> Any:
         """Return the champion's version, or None where there is nothing to compare with."""
         night = self.night
+        # What was found on an earlier head says nothing of this one's champion.
+        self.superseded, self._is_gone = None, False
         if standing.champion is None:
             return None
         champion = night.registry.find_version(night.lineage.name, standing.champion)
+        self._is_gone = champion is None
         is_comparable = champion and champion.tags.get("sentiflow.lineage") == night.lineage.digest
         try:
             if champion is None:
                 raise ArtifactError(
                     f"Champion version {standing.champion} of {night.lineage.name} must be in the "
-                    "registry. Received: it is not. If it is gone for good, let tonight's model "
-                    "replace it: sentiflow run … --supersede --reason …"
+                    "registry. Received: it is not."
                 )
             if not is_comparable:
                 return None
@@ -137,9 +140,11 @@ class Gate:
             raise
         except ArtifactError as error:
             if not night.request.supersede:
+                held = " ".join(_find_blockers(standing, self._is_gone))
                 raise ArtifactError(
                     f"{error} If that will not mend, let tonight's model replace it: "
                     "sentiflow run … --supersede --reason …"
+                    + (f" That needs this settled first: {held}" if held else "")
                 ) from error
             night.warn(f"Champion version {standing.champion} is superseded: {error}")
             self.superseded = standing.champion
@@ -236,6 +241,21 @@ class Gate:
     def _load(self, number: int) -> Any:
         registry, name = self.night.registry, self.night.lineage.name
         return registry.load(registry.resolve(name, str(number)))
+
+
+def _find_blockers(standing: Standing, replaces_deleted: bool) -> tuple[str, ...]:
+    """Return what keeps every version from being promoted without a person.
+
+    Args:
+        standing: how the model stands.
+        replaces_deleted: whether the night is to supersede a champion that was deleted. MLflow
+            takes the alias away with its version, so that the same word of a person settles
+            both. A hold stays, and so does an alias that somebody set elsewhere.
+    """
+    moved = standing.moved
+    if replaces_deleted and moved is not None and moved.to_version is None:
+        standing = replace(standing, moved=None)
+    return tuple(filter(None, [explain_block(standing)]))
 
 
 def open_gate(night: Night, splits: Splits, evaluated: Evaluated, number: int) -> Gate:
