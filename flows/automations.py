@@ -18,6 +18,7 @@ from prefect.events.actions import CallWebhook, ChangeFlowRunState, SendNotifica
 from prefect.events.schemas.automations import AutomationCore, EventTrigger, Posture
 from prefect.exceptions import ObjectNotFound
 
+from flows.operations import CLOSED_MESSAGE
 from sentiflow.errors import UsageError
 from sentiflow.settings import NoticeKind, Settings, find_webhook_url
 
@@ -25,7 +26,7 @@ if TYPE_CHECKING:
     from prefect.events.actions import ActionTypes
 
 DEAD_RUNS: Final = "Sentiflow: runs that stopped saying that they live"
-LOST_MACHINES: Final = "Sentiflow: runs that died with their machine"
+CRASHED_RUNS: Final = "Sentiflow: runs that crashed"
 LATE_NIGHTS: Final = "Sentiflow: nights that no worker started"
 WEBHOOK_BLOCK: Final = "sentiflow-notices"
 
@@ -36,11 +37,10 @@ _ENDS: Final = {
 _HEARTBEAT: Final = "prefect.flow-run.heartbeat"
 # Six heartbeats of 30 s: a restart of Prefect's server must not pass for a death.
 _SILENT_SECONDS: Final = 180
-DEAD_MESSAGE: Final = "No heartbeat for"
-_DEAD_TITLE: Final = "Sentiflow: a run died with its machine"
-_DEAD_TEXT: Final = (
-    "Run {{ flow_run.name }} of {{ flow.name }} said nothing for %d seconds, and no worker says "
-    "that it ended: is its machine up? What it left is kept; run it again."
+_CRASHED_TITLE: Final = "Sentiflow: a run crashed"
+_CRASHED_TEXT: Final = (
+    "Run {{ flow_run.name }} of {{ flow.name }} crashed: its process is gone. Of a night the next "
+    "one or maintenance says what came of it, if its machine is up. What it left is kept."
 )
 _LATE_TITLE: Final = "Sentiflow: a night did not start in time"
 _LATE_TEXT: Final = (
@@ -73,24 +73,24 @@ def make_automations(client: SyncPrefectClient, settings: Settings) -> list[str]
         UsageError: notices.block names no block of this server.
     """
     late_minutes, kinds = settings.schedule.late_minutes, settings.notices.kinds
-    tell_dead = Message("failed", _DEAD_TITLE, _DEAD_TEXT % _SILENT_SECONDS)
+    tell_crashed = Message("failed", _CRASHED_TITLE, _CRASHED_TEXT)
     tell_late = Message("late", _LATE_TITLE, _LATE_TEXT % (2 * late_minutes))
     block = _find_block(client, settings.notices.block) if settings.notices.block else None
     webhook = _keep_webhook(client)
-    dead_actions, late_actions = (
+    crashed_actions, late_actions = (
         _make_notifications(message, settings.model.name, block, webhook)
         if message.kind in kinds else []
-        for message in (tell_dead, tell_late)
+        for message in (tell_crashed, tell_late)
     )  # fmt: skip
     wanted = [watch_dead_runs()]
-    if dead_actions:
-        wanted.append(watch_lost_machines(dead_actions))
+    if crashed_actions:
+        wanted.append(watch_crashed_runs(crashed_actions))
     if late_actions:
         wanted.append(watch_late_nights(late_minutes, late_actions))
     names = [automation.name for automation in wanted]
     for automation in wanted:
         _apply(client, automation)
-    for name in {DEAD_RUNS, LOST_MACHINES, LATE_NIGHTS} - set(names):
+    for name in {DEAD_RUNS, CRASHED_RUNS, LATE_NIGHTS} - set(names):
         for old in client.read_automations_by_name(name):
             client.delete_automation(old.id)
     return names
@@ -123,26 +123,26 @@ def watch_dead_runs() -> AutomationCore:
         actions=[
             ChangeFlowRunState(
                 state=StateType.CRASHED,
-                message=f"{DEAD_MESSAGE} {_SILENT_SECONDS} s: its process is gone.",
+                message=f"No heartbeat for {_SILENT_SECONDS} s: its process is gone.",
             )
         ],
     )
 
 
-def watch_lost_machines(actions: list[ActionTypes]) -> AutomationCore:
-    """Return the automation that tells of a run which `watch_dead_runs` called crashed.
+def watch_crashed_runs(actions: list[ActionTypes]) -> AutomationCore:
+    """Return the automation that tells of a run that its worker, or silence, says is gone.
 
-    A worker says of its runs that they crashed, and a sweep tells what came of the night: this
-    is for a machine that is gone with both.
+    A sweep tells more of a night, but needs its lease and a worker: one that died before it took
+    the lease, and one whose machine is gone, are told here only.
     """
     return AutomationCore(
-        name=LOST_MACHINES,
-        description="Heartbeats ended and no worker said why.",
+        name=CRASHED_RUNS,
+        description="Told at once; what came of a night is told by the next one or maintenance.",
         trigger=EventTrigger(
             expect={"prefect.flow-run.Crashed"},
             match={
                 "prefect.resource.id": ["prefect.flow-run.*"],
-                "prefect.state-message": [f"{DEAD_MESSAGE}*"],
+                "prefect.state-message": [f"!{CLOSED_MESSAGE}"],
             },
             match_related=_match_flows(_FLOWS),
             posture=Posture.Reactive,

@@ -9,7 +9,7 @@ import importlib
 import importlib.metadata
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, Final
+from typing import Annotated, Any, Final
 
 import httpx
 import yaml
@@ -23,7 +23,7 @@ from prefect.exceptions import ObjectNotFound, PrefectHTTPStatusError
 from prefect.settings import get_current_settings
 from prefect.types.entrypoint import EntrypointType
 from prefect.workers.process import ProcessWorker
-from pydantic import BaseModel, ValidationError
+from pydantic import AfterValidator, BaseModel, ValidationError
 
 import sentiflow
 from flows.automations import make_automations
@@ -43,7 +43,7 @@ class Deployed(BaseModel):
     """What stands on a Prefect server after `deploy`.
 
     Attributes:
-        url: the server's API.
+        url: the server's API, without a password.
         pool: the work pool that workers are started for.
         pool_type: how its workers run a flow: process, docker, kubernetes, …
         deployments: flow/name of each.
@@ -51,7 +51,7 @@ class Deployed(BaseModel):
         first_night: Prefect's id of the night that was started at once, or None.
     """
 
-    url: str
+    url: Annotated[str, AfterValidator(hide_secrets)]
     pool: str
     pool_type: str
     deployments: list[str]
@@ -242,8 +242,7 @@ def _start_night(client: SyncPrefectClient, name: str) -> str | None:
 def write_deployed(deployed: Deployed) -> str:
     """Return what stands on the server as text."""
     lines = [
-        f"Deployed at {hide_secrets(deployed.url)}, work pool {deployed.pool} "
-        f"({deployed.pool_type})",
+        f"Deployed at {deployed.url}, work pool {deployed.pool} ({deployed.pool_type})",
         *(f"  {name}" for name in deployed.deployments),
         *(f"  {name}" for name in deployed.automations),
     ]

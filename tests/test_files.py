@@ -4,6 +4,8 @@ import tempfile
 from pathlib import Path
 
 import pytest
+from hypothesis import assume, given
+from hypothesis import strategies as st
 
 from sentiflow.errors import ArtifactError
 from sentiflow.files import (
@@ -76,6 +78,52 @@ def test_passwords_and_tokens_are_hidden() -> None:
     assert hide_secrets("https://host/a.csv?token=secret") == "https://host/a.csv?***"
     assert hide_secrets("s3://bucket/a@b.csv") == "s3://bucket/a@b.csv"
     assert hide_secrets("reviews/what?.csv") == "reviews/what?.csv"
+    assert hide_secrets("postgresql://u:hun/ter2@db/nights") == "postgresql://***@db/nights"
+    assert hide_secrets("postgresql://u:a@b@db/nights") == "postgresql://***@db/nights"
+    shown = "postgresql://db:5432/x?sslmode=require&sslpassword="
+    assert hide_secrets(f"{shown}s3cret") == f"{shown}***"
+    assert hide_secrets("postgresql://db:5432/x?password=p@ss") == "postgresql://***"
+    assert hide_secrets("'x://u:pa'ss@db'") == "'x://***@db'"
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "http://127.0.0.1:5000/#/experiments/1, ask ada@example.org: she knows",
+        "sqlite:////home/a@b/ledger.db", "gs://bucket/part-?.csv?x=1", "time 12:30 at a@b.org",
+        "models:/sentiflow@champion", "postgresql://db/x?sslmode=require&host=/run",
+    ],
+)  # fmt: skip
+def test_what_is_no_secret_is_shown(text: str) -> None:
+    assert hide_secrets(text) == text
+
+
+UNBROKEN = st.characters(codec="utf-8", exclude_characters="'\"").filter(
+    lambda sign: not sign.isspace()
+)
+FRAMES = (
+    "{scheme}://{user}:{password}@db.example:5432/nights?sslmode=require",
+    "no way to ({scheme}://{user}:{password}@db.example/nights): 'a', ask ada@example.org.",
+    "{scheme}://db.example:5432/nights?user={user}&sslpassword={password}",
+    "{scheme}://db.example/nights?password={password} of {scheme}://{user}@db.example",
+)
+
+
+@given(
+    st.sampled_from(FRAMES),
+    st.sampled_from(("postgresql", "postgresql+psycopg2", "https", "HTTP")),
+    st.text(UNBROKEN | st.sampled_from("/:@?&=#%;"), max_size=8),
+    st.text(UNBROKEN | st.sampled_from("/:@?&=#%;,.)"), min_size=4, max_size=12),
+)
+def test_no_password_survives_whatever_its_signs(
+    frame: str, scheme: str, user: str, password: str
+) -> None:
+    # What the rest of the text says anyway, or the stars, nobody can hide.
+    assume(password not in frame.format(scheme=scheme, user="***", password="***"))
+    assume(password not in "://***@db.example")
+    # A user is no secret.
+    assume(password not in user)
+    assert password not in hide_secrets(frame.format(scheme=scheme, user=user, password=password))
 
 
 def test_what_a_dead_process_left_is_abandoned_and_what_a_living_one_writes_is_not(

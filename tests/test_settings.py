@@ -5,13 +5,18 @@ import pytest
 
 from sentiflow.errors import SettingsError
 from sentiflow.settings import (
+    LedgerSettings,
     NetworkSettings,
     Settings,
     TokenSettings,
+    describe_settings,
+    find_home,
+    find_ledger_url,
     flatten_settings,
     list_keys,
     list_presets,
     load_settings,
+    prepare_environment,
 )
 
 CONFIGS = Path(__file__).parents[1] / "configs"
@@ -105,3 +110,64 @@ def test_a_broken_settings_file_is_a_settings_error(tmp_path: Path, content: byt
     path.write_bytes(content)
     with pytest.raises(SettingsError, match=r"broken\.toml|nothing"):
         load_settings(str(path))
+
+
+def test_settings_are_described_without_passwords_and_otherwise_as_they_are() -> None:
+    overrides = (
+        "ledger.url=postgresql://ledger:hunter2@db/ledger",
+        "tracking.uri=https://ada:hunt/er2@mlflow",
+        "network.units=[8, 4]",
+    )
+    settings = load_settings(None, overrides)
+    described = describe_settings(settings)
+    assert described["ledger"]["url"] == "postgresql://***@db/ledger"
+    assert described["tracking"]["uri"] == "https://***@mlflow"
+    plain = settings.model_dump(mode="json")
+    for group, key in (("ledger", "url"), ("tracking", "uri")):
+        plain[group][key] = described[group][key]
+    assert described == plain
+
+
+@pytest.mark.parametrize(
+    "override",
+    ["ledger.url=['postgresql://u:hunter2@db/x']", "ledger.url postgresql://u:hunter2@db"],
+)
+def test_a_mistake_is_named_without_its_password(override: str) -> None:
+    with pytest.raises(SettingsError, match="postgresql") as caught:
+        load_settings(None, [override])
+    assert "hunter2" not in str(caught.value)
+
+
+def test_the_ledgers_address_may_come_from_a_file(
+    home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("SENTIFLOW_LEDGER_URL", raising=False)
+    monkeypatch.delenv("SENTIFLOW_LEDGER_URL_FILE", raising=False)
+    assert find_ledger_url(LedgerSettings(), home) == f"sqlite:///{home}/ledger.db"
+    monkeypatch.setenv("SENTIFLOW_LEDGER_URL", "postgresql://variable/x")
+    assert find_ledger_url(LedgerSettings(), home) == "postgresql://variable/x"
+    (tmp_path / "secret").write_text("postgresql://file/x\n")
+    monkeypatch.setenv("SENTIFLOW_LEDGER_URL_FILE", str(tmp_path / "secret"))
+    assert find_ledger_url(LedgerSettings(), home) == "postgresql://file/x"
+    settings = LedgerSettings(url="sqlite:////x.db")
+    assert find_ledger_url(settings, home) == "sqlite:////x.db"
+
+
+@pytest.mark.parametrize(
+    ("place", "reason"),
+    [
+        ("/proc/nope", "No such file"), ("a-file", "it is a file"), ("a-file/below", "Not a dir"),
+        ("~nobody-of-this-name/home", "home directory"), ("a-circle", "loop"), ("x" * 300, "long"),
+    ],
+)  # fmt: skip
+def test_a_home_that_cannot_be_one_is_told_with_its_reason(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, place: str, reason: str
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("a-file").touch()
+    Path("a-circle").symlink_to("a-circle")
+    monkeypatch.setenv("SENTIFLOW_HOME", place)
+    with pytest.raises(SettingsError, match="SENTIFLOW_HOME must be a folder") as caught:
+        prepare_environment(find_home())
+    assert reason in str(caught.value)
+    assert Path(place).name in str(caught.value)

@@ -21,6 +21,7 @@ from operations.listening import Listener, listen
 from small import SMALL, write_plain_reviews
 
 from flows.automations import DEAD_RUNS
+from flows.operations import CLOSED_MESSAGE
 
 TOKEN = "T0KEN-4711"
 
@@ -234,28 +235,31 @@ def test_a_night_and_maintenance_run_by_themselves_at_their_minute(up: Up) -> No
     assert model["champion"]["version"] == 1
 
 
-def test_the_server_tells_of_a_run_whose_machine_is_gone_and_of_no_other(up: Up) -> None:
-    """What makes it Crashed, after three minutes, is the other automation's work."""
+def test_the_server_tells_of_runs_that_crashed_unless_a_sweep_did(up: Up) -> None:
+    """That silence makes a run Crashed, after three minutes, is the other automation's work."""
     flow_id = up.find_deployment("retrain/nightly")["flow_id"]
-    lost, ended, over = (
-        up.ask("/flow_runs/", flow_id=flow_id, state={"type": "RUNNING"}) for _ in range(3)
+    silent, killed, swept, over = (
+        up.ask("/flow_runs/", flow_id=flow_id, state={"type": "RUNNING"}) for _ in range(4)
     )
-    exits = {"type": "CRASHED", "message": "The process exited with status code -9."}
-    up.ask(f"/flow_runs/{ended['id']}/set_state", state=exits)
-    up.ask(f"/flow_runs/{over['id']}/set_state", state={"type": "COMPLETED"})
     (dead,) = [
         found["actions"] for found in up.ask("/automations/filter") if found["name"] == DEAD_RUNS
     ]
     assert [action["state"] for action in dead] == ["CRASHED"]
-    silent = {"type": "CRASHED", "message": dead[0]["message"]}
-    up.ask(f"/flow_runs/{over['id']}/set_state", state=silent)
-    up.ask(f"/flow_runs/{lost['id']}/set_state", state=silent)
+    up.ask(f"/flow_runs/{over['id']}/set_state", state={"type": "COMPLETED"})
+    for run, message in (
+        (over, dead[0]["message"]), (swept, CLOSED_MESSAGE),
+        (killed, "Process exited with status code: -9."), (silent, dead[0]["message"]),
+    ):  # fmt: skip
+        crashed = {"type": "CRASHED", "message": message}
+        up.ask(f"/flow_runs/{run['id']}/set_state", state=crashed)
 
-    def find_told() -> list[str]:
-        told = [body["text"] for body in up.listener.bodies if "its machine up" in body["text"]]
-        return [run["name"] for run in (ended, over, lost) if any(run["name"] in t for t in told)]
+    def find_told() -> set[str]:
+        texts = [body["text"] for body in up.listener.bodies if body["kind"] == "failed"]
+        runs = (silent, killed, swept, over)
+        return {run["name"] for run in runs if any(run["name"] in text for text in texts)}
 
-    assert wait_for(find_told, 60) == [lost["name"]]
+    wait_for(lambda: silent["name"] in find_told(), 60)
+    assert find_told() == {silent["name"], killed["name"]}
 
 
 def test_logs_hold_no_review_no_secret_and_no_traceback(up: Up) -> None:

@@ -93,7 +93,16 @@ class ReleaseForbidden(GateNotEvaluated):
 
 
 class NightRefused(GateNotEvaluated):
-    """Another night of the model, or upkeep, is running; this one did nothing."""
+    """Another night of the model, or upkeep, is running; this one did nothing.
+
+    Attributes:
+        night: the date of the night that is running; None when it is upkeep.
+    """
+
+    def __init__(self, message: str, night: str | None = None) -> None:
+        """Keep which night it was: only one of the same date does this one's work."""
+        super().__init__(message)
+        self.night = night
 
 
 class LeaseLost(GateNotEvaluated):

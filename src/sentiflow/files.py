@@ -18,6 +18,10 @@ from sentiflow.processes import ProcessName, is_gone, name_this_process
 
 TEMPORARY_PREFIX = ".unfinished-"
 _OWNED = re.compile(re.escape(TEMPORARY_PREFIX) + r"([0-9a-f]{12})-(\d+)-(\d+)-")
+# An address ends at white space or a quote; what ends a sentence is not part of it.
+_ADDRESS = re.compile(r"(https?|)://([^\s'\"]*?)(?=[).,:;]{0,2}(?:[\s'\"]|$))", re.IGNORECASE)
+_PARAMETER = re.compile(r"[?&;]([\w.-]*)=")
+_SECRET_NAME = re.compile(r"pass|pwd|secret|token|key|signature|credential", re.IGNORECASE)
 
 
 def make_temporary_prefix() -> str:
@@ -30,12 +34,16 @@ def make_temporary_prefix() -> str:
     return f"{TEMPORARY_PREFIX}{owner.machine}-{owner.pid}-{owner.started}-"
 
 
+def find_owner(path: Path) -> ProcessName | None:
+    """Return whose unfinished file or folder this is; None when its name does not say so."""
+    owned = _OWNED.match(path.name)
+    return ProcessName(owned[1], int(owned[2]), int(owned[3])) if owned else None
+
+
 def is_abandoned(path: Path) -> bool:
     """Return whether a file or folder is unfinished and its owner has certainly ended."""
-    owned = _OWNED.match(path.name)
-    if owned is None:
-        return False
-    return is_gone(ProcessName(owned[1], int(owned[2]), int(owned[3])))
+    owner = find_owner(path)
+    return owner is not None and is_gone(owner)
 
 
 @contextmanager
@@ -132,11 +140,48 @@ def digest_json(value: Any) -> str:
     return hashlib.sha256(canonical.encode()).hexdigest()
 
 
-def hide_secrets(url: str) -> str:
-    """Return the URL without a password or the token of a signed address.
+def hide_secrets(text: str) -> str:
+    """Return a text whose addresses show no password and no token.
+
+    In doubt too much is hidden: a password that is not percent-encoded may hold any sign but
+    white space and quotes.
 
     >>> hide_secrets("https://me:secret@host/reviews.csv?signature=abc")
     'https://***@host/reviews.csv?***'
+    >>> hide_secrets("no postgresql://me:se/cr@et@db/nights?password=x, ask ada@example.org")
+    'no postgresql://***@db/nights?password=***, ask ada@example.org'
     """
-    url = re.sub(r"://[^/@\s]*@", "://***@", url)
-    return re.sub(r"(https?://[^\s?]*\?)[^\s'\")]*", r"\1***", url)
+    hidden = _ADDRESS.sub(_hide_in_address, text)
+    # A quote in a user or password seemed to end the address.
+    return re.sub(r"://[^/@\s]*@", "://***@", hidden)
+
+
+def _hide_in_address(found: re.Match[str]) -> str:
+    scheme, rest = found[1], found[2]
+    start = _find_parameters(rest, is_web=bool(scheme))
+    if start is None:
+        return f"{scheme}://{_hide_user(rest)}"
+    place, parameters = rest[:start], rest[start:]
+    if "@" in parameters and (":" in place or "/" not in place):
+        # A password may hold what looks like the beginning of parameters.
+        return f"{scheme}://***"
+    return f"{scheme}://{_hide_user(place)}***"
+
+
+def _find_parameters(rest: str, is_web: bool) -> int | None:
+    """Return where in an address the values begin that may be secret, or None."""
+    if is_web:
+        # How a signed address calls its token is up to who signs.
+        return rest.find("?") + 1 or None
+    names = _PARAMETER.finditer(rest)
+    return next((name.end() for name in names if _SECRET_NAME.search(name[1])), None)
+
+
+def _hide_user(place: str) -> str:
+    user, _, host = place.rpartition("@")
+    if ":" not in user:
+        # No password, so an @ after a slash is part of a path.
+        user, _, host = place.partition("@")
+        if "/" in user:
+            return place
+    return f"***@{host}" if "@" in place else place

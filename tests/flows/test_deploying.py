@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import importlib
 import json
 import os
@@ -18,8 +19,9 @@ from prefect import Flow
 from prefect.client.orchestration import SyncPrefectClient, get_client
 from prefect.client.schemas.actions import WorkPoolCreate
 from prefect.settings import PREFECT_API_URL, temporary_settings
+from prefect.workers.base import BaseJobConfiguration
 
-from flows.automations import DEAD_RUNS, LATE_NIGHTS, LOST_MACHINES, WEBHOOK_BLOCK
+from flows.automations import CRASHED_RUNS, DEAD_RUNS, LATE_NIGHTS, WEBHOOK_BLOCK
 from flows.deploying import Deployed, deploy, fill_deployments, read_deployments, write_deployed
 from sentiflow.errors import SettingsError, UsageError
 from sentiflow.operations.request import NightRequest
@@ -103,7 +105,7 @@ def test_deploying_twice_is_as_once_and_what_was_switched_off_stays_off(
     monkeypatch.setenv("SENTIFLOW_WEBHOOK_URL", "http://127.0.0.1:9/hook?token=s3cret")
     first = deploy(NightRequest())
     assert (first.deployments, first.pool_type) == (NAMES, "process")
-    assert first.automations == [DEAD_RUNS, LOST_MACHINES, LATE_NIGHTS]
+    assert first.automations == [DEAD_RUNS, CRASHED_RUNS, LATE_NIGHTS]
 
     night = client.read_deployment_by_name("retrain/nightly")
     client.update_deployment_schedule(night.id, night.schedules[0].id, active=False)
@@ -239,6 +241,11 @@ def test_nights_deploy_into_a_pool_of_another_type(client: SyncPrefectClient, pa
         job_variables=entry["work_pool"]["job_variables"],
     )  # fmt: skip
     assert client.read_deployment(deployment).work_pool_name == name
+    # What it says of the environment is added to the pool's, not put in its place.
+    said = client.read_deployment(deployment).job_variables
+    job = asyncio.run(BaseJobConfiguration.from_template_and_values(template, said))
+    assert job.env["SENTIFLOW_WEBHOOK_URL_FILE"] == "/secrets/SENTIFLOW_WEBHOOK_URL"
+    assert job.env["SENTIFLOW_PING_URL_FILE"] == "/secrets/SENTIFLOW_PING_URL"
     client.delete_deployment(deployment)
     client.delete_work_pool(name)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from datetime import date
 
 import pytest
 from operations.listening import Answer, Listener, listen
@@ -22,7 +23,7 @@ pytestmark = [
 ]
 SECRET = "T0KEN-4711"
 RECORD = NightRecord(
-    night="2026-11-25", model="sentiflow", outcome="promoted", version=4, exit_code=0,
+    night=date.today().isoformat(), model="sentiflow", outcome="promoted", version=4, exit_code=0,
     reasons=["Better on the same rows."], mlflow_run_path="/#/experiments/1/runs/abc",
     prefect_flow_run_id="f-1",
 )  # fmt: skip
@@ -60,7 +61,7 @@ def test_a_notice_goes_through_the_block_and_to_the_webhook_and_the_watcher_is_c
     assert tell_from_flow(NightRequest(overrides=overrides), RECORD) == []
     told = {request.path: request.body for request in listener.requests}
     assert set(told) == {"/hook", f"/block/{SECRET}", "/ping"}
-    title = "sentiflow: version 4 of the night 2026-11-25 is champion"
+    title = f"sentiflow: version 4 of the night {RECORD.night} is champion"
     assert told[f"/block/{SECRET}"] == {"title": title, "text": told["/hook"]["text"]}
     text = told["/hook"]["text"]
     assert "http://mlflow.example/#/experiments/1/runs/abc" in text

@@ -96,7 +96,7 @@ def test_a_night_promotes_and_a_second_one_with_nothing_new_is_skipped(
     home: Path, tmp_path: Path, night: Callable[..., NightRecord]
 ) -> None:
     reviews = write_plain_reviews(tmp_path / "reviews.jsonl")
-    first = night(reviews)
+    first = night(reviews, "notices.prefect_url=https://ada:hunter2@prefect.example")
     assert first.outcome == "promoted", first.reasons
     assert first.metrics["accuracy"] > 0.9
     assert set(first.baselines) == {"majority", "tfidf_logreg", "tfidf_logreg_default"}
@@ -119,6 +119,10 @@ def test_a_night_promotes_and_a_second_one_with_nothing_new_is_skipped(
     assert run.info.status == "FINISHED"
     assert run.data.tags["sentiflow.prefect_flow_run_id"] == first.prefect_flow_run_id
     assert run.data.params["training.epochs"] == "4"
+    assert run.data.params["notices.prefect_url"] == "https://***@prefect.example"
+    kept = [path for path in home.rglob("*") if path.is_file()]
+    assert any(path.name == "settings.json" for path in kept)
+    assert not [path for path in kept if b"hunter2" in path.read_bytes()]
     assert run.data.metrics["test/accuracy"] == pytest.approx(first.metrics["accuracy"])
     history = client(home).get_metric_history(first.mlflow_run_id, "epoch/val_loss")
     assert [point.step for point in history] == [1, 2, 3, 4]
@@ -233,6 +237,19 @@ def test_an_unloadable_champion_is_kept_until_it_is_superseded_on_purpose(
     event = read_events(home)[-1]
     assert (event.kind, event.from_version, event.to_version) == ("superseded", 1, record.version)
     assert event.reason == "its file was damaged by the disk"
+
+
+@pytest.mark.slow
+def test_a_champion_deleted_in_mlflow_is_superseded_though_its_alias_went_with_it(
+    home: Path, tmp_path: Path, night: Callable[..., NightRecord]
+) -> None:
+    reviews = write_plain_reviews(tmp_path / "reviews.jsonl")
+    night(reviews)
+    client(home).delete_model_version("sentiflow", "1")
+    record = night(reviews, supersede=True, reason="deleted by mistake")
+    assert (record.outcome, aliases(home)["champion"]) == ("promoted", record.version)
+    assert list_kinds(home)[-3:] == ["moved_outside", "registered", "superseded"]
+    assert read_events(home)[-1].from_version == 1
 
 
 @pytest.mark.slow

@@ -110,6 +110,14 @@ def test_a_night_that_had_its_record_is_told_again_and_the_record_stays(tmp_path
     assert again.reasons == [f"Perhaps told before: the night was over when {DEATH}.", "Better."]
 
 
+def test_a_disk_that_is_full_keeps_nobody_from_hearing_of_it(tmp_path: Path) -> None:
+    (tmp_path / "nights").write_text("a file where a folder must be made")
+    told: list[NightRecord] = []
+    ledger = Ledger(f"sqlite:///{tmp_path / 'ledger.db'}")
+    record_cut_off(tmp_path, ledger, [(make_lease(), DEATH)], told.append)
+    assert [record.outcome for record in told] == ["failed"]
+
+
 def test_a_ledger_that_is_away_keeps_nobody_from_hearing_of_it(tmp_path: Path) -> None:
     told: list[NightRecord] = []
     ledger = Ledger("postgresql://127.0.0.1:9/ledger")

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator
+from datetime import date, timedelta
 from pathlib import Path
 from typing import Any
 
 import pytest
 from operations.listening import Answer, Listener, listen
 
+from sentiflow.errors import NightRefused
+from sentiflow.operations.lease import hold_lease
 from sentiflow.operations.notices import (
     check_notices,
     compose_late,
@@ -17,8 +20,11 @@ from sentiflow.operations.notices import (
     ping_outside,
     send_notices,
 )
+from sentiflow.operations.opening import open_night
+from sentiflow.operations.request import NightRequest
+from sentiflow.release.leases import UPKEEP, name_night
 from sentiflow.reporting.record import NightRecord, Outcome
-from sentiflow.settings import NoticeKind, NoticeSettings, load_settings
+from sentiflow.settings import LeaseSettings, NoticeKind, NoticeSettings, load_settings
 
 SECRET = "T0KEN-4711"
 MOVED = (
@@ -86,14 +92,52 @@ def test_a_champion_moved_outside_is_told_whatever_the_night_became(outcome: Out
     assert notice.title == "sentiflow: the champion was moved outside"
 
 
-def test_a_refused_night_is_told_as_refused_and_only_where_that_is_asked_for(
+def test_a_night_refused_beside_its_own_like_is_told_only_where_that_is_asked_for(
     webhook: Listener,
 ) -> None:
-    record = make_record("failed", refused=True, reasons=["Another night is running."])
+    record = make_record("failed", refused=True, refused_by_night="2026-11-25")
     assert send(record) == []
     assert webhook.requests == []
     send(record, SETTINGS.model_copy(update={"kinds": ("refused",)}))
     assert [body["kind"] for body in webhook.bodies] == ["refused"]
+
+
+@pytest.mark.parametrize("other", [None, "2026-11-24"])
+def test_a_night_refused_beside_upkeep_or_another_date_failed_for_nobody_does_its_work(
+    webhook: Listener, other: str | None
+) -> None:
+    record = make_record(
+        "failed", refused=True, refused_by_night=other, reasons=["Upkeep is running."]
+    )
+    assert send(record) == []
+    (body,) = webhook.bodies
+    assert (body["kind"], body["title"]) == ("failed", "sentiflow: the night 2026-11-25 failed")
+    assert "Upkeep is running." in body["text"]
+
+
+@pytest.mark.parametrize(
+    ("lease", "details", "kind"),
+    [
+        (UPKEEP, {}, "failed"),
+        (name_night("sentiflow-sample"), {"night": "2026-11-24"}, "failed"),
+        (name_night("sentiflow-sample"), {"night": "2026-11-25"}, "refused"),
+    ],
+)
+def test_what_holds_the_lease_decides_what_a_refused_night_is_told_as(
+    home: Path, lease: str, details: dict[str, str], kind: NoticeKind
+) -> None:
+    records: list[NightRecord] = []
+    request = NightRequest(as_of=date(2026, 11, 25))
+    url = f"sqlite:///{home / 'ledger.db'}"
+    with (
+        hold_lease(url, lease, "cron", LeaseSettings(), details),
+        pytest.raises(NightRefused),
+        open_night(request, home, None, records.append),
+    ):
+        pass
+    ((notice,),) = [compose_notices(record, SETTINGS) for record in records]
+    assert notice.kind == kind
+    assert records[0].refused
 
 
 def test_a_notice_says_what_happened_why_and_where_to_look(webhook: Listener) -> None:
@@ -182,7 +226,7 @@ def test_without_an_address_nothing_is_sent(
     monkeypatch.delenv("SENTIFLOW_WEBHOOK_URL", raising=False)
     monkeypatch.delenv("SENTIFLOW_PING_URL", raising=False)
     assert send(make_record()) == []
-    assert ping_outside(make_record(), SETTINGS) == []
+    assert ping_outside(make_record(night=date.today().isoformat()), SETTINGS) == []
     assert listener.requests == []
 
 
@@ -238,7 +282,7 @@ def test_the_secret_is_in_no_sentence_whatever_the_address(
     address: str, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     monkeypatch.setenv("SENTIFLOW_PING_URL", address)
-    (problem,) = ping_outside(make_record(), SETTINGS)
+    (problem,) = ping_outside(make_record(night=date.today().isoformat()), SETTINGS)
     assert problem.startswith("The outside watcher was not called: SENTIFLOW_PING_URL must be")
     assert SECRET not in problem + caplog.text
     assert check_notices(SETTINGS) == [problem.split(": ", 1)[1]]
@@ -254,9 +298,19 @@ def test_the_secret_is_in_no_sentence_whatever_the_address(
 def test_the_outside_watcher_is_called_after_good_nights_only(
     watcher: Listener, outcome: Outcome, exit_code: int, is_called: bool
 ) -> None:
-    assert ping_outside(make_record(outcome, exit_code=exit_code), SETTINGS) == []
+    record = make_record(outcome, exit_code=exit_code, night=date.today().isoformat())
+    assert ping_outside(record, SETTINGS) == []
     calls = [(request.method, request.path) for request in watcher.requests]
     assert calls == ([("GET", f"/ping/{SECRET}")] if is_called else [])
+
+
+@pytest.mark.parametrize(("days", "calls"), [(-1, 0), (0, 1), (1, 1), (2, 0), (30, 0)])
+def test_the_outside_watcher_is_called_for_the_night_of_now_and_not_for_a_backfill(
+    watcher: Listener, days: int, calls: int
+) -> None:
+    night = date.today() - timedelta(days=days)
+    assert ping_outside(make_record("kept", night=night.isoformat()), SETTINGS) == []
+    assert len(watcher.requests) == calls
 
 
 def test_a_secret_comes_from_a_file_too_and_one_that_is_missing_is_said_early(

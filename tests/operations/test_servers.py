@@ -84,7 +84,10 @@ def test_mlflow_keeps_artifacts_where_nights_without_a_server_keep_them(tmp_path
     assert "MLFLOW_TRACKING_URI" not in environment
 
 
-def test_with_a_database_each_server_gets_its_own(tmp_path: Path) -> None:
+def test_with_a_database_each_server_gets_its_own(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("SENTIFLOW_LEDGER_URL_FILE", str(tmp_path / "of-another-ledger"))
     programs = plan(tmp_path, None, NO_CREDENTIALS, "postgresql://ada@db/nights")
     prefect = programs["prefect"].environment["PREFECT_SERVER_DATABASE_CONNECTION_URL"]
     assert prefect == "postgresql+asyncpg://ada@db/nights_prefect"
@@ -92,6 +95,7 @@ def test_with_a_database_each_server_gets_its_own(tmp_path: Path) -> None:
     assert store == "postgresql+psycopg2://ada@db/nights_mlflow"
     ledger = programs["worker"].environment["SENTIFLOW_LEDGER_URL"]
     assert ledger == "postgresql://ada@db/nights_ledger"
+    assert "SENTIFLOW_LEDGER_URL_FILE" not in programs["worker"].environment
 
 
 @pytest.fixture

@@ -302,3 +302,52 @@ def test_a_long_log_is_kept_once_and_begins_anew(
     assert (tmp_path / "logs" / "server.log").read_text() == "later\n"
     assert (tmp_path / "logs" / "server.log.1").stat().st_size == 1_501
     assert (tmp_path / "logs" / "server.log").stat().st_mode & 0o077 == 0
+
+
+def test_a_log_that_cannot_be_kept_begins_anew_all_the_same(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(logs, "_MOST_BYTES", 1_000)
+    log = tmp_path / "server.log"
+    log.write_text("x" * 1_001)
+    log.with_suffix(".log.1").symlink_to("/dev/full")
+    with logs.open_log(log) as opened:
+        opened.write(b"later")
+    assert log.read_text() == "later"
+    assert not os.path.lexists(log.with_suffix(".log.1")), "half a copy helps nobody"
+    assert "what was in it is lost: [Errno 28]" in caplog.text
+
+
+def test_a_full_disk_ends_no_program_that_runs(
+    write_program: Callable[..., Program], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with watch(write_program("server", healthy("server")), tmp_path / "logs"):
+        first = list_alive(tmp_path)
+        monkeypatch.setattr(logs, "_MOST_BYTES", 1_000)
+        log = tmp_path / "logs" / "server.log"
+        log.with_suffix(".log.1").symlink_to("/dev/full")
+        log.write_text("x" * 1_001)
+        wait_for(lambda: log.stat().st_size == 0)
+        assert list_alive(tmp_path) == first
+
+
+def test_a_program_that_cannot_be_started_again_is_tried_later_and_the_others_go_on(
+    write_program: Callable[..., Program],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    monkeypatch.setattr(supervising, "_FIRST_DELAY", 0.2)
+    log = tmp_path / "logs" / "server.log"
+    line = "open('starts', 'a').write('x\\n'); " + healthy("server")
+    with watch(write_program("server", line), tmp_path / "logs"):
+        # A folder in the place of its log stands for a machine that does not let it start.
+        log.unlink()
+        log.mkdir()
+        (leader,) = list_alive(tmp_path)
+        psutil.Process(leader).kill()
+        wait_for(lambda: "the next try is in 0.8 s" in caplog.text)
+        assert "server could not be started again: [Errno 21]" in caplog.text
+        assert count_lines(tmp_path / "starts") == 1
+        log.rmdir()
+        wait_for(lambda: count_lines(tmp_path / "starts") == 2)

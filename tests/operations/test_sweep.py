@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import os
+import sqlite3
 import subprocess
 import sys
+import time
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -11,11 +14,12 @@ import pytest
 from mlflow import MlflowClient
 
 from sentiflow.errors import RegistryUnreachable
-from sentiflow.files import make_temporary_prefix
+from sentiflow.files import TEMPORARY_PREFIX, make_temporary_prefix
 from sentiflow.operations.lease import hold_lease
 from sentiflow.operations.sweep import find_orphans, sweep
 from sentiflow.processes import name_this_process
 from sentiflow.release.leases import Lease, Leases
+from sentiflow.release.ledger_tables import LEASES
 from sentiflow.reporting.record import NightRecord, find_record
 from sentiflow.settings import LeaseSettings, Settings, load_settings
 from sentiflow.tracking import RunningRun
@@ -120,6 +124,52 @@ def test_the_night_that_sweeps_does_not_speak_for_the_run_it_replaces(
         closed = sweep(home, settings, None, lease)
     assert any("MLflow run" in sentence for sentence in closed)
     assert read_status(home, killed.stdout.strip()) == "KILLED"
+
+
+def test_what_another_machine_left_goes_after_a_day_unless_somebody_lives_there(
+    home: Path, settings: Settings
+) -> None:
+    day = time.time() - 86_401
+    old, young, tended = (
+        home / "tmp" / f"{TEMPORARY_PREFIX}{machine}-1-1-x"
+        for machine in ("0" * 12, "1" * 12, "2" * 12)
+    )
+    for folder in (old, young, tended):
+        folder.mkdir(parents=True)
+        (folder / "texts").write_text("half")
+        for path in (folder / "texts", folder):
+            os.utime(path, (day, day))
+    os.utime(young)
+    leases = Leases(f"sqlite:///{home / 'ledger.db'}")
+    lease, _ = leases.take("night:n", "ada", 90, {})
+    with sqlite3.connect(home / "ledger.db") as database:
+        database.execute(f"UPDATE {LEASES.name} SET machine = '{'2' * 12}'")
+    (closed,) = sweep(home, settings)
+    assert old.name in closed
+    assert (old.exists(), young.exists(), tended.exists()) == (False, True, True)
+    leases.release(lease)
+
+
+def test_a_leftover_that_cannot_be_removed_ends_nothing(
+    home: Path, settings: Settings, caplog: pytest.LogCaptureFixture
+) -> None:
+    killed = subprocess.run(
+        [sys.executable, "-c", DIE, str(home)], capture_output=True, text=True, check=False
+    )
+    (stuck,) = (home / "steps").iterdir()
+    moved = stuck.parent
+    moved.chmod(0o500)
+    try:
+        closed = sweep(home, settings)
+    finally:
+        moved.chmod(0o700)
+    assert read_status(home, killed.stdout.strip()) == "KILLED"
+    if os.geteuid() != 0:
+        assert stuck.exists()
+        assert stuck.name in caplog.text
+    else:
+        # Nothing is forbidden to root.
+        assert any(stuck.name in sentence for sentence in closed)
 
 
 def test_a_run_is_an_orphan_unless_a_living_lease_speaks_for_it() -> None:

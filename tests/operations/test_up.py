@@ -10,7 +10,7 @@ from threading import Event
 
 import pytest
 
-from sentiflow.errors import SettingsError, SourceError, UsageError
+from sentiflow.errors import SentiflowError, SettingsError, SourceError, UsageError
 from sentiflow.operations.request import NightRequest
 from sentiflow.operations.up import Wish, keep_servers
 from sentiflow.settings import RunningServers
@@ -75,3 +75,19 @@ def test_a_home_is_held_by_one_process_and_free_when_that_is_killed(
     # The next step is reached: the secrets are read.
     with pytest.raises(SettingsError, match="PREFECT_API_AUTH_STRING_FILE"):
         ask(home)
+
+
+@pytest.mark.parametrize("blocked", ["logs", "logs/prefect.log/x", "up.lock/x", "tmp"])
+def test_a_home_that_cannot_be_written_ends_the_start_in_one_line(
+    home: Path, monkeypatch: pytest.MonkeyPatch, blocked: str
+) -> None:
+    """A file where a folder must be, or the other way round, stands for a full disk."""
+    for name in ("PREFECT_SERVER_API_AUTH_STRING", "PREFECT_API_AUTH_STRING"):
+        monkeypatch.delenv(name, raising=False)
+    (home / blocked).parent.mkdir(parents=True, exist_ok=True)
+    (home / blocked).touch()
+    any_port = ("servers.prefect_port=0", "servers.mlflow_port=0", "serving.port=0")
+    with pytest.raises(SentiflowError, match="must be able to write below") as caught:
+        ask(home, *any_port)
+    assert str(home / blocked.removesuffix("/x")) in str(caught.value)
+    assert "\n" not in str(caught.value)

@@ -216,6 +216,8 @@ def test_no_error_shows_the_password(url: str) -> None:
         "", "ledger.db", "s3cret", "mysql://u:s3cret@host/db", "postgres://u:s3cret@host/db",
         "sqlite://", "sqlite:///:memory:", "sqlite:///file:ledger.db?uri=true",
         "postgresql://u:s3cret@host:port/db", "postgresql+asyncpg://u:s3cret@host/db",
+        "postgresql://u:pass@s3cret@host/db", "postgresql://a/b:s3cret@host/db",
+        "mysql://u:pass@s3cret@host/db", "mysql://host/db?sslpassword=s3cret",
     ],
 )  # fmt: skip
 def test_an_address_that_is_none_is_a_settings_error(url: str) -> None:

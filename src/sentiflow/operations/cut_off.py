@@ -10,8 +10,8 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
-from sentiflow.errors import GateNotEvaluated
-from sentiflow.reporting.record import NightRecord, Outcome, find_record, save_record
+from sentiflow.errors import GateNotEvaluated, SentiflowError
+from sentiflow.reporting.record import NightRecord, Outcome, find_record, keep_record
 
 if TYPE_CHECKING:
     from sentiflow.release.leases import Lease
@@ -60,14 +60,22 @@ def record_cut_off(
         record = describe_cut_off(model, lease.details, death, events)
         key = record.prefect_flow_run_id or record.mlflow_run_id
         if key is not None:
-            known = find_record(home, key)
+            known = _find_known(home, key)
             if known is None:
-                save_record(home, key, record)
+                keep_record(home, key, record)
             else:
                 told = f"Perhaps told before: the night was over when {death}."
                 record = known.model_copy(update={"reasons": [told, *known.reasons]})
         if tell is not None:
             tell(record)
+
+
+def _find_known(home: Path, key: str) -> NightRecord | None:
+    try:
+        return find_record(home, key)
+    except (OSError, SentiflowError):
+        # One that cannot be read is none.
+        return None
 
 
 def describe_cut_off(

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import shutil
+from contextlib import suppress
 from pathlib import Path
 from typing import IO, Final
 
 from sentiflow.files import hide_secrets
+
+logger = logging.getLogger(__name__)
 
 _MOST_BYTES: Final = 10_000_000
 _SHOWN_LINES: Final = 15
@@ -25,9 +29,17 @@ def bound_log(path: Path) -> None:
 
     The file itself stays: a program that writes to it, always at its end, notices nothing.
     """
-    if path.exists() and path.stat().st_size > _MOST_BYTES:
-        shutil.copyfile(path, path.with_suffix(".log.1"))
-        os.truncate(path, 0)
+    if not path.exists() or path.stat().st_size <= _MOST_BYTES:
+        return
+    earlier = path.with_suffix(".log.1")
+    try:
+        shutil.copyfile(path, earlier)
+    except OSError as error:
+        # Usually a full disk: what is half copied helps nobody and takes room.
+        logger.warning("%s begins anew, and what was in it is lost: %s", path, error)
+        with suppress(OSError):
+            earlier.unlink()
+    os.truncate(path, 0)
 
 
 def read_last_lines(path: Path, start: int) -> list[str]:

@@ -45,9 +45,6 @@ _NOT_IDENTITY: Final[dict[str, Any]] = {
     "training": {"max_minutes"},
     "data": {"chunk_rows"},
 }
-
-
-_LEDGER_TRIES: Final = 5
 _MOST_REASON: Final = 2_000
 
 
@@ -180,10 +177,13 @@ def describe_move(event: Event) -> str:
         else f"The champion alias of {event.model} must stand at version {event.from_version}. "
         f"Received: somebody {where} outside sentiflow."
     )
-    return (
-        f"{found} No night promotes until it is settled: sentiflow adopt --reason … or "
-        "sentiflow revert --reason …"
+    ways = (
+        "sentiflow revert --reason … or, where that version was deleted, sentiflow rollback --to N "
+        "--reason … or sentiflow run … --supersede --reason …"
+        if event.to_version is None
+        else "sentiflow adopt --reason … or sentiflow revert --reason …"
     )
+    return f"{found} No night promotes until it is settled: {ways}"
 
 
 def shorten_reason(reason: str) -> str:

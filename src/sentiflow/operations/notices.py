@@ -11,6 +11,7 @@ import logging
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from datetime import date, timedelta
 from typing import Any, Final
 
 from sentiflow.errors import SettingsError
@@ -31,6 +32,8 @@ _MOST_REASONS: Final = 5
 _MOST_CHARACTERS: Final = 400
 _FLOW_RUN: Final = "/runs/flow-run/{}"
 _GOOD: Final = frozenset({"promoted", "kept", "waiting", "skipped"})
+_TODAY: Final = timedelta(0)
+_YESTERDAY: Final = timedelta(days=1)
 # The outcomes that somebody is told of; kept and skipped nights change nothing.
 _OUTCOMES: Final[Mapping[Outcome, NoticeKind]] = {
     "failed": "failed",
@@ -86,7 +89,9 @@ def compose_notices(
     )
     model = record.model or "sentiflow"
     told: list[tuple[NoticeKind, str, Sequence[str]]] = []
-    kind = "refused" if record.refused else _OUTCOMES.get(record.outcome)
+    # Only another try of the same night does its work; upkeep and a night of another date do not.
+    is_done_elsewhere = record.refused and record.refused_by_night == record.night
+    kind = "refused" if is_done_elsewhere else _OUTCOMES.get(record.outcome)
     if kind is not None:
         told.append((kind, _name_ending(kind, model, record), record.reasons))
     if record.moved_outside:
@@ -110,7 +115,7 @@ def compose_late(
 
     Args:
         reason: which night, when it had to start, and what may keep it.
-        flow_run_id: Prefect's id of the run that waits.
+        flow_run_id: Prefect's id of the run that did not start.
         settings: the model, and where people open Prefect.
         prefect_url: Prefect's address where the settings name none.
     """
@@ -152,12 +157,15 @@ def send_notices(notices: Sequence[Notice], settings: NoticeSettings) -> list[st
 def ping_outside(record: NightRecord, settings: NoticeSettings) -> list[str]:
     """Call SENTIFLOW_PING_URL after a good night, so that its silence can be noticed outside.
 
-    Good is a night that ended promoted, kept, waiting or skipped, with exit code 0.
+    Good is a night that ended promoted, kept, waiting or skipped, with exit code 0, and whose
+    date is today's or, as it may have begun before midnight, yesterday's. An older one is no
+    sign that tonight's work is done.
 
     Returns:
         Why it could not be called, if so. It is logged as a warning too.
     """
-    if record.outcome not in _GOOD or record.exit_code != 0:
+    age = date.today() - date.fromisoformat(record.night)
+    if record.outcome not in _GOOD or record.exit_code != 0 or not _TODAY <= age <= _YESTERDAY:
         return []
     try:
         url = find_ping_url()

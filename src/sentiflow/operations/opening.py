@@ -33,8 +33,9 @@ from sentiflow.operations.sweep import CloseFlowRuns, sweep
 from sentiflow.patience import Patience
 from sentiflow.release.lineage import check_lineage
 from sentiflow.release.standing import Kind, NewEvent
-from sentiflow.reporting.record import NightRecord, save_record
+from sentiflow.reporting.record import NightRecord, keep_record
 from sentiflow.settings import (
+    describe_settings,
     find_actor,
     find_ledger_url,
     find_tracking_uri,
@@ -81,9 +82,10 @@ def open_night(
         NightRefused: another night of the model is running.
         LedgerUnreachable, RegistryUnreachable: no lease, or no run, can be had.
     """
-    prepare_environment(home)
-    with use_scratch(home), ExitStack() as parts:
+    with ExitStack() as parts:
         try:
+            prepare_environment(home)
+            parts.enter_context(use_scratch(home))
             night = _open(parts, request, home, flow_run_id, close_flow_runs, tell_cut_off)
         except Exception as error:
             _close_unopened(request, home, flow_run_id, on_close, error)
@@ -167,7 +169,7 @@ def _open(
         swept=swept,
     )
     logger.info("night %s of %s, MLflow run %s", night.date, lineage.name, run.id)
-    run.log_parameters(flatten_settings(settings.model_dump(mode="json")))
+    run.log_parameters(flatten_settings(describe_settings(settings)))
     return night
 
 
@@ -184,6 +186,7 @@ def _close_unopened(
         reasons=[str(error) if isinstance(error, SentiflowError) else f"{error!r}"[:500]],
         prefect_flow_run_id=flow_run_id,
         refused=isinstance(error, NightRefused),
+        refused_by_night=error.night if isinstance(error, NightRefused) else None,
         exit_code=error.exit_code if isinstance(error, SentiflowError) else 1,
     )
     try:
@@ -193,7 +196,7 @@ def _close_unopened(
     else:
         record = record.model_copy(update={"model": lineage.name, "lineage": lineage.digest})
     if flow_run_id is not None:
-        save_record(home, flow_run_id, record)
+        keep_record(home, flow_run_id, record)
     if on_close:
         on_close(record)
 
@@ -222,7 +225,7 @@ def _close(night: Night, home: Path, on_close: OnClose | None) -> None:
         peak_memory_mb=round(measure_peak_memory_mb(), 1),
         reused_steps=list(night.steps.reused),
     )
-    save_record(home, night.record.prefect_flow_run_id or night.run.id, night.record)
+    night.warn(keep_record(home, night.record.prefect_flow_run_id or night.run.id, night.record))
     try:
         _log_record(night)
     except SentiflowError as error:

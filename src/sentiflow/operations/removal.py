@@ -11,11 +11,14 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Final
 
-from sentiflow.files import TEMPORARY_PREFIX
+from sentiflow.files import TEMPORARY_PREFIX, find_owner, make_temporary_prefix
+from sentiflow.processes import is_gone, name_this_machine
 
 # Where token ids, features, answers and weights lie that were made of a snapshot's texts, and
 # the rows of source files.
 DERIVED: Final = ("steps", "checkpoints", "scoring", "scratch", "ingest")
+# MLflow's own files, and Prefect's: nothing of ours is unfinished there, and there are many.
+_FOREIGN: Final = ("mlartifacts", "prefect", "logs")
 _FINGERPRINT: Final = re.compile(r"[0-9a-f]{64}")
 
 
@@ -36,31 +39,75 @@ def list_ingest(home: Path) -> list[Path]:
 
 
 def list_leftovers(home: Path, age_seconds: float) -> list[Path]:
-    """Return what killed runs left unfinished, if it was last changed so long ago."""
-    places = [home / "snapshots", home / "snapshots" / "quarantine", home / "forgotten"]
-    places += [home / name for name in DERIVED]
+    """Return what killed runs left unfinished, if it was last changed so long ago.
+
+    What another living process of this machine owns is no leftover, however old it is.
+    """
     until = time.time() - age_seconds
-    found = [path for place in places for path in place.glob(f"{TEMPORARY_PREFIX}*")]
-    return sorted(path for path in found if find_last_change(path) <= until)
+    return [
+        path for path in find_unfinished(home)
+        if find_last_change(path) <= until and not _is_owned(path)
+    ]  # fmt: skip
+
+
+def _is_owned(path: Path) -> bool:
+    owner = find_owner(path)
+    if owner is None or owner.machine != name_this_machine():
+        return False
+    return owner.pid != os.getpid() and not is_gone(owner)
+
+
+def find_unfinished(home: Path) -> list[Path]:
+    """Return all unfinished files and folders of ours below the home, sorted.
+
+    Others may write and remove beside this walk.
+    """
+    found = []
+    for folder, subfolders, files in os.walk(home):
+        if Path(folder) == home:
+            subfolders[:] = [name for name in subfolders if name not in _FOREIGN]
+        unfinished = [name for name in subfolders if name.startswith(TEMPORARY_PREFIX)]
+        # What lies inside one goes with it.
+        subfolders[:] = [name for name in subfolders if name not in unfinished]
+        unfinished += [name for name in files if name.startswith(TEMPORARY_PREFIX)]
+        found += [Path(folder) / name for name in unfinished]
+    return sorted(found)
 
 
 def find_last_change(path: Path) -> float:
-    """Return when a file, or the newest file in a folder, was changed; seconds since 1970."""
-    inside = path.rglob("*") if path.is_dir() and not path.is_symlink() else ()
-    times: list[float] = [entry.lstat().st_mtime for entry in (path, *inside)]
-    return max(times)
+    """Return when a file, or the newest file in a folder, was changed; seconds since 1970.
+
+    What is gone counts as changed at the beginning of time.
+    """
+    inside = [
+        Path(folder) / name
+        for folder, subfolders, files in os.walk(path)
+        for name in (*subfolders, *files)
+    ]
+    return max(_read_change(entry) for entry in (path, *inside))
+
+
+def _read_change(path: Path) -> float:
+    try:
+        return os.lstat(path).st_mtime
+    except FileNotFoundError:
+        return 0.0
 
 
 def remove_whole(path: Path) -> None:
-    """Remove a file or a folder so that it is never seen in parts; nothing if it is gone."""
-    if path.is_dir() and not path.is_symlink():
-        doomed = path
-        if not path.name.startswith(TEMPORARY_PREFIX):
-            doomed = path.with_name(f"{TEMPORARY_PREFIX}{uuid.uuid4().hex[:8]}-{path.name}")
-            os.replace(path, doomed)
-        shutil.rmtree(doomed)
-    else:
+    """Remove a file or a folder so that it is never seen in parts; nothing if it is gone.
+
+    Two processes may do so at once: one of them moves the folder aside first, under its own name.
+    """
+    if not path.is_dir() or path.is_symlink():
         path.unlink(missing_ok=True)
+        return
+    doomed = path.with_name(f"{make_temporary_prefix()}{uuid.uuid4().hex[:8]}")
+    try:
+        os.replace(path, doomed)
+    except FileNotFoundError:
+        return
+    shutil.rmtree(doomed)
 
 
 def remove_all(home: Path, doomed: Sequence[Path]) -> list[str]:

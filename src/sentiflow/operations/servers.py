@@ -117,6 +117,8 @@ def make_environment(
     if databases is not None:
         environment["PREFECT_SERVER_DATABASE_CONNECTION_URL"] = databases.prefect
         environment["SENTIFLOW_LEDGER_URL"] = databases.ledger
+        # A file would win over the variable.
+        environment.pop("SENTIFLOW_LEDGER_URL_FILE", None)
     if credentials.prefect is not None:
         environment["PREFECT_SERVER_API_AUTH_STRING"] = credentials.prefect
         environment["PREFECT_API_AUTH_STRING"] = credentials.prefect

@@ -159,6 +159,7 @@ class Supervisor:
         Raises:
             ProgramFailed: one ended, or did not become healthy in time. None runs any more
                 once the context is left.
+            OSError: one could not be started, or its log not be opened.
         """
         deadline = time.monotonic() + within_seconds
         while not all(child.is_ready for child in self._children.values()):
@@ -181,10 +182,12 @@ class Supervisor:
         while not stop.wait(_TICK_SECONDS):
             for child in self._children.values():
                 if child.is_job or child.is_running:
-                    bound_log(child.log)
+                    # A log that cannot be kept short is no reason to end what writes it.
+                    with suppress(OSError):
+                        bound_log(child.log)
                 elif child.due:
                     if time.monotonic() >= child.due:
-                        self._spawn(child)
+                        self._spawn_again(child)
                 else:
                     self._bury(child)
 
@@ -218,6 +221,19 @@ class Supervisor:
                 start_new_session=True,
             )
         child.started = time.monotonic()
+
+    def _spawn_again(self, child: _Child) -> None:
+        try:
+            self._spawn(child)
+        except OSError as error:
+            # No memory or no disk now; the others go on.
+            child.deaths += 1
+            delay = find_delay(child.deaths)
+            child.due = time.monotonic() + delay
+            logger.warning(
+                "%s could not be started again: %s; the next try is in %g s",
+                child.program.name, error, delay,
+            )  # fmt: skip
 
     def _check_start(self, child: _Child) -> None:
         assert child.process is not None

@@ -8,14 +8,16 @@ however young it is; and one that a living lease speaks for is not, however old.
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterable, Iterator, Sequence
+import time
+from collections.abc import Callable, Iterable, Sequence, Set
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-from sentiflow.files import TEMPORARY_PREFIX, is_abandoned
+from sentiflow.files import find_owner, is_abandoned
 from sentiflow.operations.cut_off import TellCutOff, record_cut_off
 from sentiflow.operations.lease import HeldLease
-from sentiflow.operations.removal import remove_whole
+from sentiflow.operations.removal import find_last_change, find_unfinished, remove_whole
+from sentiflow.processes import name_this_machine
 from sentiflow.settings import Settings, find_ledger_url, find_tracking_uri
 
 if TYPE_CHECKING:
@@ -28,8 +30,8 @@ logger = logging.getLogger(__name__)
 # else it knows to be dead; returns the ids of those it ended.
 CloseFlowRuns = Callable[[Sequence[str], Sequence[str]], list[str]]
 
-# MLflow's own files, and Prefect's: nothing of ours is unfinished there, and there are many.
-_FOREIGN: Final = ("mlartifacts", "prefect", "logs")
+# Of another machine's processes nothing is certain. Whatever works writes something every day.
+_STALE_SECONDS: Final = 86_400.0
 
 
 def sweep(
@@ -83,9 +85,7 @@ def sweep(
             f"The Prefect run {ended} was ended as Crashed: its process is gone."
             for ended in close_flow_runs(sorted(lost - {""}), sorted(_list_flow_runs(living)))
         ]
-    for path in _find_abandoned(home):
-        remove_whole(path)
-        closed.append(f"The unfinished {path.relative_to(home)} was removed: its process is gone.")
+    closed += _remove_abandoned(home, {lease.process.machine for lease in living})
     for sentence in closed:
         logger.info("sweep: %s", sentence)
     return closed
@@ -115,14 +115,32 @@ def find_orphans(runs: Sequence[RunningRun], living: Sequence[Lease]) -> list[Ru
     return orphans
 
 
-def _find_abandoned(home: Path) -> Iterator[Path]:
-    for entry in sorted(home.iterdir()) if home.is_dir() else ():
-        if entry.name.startswith(TEMPORARY_PREFIX):
-            places = [entry]
-        elif entry.is_dir() and entry.name not in _FOREIGN:
-            places = sorted(entry.rglob(f"{TEMPORARY_PREFIX}*"))
-        else:
-            continue
-        for path in places:
-            if path.exists() and is_abandoned(path):
-                yield path
+def _remove_abandoned(home: Path, machines: Set[str]) -> list[str]:
+    """Remove what is unfinished and has no process any more; one sentence each.
+
+    Args:
+        home: SENTIFLOW_HOME.
+        machines: where living leases are held: nobody knows what else lives there.
+    """
+    closed = []
+    for path in find_unfinished(home):
+        name = path.relative_to(home)
+        try:
+            if is_abandoned(path):
+                remove_whole(path)
+                closed.append(f"The unfinished {name} was removed: its process is gone.")
+            elif _is_stale(path, machines):
+                remove_whole(path)
+                closed.append(f"The unfinished {name} was removed: unchanged for a day.")
+        except OSError as error:
+            # One that cannot be removed must not end the night that finds it.
+            logger.warning("sweep: the unfinished %s cannot be removed: %s", name, error.strerror)
+    return closed
+
+
+def _is_stale(path: Path, machines: Set[str]) -> bool:
+    """Return whether another machine, or this one before its restart, left a file for good."""
+    owner = find_owner(path)
+    if owner is None or owner.machine in {name_this_machine(), *machines}:
+        return False
+    return time.time() - find_last_change(path) > _STALE_SECONDS

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from threading import Event
 
-from sentiflow.errors import UsageError
+from sentiflow.errors import SentiflowError, UsageError
 from sentiflow.files import use_scratch
 from sentiflow.operations.databases import Databases, make_databases, name_databases
 from sentiflow.operations.night import check_request, find_lineage, read_settings
@@ -59,9 +59,10 @@ def keep_servers(
     Raises:
         UsageError: the wish cannot be met: settings, sources, a port, a second `up`.
         ProgramFailed: a server did not start. None is left.
+        SentiflowError: the machine does not let it: no room on the disk, no memory, no rights.
     """
     settings = _check(wish)
-    with _claim(home), use_scratch(home):
+    with _explain_machine(home), _claim(home), use_scratch(home):
         credentials = read_credentials()
         places = choose_places(settings, credentials)
         databases = name_databases(wish.database) if wish.database else None
@@ -100,6 +101,18 @@ def _check(wish: Wish) -> Settings:
         )
     name = find_lineage(wish.request, settings).name
     return settings.model_copy(update={"model": settings.model.model_copy(update={"name": name})})
+
+
+@contextmanager
+def _explain_machine(home: Path) -> Iterator[None]:
+    """Let what the machine refuses end in one line that says what it takes."""
+    try:
+        yield
+    except OSError as error:
+        raise SentiflowError(
+            f"sentiflow up must be able to write below {home} and to start programs. Received: "
+            f"{error}. Mend that (room, memory, rights) and start again."
+        ) from error
 
 
 @contextmanager

@@ -114,7 +114,7 @@ class Leases:
             living, dead = _part(_read(connection), now, stale_seconds)
             conflict = find_conflict(name, living)
             if conflict is not None:
-                raise NightRefused(_describe_conflict(conflict))
+                raise NightRefused(_describe_conflict(conflict), conflict.details.get("night"))
             dead = [(lease, death) for lease, death in dead if lease.name == name]
             connection.execute(delete(LEASES).where(LEASES.c.name == name))
             lease = Lease(

@@ -17,6 +17,7 @@ from sqlalchemy.exc import ArgumentError, SQLAlchemyError
 from sqlalchemy.pool import NullPool
 
 from sentiflow.errors import LedgerUnreachable, SettingsError
+from sentiflow.files import hide_secrets
 from sentiflow.release.ledger_tables import create_tables, has_tables
 
 _WAIT_SECONDS: Final = 30
@@ -62,7 +63,8 @@ class LedgerDatabase:
             with self._open(writes) as connection:
                 yield connection
         except (SQLAlchemyError, OSError) as error:
-            reason = " ".join(str(getattr(error, "orig", None) or error).split())[:300]
+            said = " ".join(str(getattr(error, "orig", None) or error).split())
+            reason = hide_secrets(said)[:300]
             raise LedgerUnreachable(
                 f"The release ledger must answer. Received: url={_show_url(self._url)}, "
                 f"error={reason}. Mend that and run again; the champion is kept."
@@ -109,10 +111,19 @@ def _parse_url(text: str) -> URL:
             "ledger.url must name a SQLite file or a PostgreSQL database. Received: "
             f"{_show_url(url)}. {_EXAMPLES}"
         )
+    if url.get_backend_name() == "postgresql" and "@" in f"{url.host}{url.database}":
+        # The driver would take part of the password for the name it then complains of.
+        raise SettingsError(
+            "ledger.url must have one @, before the host. Received: several. In its user and "
+            "password write %40 for @, %2F for / and %3A for a colon."
+        )
     return url
 
 
-_EXAMPLES: Final = "For example sqlite:////srv/ledger.db or postgresql://user:password@host/ledger."
+_EXAMPLES: Final = (
+    "For example sqlite:////srv/ledger.db or postgresql://user@host/ledger. An address with a "
+    "password belongs into SENTIFLOW_LEDGER_URL, or the file that SENTIFLOW_LEDGER_URL_FILE names."
+)
 
 
 def _create_sqlite(url: URL) -> Engine:
@@ -150,5 +161,4 @@ def _create_postgresql(url: URL) -> Engine:
 
 
 def _show_url(url: URL) -> str:
-    query = {key: "***" if "password" in key else value for key, value in url.query.items()}
-    return url.set(query=query).render_as_string(hide_password=True)
+    return hide_secrets(url.render_as_string(hide_password=True))

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import logging
 from pathlib import Path
 from typing import Any, Literal
 
 from pydantic import BaseModel
 
 from sentiflow.files import read_json, write_json
+
+logger = logging.getLogger(__name__)
 
 Outcome = Literal["promoted", "kept", "waiting", "skipped", "rejected", "failed"]
 
@@ -43,6 +46,7 @@ class NightRecord(BaseModel):
     prefect_flow_run_id: str | None = None
     moved_outside: str | None = None
     refused: bool = False
+    refused_by_night: str | None = None
     exit_code: int = 1
 
 
@@ -51,6 +55,17 @@ def save_record(home: Path, key: str, record: NightRecord) -> Path:
     path = home / "nights" / f"{key}.json"
     write_json(path, record.model_dump(mode="json"))
     return path
+
+
+def keep_record(home: Path, key: str, record: NightRecord) -> str | None:
+    """Write a night's record, or say why it is not written: people are told all the same."""
+    try:
+        save_record(home, key, record)
+    except OSError as error:
+        sentence = f"The night's record could not be written: {error.strerror}."
+        logger.warning("%s", sentence)
+        return sentence
+    return None
 
 
 def find_record(home: Path, key: str) -> NightRecord | None:

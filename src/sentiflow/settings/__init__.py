@@ -41,6 +41,7 @@ from sentiflow.settings.groups import (
     ValidationSettings,
 )
 from sentiflow.settings.loading import (
+    describe_settings,
     flatten_settings,
     list_keys,
     list_presets,
@@ -70,6 +71,7 @@ __all__ = [
     "TrainingSettings",
     "ValidationSettings",
     "copy_environment",
+    "describe_settings",
     "find_actor",
     "find_api_key",
     "find_home",

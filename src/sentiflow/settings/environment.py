@@ -13,8 +13,16 @@ from sentiflow.settings.groups import LedgerSettings, TrackingSettings
 
 
 def find_home() -> Path:
-    """Return SENTIFLOW_HOME as an absolute path: the environment's, or .sentiflow/ here."""
-    return Path(os.environ.get("SENTIFLOW_HOME") or ".sentiflow").expanduser().resolve()
+    """Return SENTIFLOW_HOME as an absolute path: the environment's, or .sentiflow/ here.
+
+    Raises:
+        SettingsError: it begins with the `~` of a user who does not exist, or leads in a circle.
+    """
+    named = os.environ.get("SENTIFLOW_HOME") or ".sentiflow"
+    try:
+        return Path(named).expanduser().resolve()
+    except (RuntimeError, OSError) as error:
+        raise _refuse_home(named, str(error).rstrip(".")) from None
 
 
 def find_tracking_uri(tracking: TrackingSettings, home: Path) -> str:
@@ -25,10 +33,12 @@ def find_tracking_uri(tracking: TrackingSettings, home: Path) -> str:
 
 
 def find_ledger_url(ledger: LedgerSettings, home: Path) -> str:
-    """Return the ledger's database: the setting's, the environment's, or SQLite in the home."""
-    if ledger.url:
-        return ledger.url
-    return os.environ.get("SENTIFLOW_LEDGER_URL") or f"sqlite:///{home / 'ledger.db'}"
+    """Return the ledger's database: the setting's, the environment's, or SQLite in the home.
+
+    Raises:
+        SettingsError: as `read_secret`.
+    """
+    return ledger.url or read_secret("SENTIFLOW_LEDGER_URL") or f"sqlite:///{home / 'ledger.db'}"
 
 
 def find_actor() -> str:
@@ -62,7 +72,7 @@ def find_webhook_url() -> str | None:
 
 
 def find_ping_url() -> str | None:
-    """Return the address that is called after every good night, or None.
+    """Return the address that is called after every good night of today or yesterday, or None.
 
     Raises:
         SettingsError: as `read_secret`.
@@ -92,6 +102,13 @@ def read_secret(name: str) -> str | None:
     return secret
 
 
+def _refuse_home(named: str, reason: str) -> SettingsError:
+    return SettingsError(
+        "SENTIFLOW_HOME must be a folder, or a place where one can be made. Received: "
+        f"{named}: {reason}. Name another, or make it with rights for this user."
+    )
+
+
 def copy_environment() -> dict[str, str]:
     """Return the environment, to start a program with."""
     return dict(os.environ)
@@ -103,8 +120,16 @@ def prepare_environment(home: Path) -> None:
     An entry point calls this before any of them is imported. What the environment already
     says is left alone, so that servers named there are used. Next come the servers that
     `sentiflow up` runs for this home, then files under it. Telemetry is off.
+
+    Raises:
+        SettingsError: the home is no folder and cannot be made one.
     """
-    home.mkdir(parents=True, exist_ok=True, mode=0o700)
+    try:
+        home.mkdir(parents=True, exist_ok=True, mode=0o700)
+    except OSError as error:
+        is_file = isinstance(error, FileExistsError)
+        reason = "it is a file" if is_file else str(error.strerror)
+        raise _refuse_home(str(home), reason) from None
     servers = find_running_servers(home)
     found: dict[str, str] = {}
     if servers is not None:

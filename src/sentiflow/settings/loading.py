@@ -14,6 +14,7 @@ from typing import Any
 from pydantic import BaseModel, ValidationError
 
 from sentiflow.errors import SettingsError
+from sentiflow.files import hide_secrets
 from sentiflow.settings.groups import Settings
 
 
@@ -36,7 +37,8 @@ def load_settings(
         key, separator, text = override.partition("=")
         if not separator or not key.strip():
             raise SettingsError(
-                f"An override must look like group.key=value. Received: {override!r}. "
+                "An override must look like group.key=value. Received: "
+                f"{hide_secrets(override)!r}. "
                 "Example: --set training.epochs=3"
             )
         _set_key(values, key.strip().split("."), _parse_value(text.strip()))
@@ -101,8 +103,8 @@ def _explain(error: ValidationError) -> str:
             hint = f" Did you mean {near[0]}?" if near else " See configs/default.toml."
             sentences.append(f"There is no setting {path}.{hint}")
         else:
-            received = problem.get("input")
-            sentences.append(f"{path}: {problem['msg']}. Received: {received!r}.")
+            received = hide_secrets(repr(problem.get("input")))
+            sentences.append(f"{path}: {problem['msg']}. Received: {received}.")
     return " ".join(sentences)
 
 
@@ -116,6 +118,22 @@ def list_keys(group: type[BaseModel] = Settings, prefix: str = "") -> list[str]:
         else:
             keys.append(prefix + name)
     return keys
+
+
+def describe_settings(settings: Settings) -> dict[str, Any]:
+    """Return the settings as others may see them: no address shows a password."""
+    described: dict[str, Any] = _hide_in(settings.model_dump(mode="json"))
+    return described
+
+
+def _hide_in(value: Any) -> Any:
+    if isinstance(value, str):
+        return hide_secrets(value)
+    if isinstance(value, list):
+        return [_hide_in(entry) for entry in value]
+    if isinstance(value, dict):
+        return {key: _hide_in(entry) for key, entry in value.items()}
+    return value
 
 
 def flatten_settings(values: Mapping[str, Any], prefix: str = "") -> dict[str, str]:

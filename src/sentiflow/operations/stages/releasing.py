@@ -24,7 +24,7 @@ from sentiflow.release.findings import Findings
 from sentiflow.release.standing import Event, Standing
 from sentiflow.reporting.decision_record import DecisionRecord, keep_decision
 from sentiflow.reporting.report import write_report
-from sentiflow.settings import find_actor
+from sentiflow.settings import describe_settings, find_actor
 
 logger = logging.getLogger(__name__)
 
@@ -80,7 +80,7 @@ def register(night: Night, ingested: Ingested, trained: Trained, evaluated: Eval
                 registry.tag_version(older, {"sentiflow.superseded_by": str(version.number)})
     night.note(version=version.number)
     night.run.set_tags({"sentiflow.version": str(version.number)})
-    night.run.log_json(night.settings.model_dump(mode="json"), "settings.json")
+    night.run.log_json(describe_settings(night.settings), "settings.json")
     if night.code.lock_file is not None:
         night.run.log_files([night.code.lock_file], "environment")
     _tell_registration(night, version.number, evaluated)
