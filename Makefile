@@ -6,8 +6,8 @@ SHELL := /bin/bash
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
-# Two test files at a time: much of a night is waiting.
-PYTEST := $(BIN)/python -m pytest -n 2 --dist loadfile
+# Two test files at a time, in the order of tests/conftest.py: much of a night is waiting.
+PYTEST := $(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder
 # Without bytecode every process pays seconds of uncached imports.
 ENV := env -u PYTHONDONTWRITEBYTECODE
 

@@ -18,6 +18,11 @@ hypothesis.settings.register_profile("sentiflow", deadline=None)
 hypothesis.settings.load_profile("sentiflow")
 
 REPOSITORY = Path(__file__).resolve().parents[1]
+# Files of minutes, longest first: two processes that begin with them end together.
+LONGEST_FILES = (
+    "test_retrain.py", "test_kill_matrix.py", "test_real_reviews.py", "test_compose.py",
+    "test_releases.py", "test_up.py", "test_nights.py", "test_cli.py",
+)  # fmt: skip
 REAL_FOLDER = REPOSITORY.parent / "shared" / "data"
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
@@ -102,6 +107,11 @@ class _RealReviewCount:
 
 def pytest_configure(config: pytest.Config) -> None:
     config.pluginmanager.register(_RealReviewCount())
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    ranks = {name: rank for rank, name in enumerate(LONGEST_FILES)}
+    items.sort(key=lambda item: ranks.get(item.path.name, len(ranks)))
 
 
 def pytest_itemcollected(item: pytest.Item) -> None:
