@@ -11,15 +11,18 @@ from sentiflow.errors import ArtifactError
 from sentiflow.files import (
     TEMPORARY_PREFIX,
     digest_json,
+    find_owner,
     hide_secrets,
     is_abandoned,
     make_temporary_prefix,
+    new_file,
     new_folder,
     read_json,
     use_scratch,
     write_json,
     write_text,
 )
+from sentiflow.processes import name_this_process
 
 
 def test_a_file_is_replaced_whole_or_not_at_all(tmp_path: Path) -> None:
@@ -147,3 +150,24 @@ def test_temporary_files_lie_below_the_home_while_scratch_is_used(tmp_path: Path
         assert asked.stdout.strip() == str(scratch)
     assert tempfile.gettempdir() == before
     assert not scratch.exists()
+
+
+def test_a_new_file_appears_whole_and_names_its_owner_until_then(tmp_path: Path) -> None:
+    target = tmp_path / "answers"
+    target.write_bytes(b"before")
+    with new_file(target) as stream:
+        stream.write(b"after")
+        assert target.read_bytes() == b"before"
+        (unfinished,) = tmp_path.glob(".unfinished-*")
+        assert find_owner(unfinished) == name_this_process()
+    assert target.read_bytes() == b"after"
+
+    def write_half() -> None:
+        with new_file(target) as stream:
+            stream.write(b"half")
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        write_half()
+    assert target.read_bytes() == b"after"
+    assert list(tmp_path.iterdir()) == [target]

@@ -11,7 +11,7 @@ import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 from sentiflow.errors import ArtifactError
 from sentiflow.processes import ProcessName, is_gone, name_this_process
@@ -68,20 +68,30 @@ def use_scratch(home: Path) -> Iterator[Path]:
         shutil.rmtree(folder, ignore_errors=True)
 
 
-def write_text(path: Path, text: str) -> None:
-    """Write text as UTF-8, replacing the file in one step."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    handle, name = tempfile.mkstemp(prefix=make_temporary_prefix(), dir=path.parent)
+@contextmanager
+def new_file(target: Path) -> Iterator[IO[bytes]]:
+    """Give a file to write that becomes `target` in one step when the block ends well.
+
+    A `target` that exists already is replaced. When the block raises, nothing is left.
+    """
+    handle, name = tempfile.mkstemp(prefix=make_temporary_prefix(), dir=target.parent)
     try:
-        with os.fdopen(handle, "w", encoding="utf-8") as stream:
-            stream.write(text)
+        with os.fdopen(handle, "wb") as stream:
+            yield stream
             stream.flush()
             os.fsync(stream.fileno())
-        os.replace(name, path)
+        os.replace(name, target)
     except BaseException:
         # An interrupt too must leave nothing unfinished behind.
         Path(name).unlink(missing_ok=True)
         raise
+
+
+def write_text(path: Path, text: str) -> None:
+    """Write text as UTF-8, replacing the file in one step."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with new_file(path) as stream:
+        stream.write(text.encode())
 
 
 def write_json(path: Path, value: Any) -> None:

@@ -15,7 +15,6 @@ from __future__ import annotations
 import base64
 import gzip
 import hashlib
-import os
 import random
 from collections import deque
 from collections.abc import Callable, Iterator
@@ -27,7 +26,7 @@ import orjson
 
 from sentiflow.data.sample_grammar import Draw, Grammar, load_grammar, write_text
 from sentiflow.errors import UsageError
-from sentiflow.files import TEMPORARY_PREFIX
+from sentiflow.files import make_temporary_prefix
 
 SAMPLE_ROWS: Final = 6_000
 SAMPLE_SEED: Final = 2018
@@ -68,7 +67,7 @@ def write_sample(path: Path, rows: int = SAMPLE_ROWS, seed: int = SAMPLE_SEED) -
     """
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        unfinished = path.with_name(f"{TEMPORARY_PREFIX}{path.name}.{os.getpid()}")
+        unfinished = path.with_name(make_temporary_prefix() + path.name)
         try:
             _write_lines(unfinished, generate_lines(rows, seed), compress=path.suffix == ".gz")
             unfinished.replace(path)

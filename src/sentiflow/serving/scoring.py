@@ -12,7 +12,6 @@ import hashlib
 import logging
 import os
 import shutil
-import tempfile
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -33,7 +32,7 @@ from sentiflow.data.sources import find_files, read
 from sentiflow.data.streams import SourceFile
 from sentiflow.data.validation import RowChecker
 from sentiflow.errors import ArtifactError, SentiflowError, SourceError, UsageError
-from sentiflow.files import TEMPORARY_PREFIX, digest_json, hide_secrets
+from sentiflow.files import TEMPORARY_PREFIX, digest_json, hide_secrets, new_file
 from sentiflow.progress import report_progress
 from sentiflow.serving.answers import ANSWER_SCHEMA, check_output, join_parts
 from sentiflow.settings import DataSettings, Settings
@@ -275,15 +274,8 @@ def _answer(reviews: pd.DataFrame, predict: Predict, model: str, model_version: 
 def _write_part(part: Path, answers: pa.Table, digest: bytes) -> None:
     """Write a finished chunk, in one step: a part that is there is whole."""
     try:
-        handle, name = tempfile.mkstemp(prefix=TEMPORARY_PREFIX, dir=part.parent)
-        try:
-            with os.fdopen(handle, "wb") as stream:
-                pq.write_table(answers.replace_schema_metadata({_DIGEST: digest}), stream)
-            os.replace(name, part)
-        except BaseException:
-            # An interrupt too must leave nothing unfinished behind.
-            Path(name).unlink(missing_ok=True)
-            raise
+        with new_file(part) as stream:
+            pq.write_table(answers.replace_schema_metadata({_DIGEST: digest}), stream)
     except OSError as error:
         raise SentiflowError(
             f"Finished answers must be kept. Received: folder={part.parent}, {error.strerror}. "
