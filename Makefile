@@ -38,7 +38,7 @@ test: setup-dev  ## unit, property and end-to-end tests on the sample
 test-slow: setup-dev  ## the long tests: real reviews, failures
 	@$(ENV) $(PYTEST) -m slow
 
-soak: setup-dev  ## mutation run over the code that rules on a release; 90 % must be killed (JOBS=1)
+soak: setup-dev  ## mutation run over the code that rules on a release; 95 % must be killed (JOBS=1)
 	@scripts/soak.sh $(VENV) $(or $(JOBS),1)
 
 lint: setup-dev  ## ruff, mypy --strict, import-linter

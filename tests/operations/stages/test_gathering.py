@@ -1,0 +1,411 @@
+"""What the gate gathers for its ruling, on values: versions that answer by a table.
+
+A real night (tests/flows/test_retrain.py) shows the same with trained models; here every limit
+has a night on each side of it, in milliseconds.
+"""
+
+from __future__ import annotations
+
+from datetime import UTC, date, datetime, timedelta
+from pathlib import Path
+from typing import Any, cast
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+import pytest
+from operations.stages.tables import AnswersByTable, RegistryOfTables, RunInMemory
+
+from sentiflow.data.snapshot import Snapshot
+from sentiflow.data.splitting import BUCKETS
+from sentiflow.errors import ArtifactError, GateNotEvaluated
+from sentiflow.operations.night import Night
+from sentiflow.operations.request import NightRequest
+from sentiflow.operations.stages import gate as stage
+from sentiflow.operations.stages.gate import Gate, open_gate
+from sentiflow.operations.stages.learning import Evaluated
+from sentiflow.operations.stages.rows import Splits
+from sentiflow.release.findings import Findings, GateRows, fingerprint_rows
+from sentiflow.release.inspection import Inspection
+from sentiflow.release.standing import Event, Kind, fold_events
+
+NIGHT = date(2026, 6, 30)
+CHAMPION, CHALLENGER = 7, 9
+TEXTS = [f"text {number}" for number in range(240)]
+LABELS = np.array([number % 2 for number in range(240)], np.int8)
+ROWS = GateRows(tuple(f"r{number}" for number in range(240)), LABELS, "rows", ())
+EVALUATED = Evaluated(Path(), {}, {"tfidf_logreg": {"accuracy": 0.75}}, (1.0, 2.0, 3.0))
+
+
+class InspectionOfCopies:
+    """Stands for the fresh process, which imports TensorFlow for six seconds.
+
+    It finds a version faultless if it was given the version's own answers to the texts.
+    """
+
+    def __init__(self, registry: RegistryOfTables) -> None:
+        self.registry = registry
+
+    def __call__(
+        self, uri: str, name: str, number: int, texts: list[str], answers: npt.NDArray[np.float32],
+        scratch: Path, seconds: float,
+    ) -> Inspection:  # fmt: skip
+        own = self.registry.load(self.registry.resolve(name, str(number))).predict(texts)
+        assert uri == self.registry.uri
+        difference = float(np.abs(own - answers).max()) if len(own) == len(answers) else 1.0
+        return Inspection(difference, 0, len(texts), 0, seconds, 1.0, 2.0, len(scratch.name))
+
+
+@pytest.fixture
+def registry() -> RegistryOfTables:
+    """A champion of 10 nights that errs in 60 rows, and a challenger that errs in 24."""
+    versions = RegistryOfTables("sentiflow", "the lineage")
+    versions.add(CHAMPION, NIGHT - timedelta(days=10), errs_in=60)
+    versions.add(CHALLENGER, NIGHT, errs_in=24)
+    versions.answered[f"run-{CHAMPION}"] = list(ROWS.review_ids[:100])
+    return versions
+
+
+def open_night(
+    registry: RegistryOfTables, home: Path, *overrides: str, **asked: Any
+) -> tuple[Night, RunInMemory]:
+    from sentiflow.operations.night import read_settings
+
+    request = NightRequest(
+        data=("a.jsonl",), as_of=asked.pop("as_of", NIGHT), overrides=overrides, **asked
+    )
+    run = RunInMemory()
+    night = Night(request, read_settings(request), home, run, registry, None, cast(Any, None))
+    registry.lineage = night.lineage.digest
+    return night, run
+
+
+def tell(*happened: tuple[Kind, int], **details: Any) -> tuple[Event, ...]:
+    return tuple(
+        Event(
+            kind=kind, actor="ada", reason="why", to_version=version, model="sentiflow",
+            sequence=number, time=datetime(2026, 1, 1, tzinfo=UTC) + timedelta(days=number),
+            lineage="abc", details=details,
+        )
+        for number, (kind, version) in enumerate(happened, start=1)
+    )  # fmt: skip
+
+
+PROMOTED = tell(("promoted", CHAMPION))
+
+
+def gather(night: Night, events: tuple[Event, ...] = PROMOTED, **changes: Any) -> Findings:
+    alone = Findings(
+        rows=240, rows_fingerprint="rows", metrics={"accuracy": 0.9}, baseline_accuracy=0.75,
+        inspection=Inspection(0.0, 0, 9, 0, 1.0, 1.0, 1.0, 1.0),
+    )  # fmt: skip
+    gate = Gate(night, CHALLENGER, EVALUATED, ROWS, TEXTS, _alone=alone, **changes)
+    return gate.gather(events, fold_events(events))
+
+
+def test_each_side_is_asked_itself_and_the_difference_is_challenger_minus_champion(
+    registry: RegistryOfTables, home: Path
+) -> None:
+    night, run = open_night(registry, home)
+    findings = gather(night)
+    assert findings.champion_version == CHAMPION
+    assert findings.champion_metrics is not None
+    assert findings.champion_metrics["accuracy"] == pytest.approx(1 - 60 / 240)
+    assert night.record.champion_metrics["accuracy"] == pytest.approx(1 - 60 / 240)
+    assert run.metrics["test_champion/accuracy"] == pytest.approx(1 - 60 / 240)
+    assert findings.comparison is not None
+    assert findings.comparison.accuracy.challenger == pytest.approx(1 - 24 / 240)
+    assert findings.comparison.accuracy.champion == pytest.approx(1 - 60 / 240)
+    assert (findings.comparison.wins, findings.comparison.losses) == (36, 0)
+    assert (findings.champion_age, findings.blockers, findings.best_version) == (10, (), None)
+    assert registry.asked == {CHAMPION: 1, CHALLENGER: 1}, "every version is asked once"
+
+
+def test_asked_again_on_another_head_nobody_answers_twice(
+    registry: RegistryOfTables, home: Path
+) -> None:
+    night, _ = open_night(registry, home)
+    gate = Gate(night, CHALLENGER, EVALUATED, ROWS, TEXTS, _alone=cast(Findings, None))
+    gate._alone = gather(night)
+    registry.asked.clear()
+    for _ in range(2):
+        gate.gather(PROMOTED, fold_events(PROMOTED))
+    assert registry.asked == {CHAMPION: 1, CHALLENGER: 1}
+
+
+def test_without_a_champion_of_this_lineage_nothing_is_paired(
+    registry: RegistryOfTables, home: Path
+) -> None:
+    night, _ = open_night(registry, home)
+    assert gather(night, ()).champion_version is None
+    registry.lineages[CHAMPION] = "another"
+    findings = gather(night)
+    assert (findings.champion_version, findings.comparison) == (None, None)
+    assert findings.champion_age is None
+
+
+@pytest.mark.parametrize(("days", "is_held"), [(1, False), (0, False), (-1, True)])
+def test_only_a_night_older_than_the_champions_is_a_backfill(
+    registry: RegistryOfTables, home: Path, days: int, is_held: bool
+) -> None:
+    registry.nights[CHAMPION] = NIGHT - timedelta(days=days)
+    findings = gather(open_night(registry, home)[0])
+    assert findings.champion_age == days
+    held = ("The night is older than the champion's: a backfill never moves it.",)
+    assert findings.blockers == (held if is_held else ())
+
+
+def test_a_backfill_beside_a_hold_is_held_by_both(registry: RegistryOfTables, home: Path) -> None:
+    registry.nights[CHAMPION] = NIGHT + timedelta(days=1)
+    events = (*PROMOTED, *tell(("promoted", CHAMPION), ("hold", CHAMPION))[1:])
+    blockers = gather(open_night(registry, home)[0], events).blockers
+    assert len(blockers) == 2
+    assert blockers[0].startswith("A hold is in force")
+    assert "backfill" in blockers[1]
+
+
+@pytest.mark.parametrize(
+    ("days", "overrides", "best"),
+    [
+        (29, [], None),
+        (30, [], 5),
+        (31, [], 5),
+        (30, ["gate.max_champion_age=31"], None),
+        (5, ["gate.max_champion_age=5"], 5),
+        (99, ["gate.policy=superior"], None),
+    ],
+)
+def test_the_best_of_the_year_is_asked_from_the_night_on_which_an_equal_may_replace_the_champion(
+    registry: RegistryOfTables, home: Path, days: int, overrides: list[str], best: int | None
+) -> None:
+    registry.nights[CHAMPION] = NIGHT - timedelta(days=days)
+    registry.add(5, NIGHT - timedelta(days=200), errs_in=12, accuracy=0.95)
+    events = tell(("promoted", 5), ("promoted", CHAMPION))
+    findings = gather(open_night(registry, home, *overrides)[0], events)
+    assert findings.best_version == best
+    assert (findings.best_comparison is not None) == (best is not None)
+    if findings.best_comparison is not None:
+        # The challenger against that version, not against the champion.
+        assert (findings.best_comparison.wins, findings.best_comparison.losses) == (0, 12)
+
+
+def test_the_best_of_the_year_is_a_former_champion_of_this_lineage_with_the_best_record(
+    registry: RegistryOfTables, home: Path
+) -> None:
+    registry.nights[CHAMPION] = NIGHT - timedelta(days=40)
+    year = timedelta(days=365)
+    for number, night, accuracy in (
+        (1, NIGHT - year - timedelta(days=1), 0.99),  # too long ago
+        (2, NIGHT - year, 0.91),  # the last day that counts
+        (3, NIGHT - timedelta(days=300), 0.93),  # the best that counts
+        (4, NIGHT - timedelta(days=200), 0.98),  # never was champion
+        (5, NIGHT - timedelta(days=100), 0.97),  # of another lineage
+        (6, NIGHT - timedelta(days=90), None),  # without a record
+        (8, NIGHT + timedelta(days=1), 0.96),  # of a later night: this one is a catch-up
+    ):
+        registry.add(number, night, errs_in=12, accuracy=accuracy)
+    registry.lineages[5] = "another"
+    crowned: list[tuple[Kind, int]] = [
+        ("promoted", 1), ("superseded", 2), ("adopted", 3), ("kept", 4), ("promoted", 5),
+        ("promoted", 6), ("promoted", 8), ("promoted", 99), ("promoted", CHAMPION),
+    ]  # fmt: skip
+    night, _ = open_night(registry, home)
+    assert gather(night, tell(*crowned)).best_version == 3
+    without = [one for one in crowned if one[1] != 3]
+    assert gather(night, tell(*without)).best_version == 2
+    only_it = [one for one in crowned if one[1] in (1, 4, 5, 6, 8, 99, CHAMPION)]
+    assert gather(night, tell(*only_it)).best_version is None
+    later = open_night(registry, home, as_of=NIGHT + timedelta(days=1))[0]
+    assert gather(later, tell(*only_it)).best_version == 8, "the night's own day counts"
+
+
+def test_neither_the_champion_nor_the_challenger_is_the_best_other_version(
+    registry: RegistryOfTables, home: Path
+) -> None:
+    registry.add(CHAMPION, NIGHT - timedelta(days=40), errs_in=60, accuracy=0.99)
+    registry.add(CHALLENGER, NIGHT, errs_in=24, accuracy=0.99)
+    events = tell(("promoted", CHALLENGER), ("promoted", CHAMPION))
+    assert gather(open_night(registry, home)[0], events).best_version is None
+
+
+def test_newest_are_the_rows_that_the_champions_own_night_did_not_answer(
+    registry: RegistryOfTables, home: Path
+) -> None:
+    night, _ = open_night(registry, home)
+    findings = gather(night)
+    assert findings.newest_rows == 140
+    assert findings.newest is not None
+    assert findings.newest.rows == 140
+    # The rows that either errs in are the first, which the champion knew.
+    assert (findings.newest.wins, findings.newest.losses) == (0, 0)
+    registry.answered[f"run-{CHAMPION}"] = list(ROWS.review_ids[100:])
+    findings = gather(open_night(registry, home)[0])
+    assert findings.newest is not None
+    assert (findings.newest.rows, findings.newest.wins) == (100, 36)
+    assert list((home / "scratch").iterdir()) == [], "the ids are not kept"
+
+
+@pytest.mark.parametrize("loss", ["no run", "no column", "no parquet"])
+def test_where_the_champions_answers_are_lost_newest_rows_are_unknown_and_said(
+    registry: RegistryOfTables, home: Path, loss: str
+) -> None:
+    registry.loss = loss
+    night, _ = open_night(registry, home)
+    findings = gather(night)
+    assert (findings.newest_rows, findings.newest) == (None, None)
+    assert findings.comparison is not None
+    (warning,) = night.record.warnings
+    assert warning.startswith("The newest rows cannot be told: ")
+
+
+@pytest.mark.parametrize("bad", [float("nan"), 1.01, -0.01])
+def test_a_version_whose_answer_is_no_probability_is_never_compared(
+    registry: RegistryOfTables, home: Path, bad: float
+) -> None:
+    registry.tables[CHAMPION].answers[TEXTS[3]] = bad
+    with pytest.raises(GateNotEvaluated, match=f"Version {CHAMPION} must answer each of the 240"):
+        gather(open_night(registry, home)[0])
+
+
+def test_alpha_is_spent_by_this_lineages_looks_of_the_last_nights(
+    registry: RegistryOfTables, home: Path
+) -> None:
+    night, _ = open_night(registry, home, "gate.alpha_nights=5")
+
+    def look(ago: int, lineage: str = night.lineage.digest) -> Event:
+        (event,) = tell(("kept", 3), paired=True, night=(NIGHT - timedelta(days=ago)).isoformat())
+        return cast(Event, event.__class__(**{**vars(event), "lineage": lineage}))
+
+    events = (look(5), look(4), look(1), look(0), look(-1), look(0, "another"))
+    assert gather(night, (*PROMOTED, *events)).looks == 3
+
+
+def examine(
+    registry: RegistryOfTables, home: Path, monkeypatch: pytest.MonkeyPatch, *overrides: str,
+    **request: Any,
+) -> tuple[Findings, Night, RunInMemory]:  # fmt: skip
+    monkeypatch.setattr(stage, "inspect_version", InspectionOfCopies(registry))
+    night, run = open_night(registry, home, *overrides, **request)
+    return Gate(night, CHALLENGER, EVALUATED, ROWS, TEXTS).gather((), fold_events(())), night, run
+
+
+def test_the_challenger_alone_is_scored_inspected_and_asked_its_behaviours(
+    registry: RegistryOfTables, home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    findings, _, run = examine(registry, home, monkeypatch, "gate.check_seconds=17")
+    assert findings.rows == 240
+    assert findings.rows_fingerprint == "rows"
+    assert findings.metrics["accuracy"] == pytest.approx(1 - 24 / 240)
+    assert findings.baseline_accuracy == 0.75
+    # A fresh process gets the first 200 texts, with the answers to those.
+    assert (findings.inspection.difference, findings.inspection.odd_texts) == (0.0, 200)
+    assert (findings.inspection.latency_ms, findings.inspection.load_seconds) == (17.0, 7.0)
+    assert run.metrics["release/difference"] == 0.0
+    assert run.metrics["release/artifact_mb"] == 2.0
+    # A model that calls every unknown text negative passes what asks for just that.
+    passed = {behaviour.name: behaviour.pass_rate for behaviour in findings.behaviours}
+    assert (passed["plain_complaint"], passed["plain_praise"]) == (1.0, 0.0)
+    assert {name.removeprefix("behaviour/"): rate for name, rate in run.metrics.items()
+            if name.startswith("behaviour/")} == passed  # fmt: skip
+    assert not findings.is_sample
+
+
+def test_the_settings_floors_hold_for_the_behaviours(
+    registry: RegistryOfTables, home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    floor = 'gate.behaviour_floors={"negation" = 0.123}'
+    findings, _, _ = examine(registry, home, monkeypatch, floor)
+    floors = {behaviour.name: behaviour.floor for behaviour in findings.behaviours}
+    assert floors["negation"] == 0.123
+
+
+def test_the_sample_is_known_by_its_lineage(
+    registry: RegistryOfTables, home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(stage, "inspect_version", InspectionOfCopies(registry))
+    night, _ = open_night(registry, home, "model.name=sentiflow-sample")
+    assert night.lineage.name == "sentiflow-sample"
+    registry.name = night.lineage.name
+    gate = Gate(night, CHALLENGER, EVALUATED, ROWS, TEXTS)
+    assert gate.gather((), fold_events(())).is_sample
+
+
+def write_snapshot(folder: Path, categories: list[str | None]) -> Snapshot:
+    """Four reviews: two in the top bucket, one below it, one in the lowest."""
+    buckets = [BUCKETS - 1, 0, BUCKETS - 1, BUCKETS - 2_000]
+    reviews = pd.DataFrame(
+        {
+            "review_id": [f"r{number}" for number in range(4)],
+            "text": ["one", "one two", "one two three four five", "one"],
+            "text_digest": np.array(buckets, np.uint64),
+            "label": np.array([1, 0, 0, 1], np.int8),
+            "stars": [5.0, 1.0, 2.0, 4.0],
+            "date": pd.to_datetime(["2026-01-01", "2026-01-02", "2025-01-03", None]),
+            "categories": pd.Series(categories, dtype="str"),
+        }
+    )
+    reviews.to_parquet(folder / "shard.parquet")
+    return Snapshot("fingerprint", str(folder), ("shard.parquet",), 4)
+
+
+def slice_names(gate: Gate) -> dict[tuple[str, str], list[int]]:
+    return {
+        (kind, name): positions.tolist()
+        for kind, name, positions in gate.rows.slices
+        if len(positions)
+    }
+
+
+def test_the_gates_rows_are_tonights_test_rows_with_their_slices(
+    registry: RegistryOfTables, home: Path, tmp_path: Path
+) -> None:
+    night, _ = open_night(registry, home)
+    snapshot = write_snapshot(tmp_path, ["Cafes", "Cafes", None, "Cafes"])
+    gate = open_gate(night, Splits(snapshot, {}, ""), EVALUATED, CHALLENGER)
+    assert gate.rows.review_ids == ("r0", "r2")
+    assert gate.texts == ["one", "one two three four five"]
+    assert gate.rows.labels.tolist() == [1, 0]
+    assert gate.rows.labels.dtype == np.int8
+    digests = np.array([BUCKETS - 1, BUCKETS - 1], np.uint64)
+    assert gate.rows.fingerprint == fingerprint_rows(("r0", "r2"), digests, gate.rows.labels)
+    assert (gate.night, gate.number, gate.evaluated) == (night, CHALLENGER, EVALUATED)
+    assert slice_names(gate) == {
+        ("stars", "5"): [0], ("stars", "2"): [1],
+        ("length", "up to 1 words"): [0], ("length", "over 3 words"): [1],
+        ("year", "2025"): [1], ("year", "2026"): [0],
+        ("category", "Cafes"): [0],
+    }  # fmt: skip
+
+
+def test_without_a_category_in_any_row_there_is_no_slice_by_category(
+    registry: RegistryOfTables, home: Path, tmp_path: Path
+) -> None:
+    night, _ = open_night(registry, home)
+    snapshot = write_snapshot(tmp_path, [None, "Cafes", None, None])
+    gate = open_gate(night, Splits(snapshot, {}, ""), EVALUATED, CHALLENGER)
+    assert "category" not in {kind for kind, _, _ in gate.rows.slices}
+    # And the gate it opens gathers.
+    gate._alone = gather(night, ())
+    assert gate.gather((), fold_events(())).rows == 240
+
+
+def test_a_champion_that_does_not_load_is_kept_unless_it_is_superseded(
+    registry: RegistryOfTables, home: Path
+) -> None:
+    registry.tables[CHAMPION] = AnswersByTable({}, ArtifactError("Its file is broken."))
+    with pytest.raises(ArtifactError, match=r"broken\. If that will not mend, .*--supersede"):
+        gather(open_night(registry, home)[0])
+    night, _ = open_night(registry, home, supersede=True, reason="broken for good")
+    assert gather(night).champion_version is None
+    assert night.record.warnings == [
+        f"Champion version {CHAMPION} is superseded: Its file is broken."
+    ]
+
+
+def test_superseding_a_champion_that_loads_is_not_done_but_said(
+    registry: RegistryOfTables, home: Path
+) -> None:
+    night, _ = open_night(registry, home, supersede=True, reason="just so")
+    assert gather(night).champion_version == CHAMPION
+    (warning,) = night.record.warnings
+    assert warning == f"--supersede was not needed: champion version {CHAMPION} loads."

@@ -1,0 +1,62 @@
+"""What the model's stages take from which side, on a real snapshot."""
+
+from __future__ import annotations
+
+import json
+from datetime import date
+from pathlib import Path
+from typing import Any, cast
+
+import numpy as np
+import pandas as pd
+import pytest
+from operations.stages.tables import RunInMemory
+
+from sentiflow.data.snapshot import Snapshot
+from sentiflow.data.splitting import BUCKETS
+from sentiflow.operations.night import Night, read_settings
+from sentiflow.operations.request import NightRequest
+from sentiflow.operations.stages.learning import Tokens, tokenize
+from sentiflow.operations.stages.rows import Splits
+
+pytestmark = pytest.mark.filterwarnings("ignore")
+
+# One bucket of each side, and a word that only that side has.
+SIDES = {"onlytrain": 0, "onlyvalidation": BUCKETS - 2_000, "onlytest": BUCKETS - 1}
+
+
+@pytest.fixture(scope="module")
+def tokens(tmp_path_factory: pytest.TempPathFactory) -> Tokens:
+    """The tokens of a night whose sides share one word and have one of their own each."""
+    home = tmp_path_factory.mktemp("home")
+    rows = [(word, bucket, number % 2) for word, bucket in SIDES.items() for number in range(6)]
+    pd.DataFrame(
+        {
+            "text": [f"shared {word}" for word, _, _ in rows],
+            "label": np.array([label for _, _, label in rows], np.int8),
+            "text_digest": np.array([bucket for _, bucket, _ in rows], np.uint64),
+        }
+    ).to_parquet(home / "shard.parquet")
+    snapshot = Snapshot("fingerprint", str(home), ("shard.parquet",), len(rows))
+    request = NightRequest(
+        data=("a.jsonl",), as_of=date(2026, 6, 30), overrides=("tokens.length=4",)
+    )
+    night = Night(request, read_settings(request), home, RunInMemory(), None, None, cast(Any, None))
+    return tokenize(night, Splits(snapshot, {}, "split"))
+
+
+def read_words(folder: Path) -> set[str]:
+    return set(json.loads((folder / "vocabulary.json").read_text()))
+
+
+def test_the_vocabulary_knows_the_words_of_training_rows_only(tokens: Tokens) -> None:
+    assert read_words(tokens.folder) == {"shared", "onlytrain"}
+    assert tokens.vocabulary_size == 4, "padding and unknown, and the two words"
+
+
+def test_training_and_validation_rows_are_encoded_with_their_labels(tokens: Tokens) -> None:
+    labels = np.load(tokens.folder / "labels.npz")
+    assert sorted(labels) == ["train", "validation"], "no test row is touched before evaluation"
+    for side in ("train", "validation"):
+        assert labels[side].tolist() == [0, 1] * 3
+    assert not (tokens.folder / "test.npz").exists()
