@@ -13,7 +13,6 @@ from sentiflow.files import (
     digest_json,
     find_owner,
     hide_secrets,
-    is_abandoned,
     make_temporary_prefix,
     new_file,
     new_folder,
@@ -22,7 +21,7 @@ from sentiflow.files import (
     write_json,
     write_text,
 )
-from sentiflow.processes import name_this_process
+from sentiflow.processes import ProcessName, name_this_process
 
 
 def test_a_file_is_replaced_whole_or_not_at_all(tmp_path: Path) -> None:
@@ -129,15 +128,12 @@ def test_no_password_survives_whatever_its_signs(
     assert password not in hide_secrets(frame.format(scheme=scheme, user=user, password=password))
 
 
-def test_what_a_dead_process_left_is_abandoned_and_what_a_living_one_writes_is_not(
-    tmp_path: Path,
-) -> None:
+def test_an_unfinished_name_says_whose_it_is_also_one_of_the_older_format(tmp_path: Path) -> None:
     own = tmp_path / (make_temporary_prefix() + "abc")
-    machine, pid, started = own.name.removeprefix(TEMPORARY_PREFIX).split("-")[:3]
-    assert not is_abandoned(own)
-    assert is_abandoned(tmp_path / f"{TEMPORARY_PREFIX}{machine}-{pid}-{int(started) - 60}-abc")
-    assert not is_abandoned(tmp_path / f"{TEMPORARY_PREFIX}{'0' * 12}-{pid}-{started}-abc")
-    assert not is_abandoned(tmp_path / f"{TEMPORARY_PREFIX}abc")
+    assert find_owner(own) == name_this_process()
+    older = ProcessName("0123456789ab", 7, 1_790_000_000)
+    assert find_owner(tmp_path / f"{TEMPORARY_PREFIX}0123456789ab-7-1790000000-abc") == older
+    assert find_owner(tmp_path / f"{TEMPORARY_PREFIX}abc") is None
 
 
 def test_temporary_files_lie_below_the_home_while_scratch_is_used(tmp_path: Path) -> None:

@@ -14,10 +14,10 @@ from pathlib import Path
 from typing import IO, Any
 
 from sentiflow.errors import ArtifactError
-from sentiflow.processes import ProcessName, is_gone, name_this_process
+from sentiflow.processes import ProcessName, name_this_process
 
 TEMPORARY_PREFIX = ".unfinished-"
-_OWNED = re.compile(re.escape(TEMPORARY_PREFIX) + r"([0-9a-f]{12})-(\d+)-(\d+)-")
+_OWNED = re.compile(re.escape(TEMPORARY_PREFIX) + r"([0-9a-z]{12})-(\d+)-(\d+)-")
 # An address ends at white space or a quote; what ends a sentence is not part of it.
 _ADDRESS = re.compile(r"(https?|)://([^\s'\"]*?)(?=[).,:;]{0,2}(?:[\s'\"]|$))", re.IGNORECASE)
 _PARAMETER = re.compile(r"[?&;]([\w.-]*)=")
@@ -38,12 +38,6 @@ def find_owner(path: Path) -> ProcessName | None:
     """Return whose unfinished file or folder this is; None when its name does not say so."""
     owned = _OWNED.match(path.name)
     return ProcessName(owned[1], int(owned[2]), int(owned[3])) if owned else None
-
-
-def is_abandoned(path: Path) -> bool:
-    """Return whether a file or folder is unfinished and its owner has certainly ended."""
-    owner = find_owner(path)
-    return owner is not None and is_gone(owner)
 
 
 @contextmanager

@@ -24,7 +24,7 @@ def test_a_lease_is_held_while_the_block_runs_and_no_longer(url: str) -> None:
             pass
         lease.note(run_id="r")
         (seen,) = Leases(url).list_living(10)
-        assert seen.details == {"night": "2026-01-02", "run_id": "r"}
+        assert seen.details == {"night": "2026-01-02", "run_id": "r", "beat_seconds": 0.02}
     assert Leases(url).list_living(10) == []
 
 

@@ -9,8 +9,6 @@ import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-import psutil
-
 from sentiflow.files import TEMPORARY_PREFIX, make_temporary_prefix
 from sentiflow.operations.removal import (
     find_last_change,
@@ -18,7 +16,7 @@ from sentiflow.operations.removal import (
     list_leftovers,
     remove_whole,
 )
-from sentiflow.processes import name_this_machine
+from sentiflow.processes import _name_this_machine_v1, name_process, name_this_machine
 
 
 def name_dead_owner() -> str:
@@ -76,9 +74,10 @@ def test_old_leftovers_are_found_but_not_what_a_living_process_owns(home: Path) 
     ]
     fill(home / "tmp" / f"{name_dead_owner()}young", hours=1)
     # The scratch folder of `sentiflow up` may stay as it is for long.
-    parent = psutil.Process(os.getppid())
-    living = f"{name_this_machine()}-{parent.pid}-{int(parent.create_time())}-"
-    fill(home / "tmp" / f"{TEMPORARY_PREFIX}{living}x", hours=30)
+    parent = name_process(os.getppid())
+    for machine, started in ((parent.machine, parent.started), (_name_this_machine_v1(), 1)):
+        living = f"{machine}-{parent.pid}-{started}-"
+        fill(home / "tmp" / f"{TEMPORARY_PREFIX}{living}x", hours=30)
     old.append(fill(home / "tmp" / f"{make_temporary_prefix()}of-an-earlier-try", hours=30))
     elsewhere = fill(home / "tmp" / f"{TEMPORARY_PREFIX}{'0' * 12}-1-1-x", hours=30)
     assert list_leftovers(home, 24 * 3_600) == sorted([*old, elsewhere])

@@ -34,9 +34,10 @@ home = Path(sys.argv[1])
 uri = f"sqlite:///{home / 'mlflow.db'}"
 tags = {"sentiflow.model": "m", "sentiflow.prefect_flow_run_id": "flow-1"}
 leases = Leases(f"sqlite:///{home / 'ledger.db'}")
-lease, _ = leases.take("night:m", "dead", 90, {"night": "2026-01-02", "flow_run_id": "flow-1"})
+details = {"night": "2026-01-02", "flow_run_id": "flow-1", "beat_seconds": 0.1}
+lease, _ = leases.take("night:m", "dead", 90, details)
 with track_run(uri, "sentiflow", home / "mlartifacts", "night", tags) as run:
-    leases.beat(lease, {"night": "2026-01-02", "flow_run_id": "flow-1", "run_id": run.id})
+    leases.beat(lease, {**details, "run_id": run.id})
     (home / "steps" / (make_temporary_prefix() + "x")).mkdir(parents=True)
     (home / "snapshots").mkdir()
     (home / "snapshots" / (make_temporary_prefix() + "y")).write_text("half")

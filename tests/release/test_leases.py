@@ -4,20 +4,22 @@ from __future__ import annotations
 
 import sqlite3
 import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
-from release.dying import take_and_die
+from release.dying import DETAILS, take_and_die
 
 from sentiflow.errors import NightRefused
-from sentiflow.processes import ProcessName, name_this_process
+from sentiflow.processes import ProcessName, name_this_machine, name_this_process
+from sentiflow.release.heartbeats import suspect_death
 from sentiflow.release.leases import (
     UPKEEP,
     Lease,
     Leases,
-    explain_death,
     find_conflict,
     name_night,
 )
@@ -73,7 +75,7 @@ def test_the_lease_of_a_dead_process_is_taken_over_at_once(url: str) -> None:
     lease, dead = leases.take("night:m", "ada", 1e9, {})
     ((old, death),) = dead
     assert old.actor == "dead"
-    assert old.details == {"run_id": "r", "flow_run_id": "f"}
+    assert old.details == DETAILS
     assert death == f"process {old.process.pid} has ended"
     assert [seen.holder for seen in leases.list_living(1e9)] == [lease.holder]
     assert leases.remove_dead(1e9) == []
@@ -132,21 +134,93 @@ def test_a_ledger_from_before_leases_gets_their_table_and_keeps_its_events(tmp_p
     assert [event.to_version for event in Ledger(url).read("m")] == [1]
 
 
-@pytest.mark.parametrize(("silent", "is_dead"), [(0, False), (90, False), (91, True)])
-def test_of_another_machine_only_the_beats_are_known(silent: float, is_dead: bool) -> None:
-    death = explain_death(make_lease(silent=silent), NOW, 90)
-    assert (death is not None) == is_dead
-    assert death is None or "no heartbeat for 91 s" in death
+@pytest.mark.parametrize(
+    ("silent", "reason"),
+    [
+        (0, None),
+        (90, None),
+        (91, "no heartbeat for 91 s"),
+        # The clock was ahead and was put right: such a lease must not stay for as long.
+        (-90, None),
+        (-91, "a heartbeat of the future"),
+    ],
+)
+def test_of_another_machine_only_the_beats_are_known(silent: float, reason: str | None) -> None:
+    suspicion = suspect_death(make_lease(silent=silent), NOW, 90)
+    if reason is None:
+        assert suspicion is None
+    else:
+        assert suspicion is not None
+        assert reason in suspicion.reason
+        assert suspicion.watch_seconds == 45
 
 
 def test_a_living_process_of_this_machine_is_not_dead_however_silent() -> None:
-    assert explain_death(make_lease(process=name_this_process(), silent=1e6), NOW, 90) is None
+    assert suspect_death(make_lease(process=name_this_process(), silent=1e6), NOW, 90) is None
 
 
-def test_an_ended_process_of_this_machine_is_dead_however_young_its_beat() -> None:
+@pytest.mark.parametrize(("silent", "watch"), [(-5, 45), (0, 45), (44, 45), (45, 0)])
+def test_an_ended_process_is_certain_only_with_a_silent_heart(silent: float, watch: float) -> None:
     own = name_this_process()
-    gone = ProcessName(own.machine, own.pid, own.started - 60)
-    assert explain_death(make_lease(process=gone), NOW, 90) == f"process {own.pid} has ended"
+    gone = ProcessName(own.machine, own.pid, own.started - 1)
+    suspicion = suspect_death(make_lease(process=gone, silent=silent), NOW, 90)
+    assert suspicion is not None
+    assert suspicion.reason == f"process {own.pid} has ended"
+    assert suspicion.watch_seconds == watch
+
+
+@contextmanager
+def beat_on(leases: Leases, lease: Lease) -> Iterator[None]:
+    """Keep a heart beating, whatever anybody says of its process."""
+    ended = threading.Event()
+
+    def beat() -> None:
+        while not ended.wait(0.2):
+            leases.beat(lease, lease.details)
+
+    thread = threading.Thread(target=beat)
+    thread.start()
+    try:
+        yield
+    finally:
+        ended.set()
+        thread.join()
+
+
+@pytest.mark.parametrize(
+    ("machine", "beaten"),
+    [
+        # Its process is said to have ended.
+        (name_this_machine(), None),
+        # The database's clock went forward, or back.
+        ("0" * 12, "2001-01-01 00:00:00"),
+        ("0" * 12, "2101-01-01 00:00:00"),
+    ],
+)
+def test_neither_a_look_up_nor_a_clock_outvotes_a_beating_heart(
+    tmp_path: Path, machine: str, beaten: str | None
+) -> None:
+    leases = Leases(f"sqlite:///{tmp_path / 'ledger.db'}")
+
+    def write(**values: object) -> None:
+        with sqlite3.connect(tmp_path / "ledger.db") as connection:
+            for name, value in values.items():
+                if value is not None:
+                    connection.execute(f"UPDATE leases SET {name} = ?", (value,))
+
+    lease, _ = leases.take("night:m", "ada", 90, {"beat_seconds": 20})
+    write(machine=machine, pid=2**22 + 1, beaten=beaten)
+    with beat_on(leases, lease):
+        assert leases.remove_dead(90) == []
+    write(beaten=beaten)
+    with beat_on(leases, lease), pytest.raises(NightRefused):
+        leases.take("night:m", "bob", 90, {})
+    write(beaten=beaten)
+    assert [seen.holder for seen in leases.list_living(90)] == [lease.holder]
+    # Once it is silent, it is dead.
+    write(details='{"beat_seconds": 0.1}')
+    _, ((dead, _),) = leases.take("night:m", "bob", 90, {})
+    assert dead.holder == lease.holder
 
 
 def test_what_conflicts_with_what() -> None:

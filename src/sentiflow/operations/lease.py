@@ -104,10 +104,12 @@ def hold_lease(
         NightRefused: another one is at work.
         LedgerUnreachable: the database did not answer.
     """
+    from sentiflow.release.heartbeats import BEAT_SECONDS
     from sentiflow.release.leases import Leases
 
     leases = Leases(url)
-    lease, dead = leases.take(name, actor, settings.stale_seconds, details)
+    shown = {**details, BEAT_SECONDS: settings.heartbeat_seconds}
+    lease, dead = leases.take(name, actor, settings.stale_seconds, shown)
     held = HeldLease(leases, lease, dead, settings.heartbeat_seconds)
     try:
         yield held

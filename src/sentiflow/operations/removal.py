@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Final
 
 from sentiflow.files import TEMPORARY_PREFIX, find_owner, make_temporary_prefix
-from sentiflow.processes import is_gone, name_this_machine
+from sentiflow.processes import may_live_here, name_this_process
 
 # Where token ids, features, answers and weights lie that were made of a snapshot's texts, and
 # the rows of source files.
@@ -41,7 +41,7 @@ def list_ingest(home: Path) -> list[Path]:
 def list_leftovers(home: Path, age_seconds: float) -> list[Path]:
     """Return what killed runs left unfinished, if it was last changed so long ago.
 
-    What another living process of this machine owns is no leftover, however old it is.
+    What may be another living process's of this machine is no leftover, however old it is.
     """
     until = time.time() - age_seconds
     return [
@@ -52,9 +52,7 @@ def list_leftovers(home: Path, age_seconds: float) -> list[Path]:
 
 def _is_owned(path: Path) -> bool:
     owner = find_owner(path)
-    if owner is None or owner.machine != name_this_machine():
-        return False
-    return owner.pid != os.getpid() and not is_gone(owner)
+    return owner is not None and owner != name_this_process() and may_live_here(owner)
 
 
 def find_unfinished(home: Path) -> list[Path]:

@@ -13,11 +13,11 @@ from collections.abc import Callable, Iterable, Sequence, Set
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-from sentiflow.files import find_owner, is_abandoned
+from sentiflow.files import find_owner
 from sentiflow.operations.cut_off import TellCutOff, record_cut_off
 from sentiflow.operations.lease import HeldLease
 from sentiflow.operations.removal import find_last_change, find_unfinished, remove_whole
-from sentiflow.processes import name_this_machine
+from sentiflow.processes import ProcessName, is_gone, may_live_here
 from sentiflow.settings import Settings, find_ledger_url, find_tracking_uri
 
 if TYPE_CHECKING:
@@ -85,7 +85,7 @@ def sweep(
             f"The Prefect run {ended} was ended as Crashed: its process is gone."
             for ended in close_flow_runs(sorted(lost - {""}), sorted(_list_flow_runs(living)))
         ]
-    closed += _remove_abandoned(home, {lease.process.machine for lease in living})
+    closed += _remove_abandoned(home, [lease.process for lease in living])
     for sentence in closed:
         logger.info("sweep: %s", sentence)
     return closed
@@ -115,21 +115,27 @@ def find_orphans(runs: Sequence[RunningRun], living: Sequence[Lease]) -> list[Ru
     return orphans
 
 
-def _remove_abandoned(home: Path, machines: Set[str]) -> list[str]:
+def _remove_abandoned(home: Path, living: Sequence[ProcessName]) -> list[str]:
     """Remove what is unfinished and has no process any more; one sentence each.
 
     Args:
         home: SENTIFLOW_HOME.
-        machines: where living leases are held: nobody knows what else lives there.
+        living: holders of living leases: nobody knows what else lives on their machines. Where
+            one is said to have ended and its heart beats, processes are not to be looked up.
     """
     closed = []
+    deceiving = {process.machine for process in living if is_gone(process)}
+    machines = {process.machine for process in living}
     for path in find_unfinished(home):
         name = path.relative_to(home)
+        owner = find_owner(path)
+        if owner is None or owner.machine in deceiving:
+            continue
         try:
-            if is_abandoned(path):
+            if is_gone(owner):
                 remove_whole(path)
                 closed.append(f"The unfinished {name} was removed: its process is gone.")
-            elif _is_stale(path, machines):
+            elif not may_live_here(owner) and _is_stale(path, owner, machines):
                 remove_whole(path)
                 closed.append(f"The unfinished {name} was removed: unchanged for a day.")
         except OSError as error:
@@ -138,9 +144,8 @@ def _remove_abandoned(home: Path, machines: Set[str]) -> list[str]:
     return closed
 
 
-def _is_stale(path: Path, machines: Set[str]) -> bool:
+def _is_stale(path: Path, owner: ProcessName, machines: Set[str]) -> bool:
     """Return whether another machine, or this one before its restart, left a file for good."""
-    owner = find_owner(path)
-    if owner is None or owner.machine in {name_this_machine(), *machines}:
+    if owner.machine in machines:
         return False
     return time.time() - find_last_change(path) > _STALE_SECONDS

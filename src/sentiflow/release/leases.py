@@ -1,13 +1,14 @@
 """Keep two nights of one model apart, on any machine: leases in the ledger's database.
 
 Whoever works holds a lease and shows a heartbeat. A lease whose holder is dead may be taken
-over: on the holder's own machine its process says so, elsewhere the age of its last beat, by
-the database's clock. The ledger stays safe without leases (its numbers are the
+over; heartbeats.py says when it is. The ledger stays safe without leases (its numbers are the
 compare-and-set); they save the second night its work and registry its second version.
 """
 
 from __future__ import annotations
 
+import logging
+import time
 import uuid
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
@@ -17,12 +18,17 @@ from typing import Any, Final
 from sqlalchemy import Connection, delete, func, insert, select, text, update
 
 from sentiflow.errors import NightRefused
-from sentiflow.processes import ProcessName, is_gone, name_this_process
+from sentiflow.processes import ProcessName, name_this_process
+from sentiflow.release.heartbeats import Judge, Suspicion
 from sentiflow.release.ledger_database import LedgerDatabase
 from sentiflow.release.ledger_tables import LEASES
 
 UPKEEP: Final = "upkeep"
 _NIGHT: Final = "night:"
+_LOOKS: Final = 15
+_MOST_PAUSE: Final = 0.2
+
+logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -37,7 +43,7 @@ class Lease:
         taken: since when.
         beaten: the last heartbeat.
         details: `night`, `run_id` and `run_path` (MLflow's), `flow_run_id` (Prefect's), where
-            known.
+            known, and how often it beats.
     """
 
     name: str
@@ -57,22 +63,6 @@ def name_night(model: str) -> str:
 def find_model(name: str) -> str | None:
     """Return whose nights a lease is about; None when it is no night's."""
     return name.removeprefix(_NIGHT) if name.startswith(_NIGHT) else None
-
-
-def explain_death(lease: Lease, now: datetime, stale_seconds: float) -> str | None:
-    """Say why a lease's holder is dead, or return None while it may live.
-
-    On the holder's own machine only its process counts: one that was stopped for a while, or
-    could not reach the database, is not dead. Of another machine's only the beats are known.
-    """
-    if is_gone(lease.process):
-        return f"process {lease.process.pid} has ended"
-    if lease.process.machine == name_this_process().machine:
-        return None
-    silence = (now - lease.beaten).total_seconds()
-    if silence > stale_seconds:
-        return f"no heartbeat for {silence:.0f} s (lease.stale_seconds={stale_seconds:g})"
-    return None
 
 
 def find_conflict(name: str, living: Sequence[Lease]) -> Lease | None:
@@ -108,31 +98,47 @@ class Leases:
             NightRefused: another one is at work.
             LedgerUnreachable: the database did not answer.
         """
-        with self._database.begin(writes=True) as connection:
-            self._lock(connection)
-            now = self._find_time(connection)
-            living, dead = _part(_read(connection), now, stale_seconds)
-            conflict = find_conflict(name, living)
-            if conflict is not None:
-                raise NightRefused(_describe_conflict(conflict), conflict.details.get("night"))
-            dead = [(lease, death) for lease, death in dead if lease.name == name]
-            connection.execute(delete(LEASES).where(LEASES.c.name == name))
-            lease = Lease(
-                name=name,
-                holder=uuid.uuid4().hex,
-                actor=actor,
-                process=name_this_process(),
-                taken=now,
-                beaten=now,
-                details=dict(details),
+        judge = Judge(stale_seconds)
+        while True:
+            with self._database.begin(writes=True) as connection:
+                self._lock(connection)
+                now = self._find_time(connection)
+                living, dead, doubtful = judge.part(_read(connection), now)
+                conflict = find_conflict(name, living)
+                if conflict is not None:
+                    raise NightRefused(_describe_conflict(conflict), conflict.details.get("night"))
+                suspect = find_conflict(name, [lease for lease, _ in doubtful])
+                if suspect is None:
+                    return self._replace(connection, name, actor, now, details), [
+                        (lease, death) for lease, death in dead if lease.name == name
+                    ]
+            self._watch(judge, [pair for pair in doubtful if pair[0] == suspect])
+
+    def _replace(
+        self,
+        connection: Connection,
+        name: str,
+        actor: str,
+        now: datetime,
+        details: Mapping[str, Any],
+    ) -> Lease:
+        connection.execute(delete(LEASES).where(LEASES.c.name == name))
+        lease = Lease(
+            name=name,
+            holder=uuid.uuid4().hex,
+            actor=actor,
+            process=name_this_process(),
+            taken=now,
+            beaten=now,
+            details=dict(details),
+        )
+        columns = {key: getattr(lease, key) for key in ("name", "holder", "actor", "taken")}
+        connection.execute(
+            insert(LEASES).values(
+                **columns, **asdict(lease.process), beaten=now, details=lease.details
             )
-            columns = {key: getattr(lease, key) for key in ("name", "holder", "actor", "taken")}
-            connection.execute(
-                insert(LEASES).values(
-                    **columns, **asdict(lease.process), beaten=now, details=lease.details
-                )
-            )
-        return lease, dead
+        )
+        return lease
 
     def beat(self, lease: Lease, details: Mapping[str, Any]) -> bool:
         """Show that the holder lives; returns False when the lease is no longer its own.
@@ -156,26 +162,60 @@ class Leases:
             connection.execute(delete(LEASES).where(own))
 
     def list_living(self, stale_seconds: float) -> list[Lease]:
-        """Return the leases whose holders may live.
+        """Return the leases whose holders may live, also those that look dead and may yet beat.
 
         Raises:
             LedgerUnreachable: the database did not answer.
         """
         with self._database.begin() as connection:
-            return _part(_read(connection), self._find_time(connection), stale_seconds)[0]
+            leases, now = _read(connection), self._find_time(connection)
+        living, _, doubtful = Judge(stale_seconds).part(leases, now)
+        return [*living, *(lease for lease, _ in doubtful)]
 
     def remove_dead(self, stale_seconds: float) -> list[tuple[Lease, str]]:
         """Remove the leases of dead holders and return them, each with why it is dead.
 
+        Waits for a beat of those that look dead and may live.
+
         Raises:
             LedgerUnreachable: the database did not answer.
         """
+        judge = Judge(stale_seconds)
+        with self._database.begin() as connection:
+            leases, now = _read(connection), self._find_time(connection)
+        self._watch(judge, judge.part(leases, now)[2])
         with self._database.begin(writes=True) as connection:
             self._lock(connection)
-            dead = _part(_read(connection), self._find_time(connection), stale_seconds)[1]
+            dead = judge.part(_read(connection), self._find_time(connection))[1]
             for lease, _ in dead:
-                connection.execute(delete(LEASES).where(LEASES.c.name == lease.name))
+                own = (LEASES.c.name == lease.name) & (LEASES.c.holder == lease.holder)
+                connection.execute(delete(LEASES).where(own))
         return dead
+
+    def _watch(self, judge: Judge, doubtful: Sequence[tuple[Lease, Suspicion]]) -> None:
+        """Look at hearts until each has beaten, or was silent for its time; tell the judge."""
+        waiting = {lease.holder: (lease, suspicion) for lease, suspicion in doubtful}
+        for lease, suspicion in waiting.values():
+            logger.info(
+                "The lease %s looks dead (%s): waiting up to %.0f s for a heartbeat",
+                lease.name, suspicion.reason, suspicion.watch_seconds,
+            )  # fmt: skip
+        started = time.monotonic()
+        while waiting:
+            shortest = min(suspicion.watch_seconds for _, suspicion in waiting.values())
+            time.sleep(min(shortest / _LOOKS, _MOST_PAUSE))
+            # Asked before the look: a beat that comes during it counts.
+            watched = time.monotonic() - started
+            with self._database.begin() as connection:
+                seen = {lease.holder: lease.beaten for lease in _read(connection)}
+            for holder, (lease, suspicion) in list(waiting.items()):
+                if seen.get(holder) != lease.beaten:
+                    judge.beating.add(holder)
+                elif watched >= suspicion.watch_seconds:
+                    judge.silent.add((holder, lease.beaten))
+                else:
+                    continue
+                del waiting[holder]
 
     def _lock(self, connection: Connection) -> None:
         # SQLite's writers queue anyway. A table lock also covers the rows that are not there yet.
@@ -196,15 +236,6 @@ def _read(connection: Connection) -> list[Lease]:
         process = ProcessName(values.pop("machine"), values.pop("pid"), values.pop("started"))
         leases.append(Lease(**values, process=process))
     return leases
-
-
-def _part(
-    leases: Sequence[Lease], now: datetime, stale_seconds: float
-) -> tuple[list[Lease], list[tuple[Lease, str]]]:
-    """Return the living, and the dead with why they are."""
-    judged = [(lease, explain_death(lease, now, stale_seconds)) for lease in leases]
-    living = [lease for lease, death in judged if death is None]
-    return living, [(lease, death) for lease, death in judged if death is not None]
 
 
 def _describe_conflict(lease: Lease) -> str:

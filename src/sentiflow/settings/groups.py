@@ -185,7 +185,7 @@ class TrackingSettings(_Group):
 class LeaseSettings(_Group):
     """How a night shows that it lives, and when another one may take its place."""
 
-    heartbeat_seconds: float = Field(10.0, gt=0)
+    heartbeat_seconds: float = Field(5.0, gt=0)
     stale_seconds: float = Field(90.0, gt=0)
 
     @model_validator(mode="after")
