@@ -6,7 +6,6 @@ from typing import Any
 
 import pytest
 
-from sentiflow.serving import doorkeeper
 from sentiflow.serving.doorkeeper import Doorkeeper, Message, Receive, Scope, Send
 from sentiflow.serving.measurements import Measurements
 
@@ -93,15 +92,13 @@ def test_a_sender_that_asks_first_is_told_before_it_sends() -> None:
     assert caller.taken == 0
 
 
-def test_a_body_that_does_not_come_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(doorkeeper, "_BODY_SECONDS", 0.05)
-
+def test_a_body_that_does_not_come_is_given_up() -> None:
     class Slow(Caller):
         async def receive(self) -> Message:
             await asyncio.sleep(0.04)
             return {"type": "http.request", "body": b"x", "more_body": True}
 
-    caller = Slow(guard(), [])
+    caller = Slow(Doorkeeper(echo, Measurements("model"), LIMIT, None, None, 0.05), [])
     assert caller.ask() == 408
     assert caller.code == "body_too_slow"
 

@@ -27,6 +27,7 @@ from sentiflow.model.engine import load_engine
 from sentiflow.release.registry import OUTCOME_TAG, Registry
 from sentiflow.serving.batching import Batcher, ModelFailed, NotReady, TooManyWaiting
 from sentiflow.serving.champion import ChampionFollower, Served, State
+from sentiflow.serving.connections import BACKLOG, Connections, find_room, guard_connections
 from sentiflow.serving.doorkeeper import Application, Doorkeeper
 from sentiflow.serving.measurements import Measurements
 from sentiflow.serving.schemas import (
@@ -77,22 +78,48 @@ def serve(settings: Settings, home: Path, model_name: str) -> None:
         host, port = listening.getsockname()[:2]
         is_local = ipaddress.ip_address(host).is_loopback
         hosts = _LOOPBACK | {serving.host.lower()} if is_local else None
-        application = make_app(follower, serving, api_key, hosts)
-        config = uvicorn.Config(
-            application,
-            log_config=None,
-            access_log=False,
-            server_header=False,
-            lifespan="on",
-            timeout_graceful_shutdown=math.ceil(serving.drain_seconds),
-        )
+        measurements = Measurements(model_name)
+        application = make_app(follower, serving, api_key, hosts, measurements)
         shown = f"[{host}]" if ":" in host else host
         logger.info("Serving %s on http://%s:%d", model_name, shown, port)
-        # uvicorn drains and then raises the signal once more, which would end it as killed.
-        for number in (signal.SIGTERM, signal.SIGINT):
-            signal.signal(number, lambda *_: None)
-        uvicorn.Server(config).run(sockets=[listening])
+        answer_requests(application, listening, serving, measurements)
         logger.info("Stopped serving %s.", model_name)
+
+
+def answer_requests(
+    application: Application,
+    listening: socket.socket,
+    serving: ServingSettings,
+    measurements: Measurements,
+) -> None:
+    """Hand what comes in on a socket to the application, until a signal ends it.
+
+    Args:
+        application: what answers.
+        listening: where connections come in.
+        serving: how many there may be, and their deadlines.
+        measurements: where those that are dropped are counted.
+    """
+    room = find_room(serving.max_connections)
+    connections = Connections(serving, room, measurements.count_drop)
+    measurements.watch_connections(connections.count)
+    config = uvicorn.Config(
+        application,
+        log_config=None,
+        access_log=False,
+        server_header=False,
+        lifespan="on",
+        http=guard_connections(connections),
+        # There is no route for them, and theirs would be connections without deadlines.
+        ws="none",
+        backlog=BACKLOG,
+        timeout_keep_alive=math.ceil(serving.idle_seconds),
+        timeout_graceful_shutdown=math.ceil(serving.drain_seconds),
+    )
+    # uvicorn drains and then raises the signal once more, which would end it as killed.
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: None)
+    uvicorn.Server(config).run(sockets=[listening])
 
 
 def set_garbage_aside() -> None:
@@ -132,7 +159,7 @@ def listen(host: str, port: int, has_key: bool) -> socket.socket:
     try:
         listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         listening.bind(address)
-        listening.listen(1_024)
+        listening.listen(BACKLOG)
     except OSError as error:
         listening.close()
         raise UsageError(
@@ -147,6 +174,7 @@ def make_app(
     serving: ServingSettings,
     api_key: str | None,
     hosts: frozenset[str] | None,
+    measurements: Measurements | None = None,
 ) -> Application:
     """Return the ASGI application; follower and batches start and end with it.
 
@@ -155,8 +183,9 @@ def make_app(
         serving: the limits.
         api_key: what callers must show, or None.
         hosts: names it may be called by, or None for any.
+        measurements: where requests are counted; None makes new ones.
     """
-    measurements = Measurements(follower.name)
+    measurements = measurements or Measurements(follower.name)
     batcher: Batcher[Served] = Batcher(
         follower.find_served, serving.max_batch, serving.max_waiting, measurements.count_batch
     )
@@ -181,7 +210,9 @@ def make_app(
     )
     _add_routes(app, follower, batcher, measurements, serving)
     _shape_errors(app)
-    return Doorkeeper(app, measurements, serving.max_body_bytes, api_key, hosts)
+    return Doorkeeper(
+        app, measurements, serving.max_body_bytes, api_key, hosts, serving.body_seconds
+    )
 
 
 def _add_routes(

@@ -25,9 +25,9 @@ Application = Callable[[Scope, Receive, Send], Awaitable[None]]
 ROUTES: Final = frozenset(
     ("/v1/predict", "/v1/model", "/health", "/ready", "/metrics", "/docs", "/openapi.json")
 )
-_OPEN: Final = frozenset(("/health", "/ready", "/docs", "/openapi.json"))
+# Answered without a key.
+OPEN_ROUTES: Final = frozenset(("/health", "/ready", "/docs", "/openapi.json"))
 _METHODS: Final = frozenset(("GET", "POST", "HEAD", "PUT", "PATCH", "DELETE", "OPTIONS"))
-_BODY_SECONDS: Final = 30.0
 # A sender that has not finished does not read the refusal: so much more is taken and dropped.
 _DROPPED_BODIES: Final = 10
 _CLIENT_LEFT: Final = 499
@@ -49,6 +49,7 @@ class Doorkeeper:
         max_body_bytes: int,
         api_key: str | None,
         hosts: frozenset[str] | None,
+        body_seconds: float = 30.0,
     ) -> None:
         """Keep the rules.
 
@@ -60,12 +61,14 @@ class Doorkeeper:
             hosts: names a request may call this service by (lower case, without a port), or
                 None for any. A web page that has its own name resolved to this machine (DNS
                 rebinding) is refused by it.
+            body_seconds: how long a body may take to come.
         """
         self._application = application
         self._measurements = measurements
         self._max_body_bytes = max_body_bytes
         self._api_key = api_key.encode() if api_key is not None else None
         self._hosts = hosts
+        self._body_seconds = body_seconds
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request."""
@@ -131,7 +134,7 @@ class Doorkeeper:
             )
 
     def _check_key(self, path: str, headers: dict[bytes, bytes]) -> None:
-        if self._api_key is None or path in _OPEN:
+        if self._api_key is None or path in OPEN_ROUTES:
             return
         shown = headers.get(b"x-api-key", b"")
         scheme, _, token = headers.get(b"authorization", b"").partition(b" ")
@@ -155,7 +158,7 @@ class Doorkeeper:
             # The sender asked first, so there is nothing to drop.
             raise too_large
         try:
-            async with asyncio.timeout(_BODY_SECONDS):
+            async with asyncio.timeout(self._body_seconds):
                 chunks: list[bytes] = []
                 size = 0
                 more = True
@@ -171,7 +174,7 @@ class Doorkeeper:
                     more = message.get("more_body", False)
         except TimeoutError:
             raise Refusal(
-                408, "body_too_slow", f"A body must arrive within {_BODY_SECONDS:g} seconds."
+                408, "body_too_slow", f"A body must arrive within {self._body_seconds:g} seconds."
             ) from None
         if size > self._max_body_bytes:
             raise too_large

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
 
-from prometheus_client import CollectorRegistry, Counter, Histogram, generate_latest
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
@@ -38,10 +38,24 @@ class Measurements:
             buckets=(0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5),
             registry=self._registry,
         )  # fmt: skip
+        self._drops = Counter(
+            "sentiflow_connections_dropped", "Connections that were ended early.", ["reason"],
+            registry=self._registry,
+        )  # fmt: skip
 
     def watch(self, read_state: Callable[[], State], count_waiting: Callable[[], int]) -> None:
         """Report the follower's state and the queue, as they are when they are asked for."""
         self._registry.register(_Standing(self._model, read_state, count_waiting))
+
+    def watch_connections(self, count: Callable[[], int]) -> None:
+        """Report how many connections are open when it is asked for."""
+        Gauge(
+            "sentiflow_connections", "Connections that are open.", registry=self._registry
+        ).set_function(count)
+
+    def count_drop(self, reason: str) -> None:
+        """Count one connection that was ended early."""
+        self._drops.labels(reason).inc()
 
     def count_request(self, method: str, route: str, status: int, seconds: float) -> None:
         """Count one answered request."""

@@ -165,6 +165,11 @@ class ServingSettings(_Group):
     max_body_bytes: int = Field(4_000_000, ge=1_000)
     max_batch: int = Field(64, ge=1)
     max_waiting: int = Field(1_024, ge=1)
+    max_connections: int = Field(1_000, ge=16)
+    head_seconds: float = Field(10.0, gt=0)
+    body_seconds: float = Field(30.0, gt=0)
+    answer_seconds: float = Field(30.0, gt=0)
+    idle_seconds: float = Field(5.0, gt=0)
     drain_seconds: float = Field(20.0, ge=0)
 
 
