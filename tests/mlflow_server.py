@@ -27,6 +27,7 @@ class MlflowServer:
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
+        self.artifacts = folder / "artifacts"
         with socket.socket() as free:
             free.bind(("127.0.0.1", 0))
             self._port = free.getsockname()[1]
@@ -46,7 +47,7 @@ class MlflowServer:
                 sys.executable, "-m", "mlflow", "server", "--host", "127.0.0.1",
                 "--port", str(self._port), "--workers", "1",
                 "--backend-store-uri", self.database_uri,
-                "--artifacts-destination", str(self._folder / "artifacts"),
+                "--artifacts-destination", str(self.artifacts),
             ],
             env={
                 **kept,

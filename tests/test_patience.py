@@ -15,7 +15,8 @@ from mlflow.exceptions import MlflowException, RestException
 from requests.exceptions import HTTPError, RetryError, SSLError
 from sqlalchemy import create_engine, text
 
-from sentiflow.patience import Patience, is_silence, list_pauses, shorten_error
+from sentiflow.errors import RegistryFailed
+from sentiflow.patience import Patience, ask_mlflow, is_silence, list_pauses, shorten_error
 
 
 def find_closed_port() -> int:
@@ -86,9 +87,17 @@ def raise_error(error: Exception) -> Callable[[Path], None]:
         (ask_locked_database, True),
         (ask_postgresql_that_is_gone, True),
         (raise_error(RetryError("too many 503 error responses")), True),
+        (raise_error(RetryError("too many 500 error responses")), False),
+        (raise_error(RestException({"error_code": "TEMPORARILY_UNAVAILABLE"})), True),
+        (raise_error(RestException({"error_code": "INTERNAL_ERROR"})), False),
+        (refuse_with(408), True),
+        (refuse_with(429), True),
+        (refuse_with(500), False),
+        (refuse_with(501), False),
         (raise_error(ConnectionResetError("reset")), True),
         (refuse_with(502), True),
         (refuse_with(503), True),
+        (refuse_with(504), True),
         (refuse_with(401), False),
         (refuse_with(404), False),
         (raise_error(SSLError("certificate verify failed")), False),
@@ -173,3 +182,24 @@ def test_a_refusal_is_raised_at_once() -> None:
     with pytest.raises(RestException):
         Patience(60).ask(refuse)
     assert attempts == [1]
+
+
+def test_an_answer_of_500_is_told_at_once_in_one_line() -> None:
+    attempts = []
+
+    def break_over_it() -> None:
+        attempts.append(1)
+        try:
+            raise RetryError("(Caused by ResponseError('too many 500 error responses'))")
+        except RetryError as error:
+            # As MLflow's client does: the answer's own body is lost.
+            raise MlflowException(f"API request failed with exception {error}")  # noqa: B904
+
+    with pytest.raises(RegistryFailed) as caught:
+        ask_mlflow(Patience(60), "http://mlflow", break_over_it)
+    assert attempts == [1]
+    assert str(caught.value) == (
+        "MLflow must carry out what it is asked. Received: uri=http://mlflow, error=an answer of "
+        "500; its own log says why. Mend what that log names (a full disk, a database that is not "
+        "UTF8) and run again; the champion is kept."
+    )

@@ -15,7 +15,7 @@ import pytest
 from mlflow import MlflowClient
 from mlflow_server import MlflowServer, lose_answers
 
-from sentiflow.errors import RegistryUnreachable, SentiflowError
+from sentiflow.errors import RegistryFailed, RegistryUnreachable, SentiflowError
 from sentiflow.patience import Patience
 from sentiflow.release.registry import Registry
 from sentiflow.tracking import Run, find_running_runs, track_run
@@ -37,6 +37,18 @@ def server(house: MlflowServer, monkeypatch: pytest.MonkeyPatch) -> MlflowServer
     monkeypatch.setenv("MLFLOW_HTTP_REQUEST_TIMEOUT", "2")
     house.ensure_running()
     return house
+
+
+@pytest.fixture
+def artifacts_that_break(server: MlflowServer) -> Iterator[None]:
+    """Let the server find no folder where it keeps artifacts."""
+    folder = server.artifacts
+    folder.mkdir(exist_ok=True)
+    away = folder.rename(folder.with_name("away"))
+    folder.write_text("no folder")
+    yield
+    folder.unlink()
+    away.rename(folder)
 
 
 def open_run(server: MlflowServer, patience: float) -> Any:
@@ -148,6 +160,19 @@ def test_a_refusal_is_no_outage_and_not_waited_for(server: MlflowServer) -> None
         track_run(server.uri, "", None, "night", {}, Patience(60)).__enter__()
     assert not isinstance(caught.value, RegistryUnreachable)
     assert time.monotonic() - started < 5
+
+
+def test_an_answer_of_500_is_one_line_and_not_waited_for(
+    server: MlflowServer, artifacts_that_break: None
+) -> None:
+    started = time.monotonic()
+    with (
+        pytest.raises(RegistryFailed, match="an answer of 500; its own log says why"),
+        open_run(server, 60) as run,
+    ):
+        run.log_json({}, "record.json")
+    assert time.monotonic() - started < 20
+    assert read_run(server.uri, run.id).info.status == "FAILED"
 
 
 def test_a_server_that_is_down_for_good_ends_a_night_within_its_patience_and_hides_nothing(

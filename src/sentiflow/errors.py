@@ -9,6 +9,7 @@
     ├── DataRejected              3   a critical expectation failed
     ├── GateNotEvaluated          4   no decision, or a forbidden one: champion kept
     │   ├── RegistryUnreachable       the registry did not answer: trying again can help
+    │   ├── RegistryFailed            the registry answered that it broke over what was asked
     │   ├── LedgerUnreachable         the ledger did not answer: trying again can help
     │   ├── LedgerConflict            someone else wrote the ledger first: decide again
     │   ├── ReleaseForbidden          a rule, a hold or a check forbids what was asked
@@ -78,6 +79,10 @@ class GateNotEvaluated(SentiflowError):
 
 class RegistryUnreachable(GateNotEvaluated):
     """The model registry did not answer."""
+
+
+class RegistryFailed(GateNotEvaluated):
+    """The model registry answered that it broke over what it was asked."""
 
 
 class LedgerUnreachable(GateNotEvaluated):

@@ -7,19 +7,24 @@ refusal does not. Only the first kind is waited for.
 from __future__ import annotations
 
 import logging
+import re
 import sqlite3
 import time
 from collections.abc import Callable, Iterator
 from typing import Any, Final, TypeVar
 
-from sentiflow.errors import RegistryUnreachable
+from sentiflow.errors import GateNotEvaluated, RegistryFailed, RegistryUnreachable
 from sentiflow.files import hide_secrets
 
 logger = logging.getLogger(__name__)
 
 _LONGEST_PAUSE: Final = 15.0
-# Statuses of a server, or of a proxy before it, that say "not now".
-_NOT_NOW: Final = frozenset({408, 429, 500, 502, 503, 504})
+# Statuses of a server, or of a proxy before it, that say "not now". MLflow answers 503 while its
+# database is locked or away; 500 is a request that it cannot carry out, now or later.
+_NOT_NOW: Final = frozenset({408, 429, 502, 503, 504})
+_BROKEN: Final = 500
+# How urllib3 tells of a status that MLflow's client would have asked again for.
+_TOO_MANY: Final = re.compile(r"too many (\d{3}) error responses")
 # What a database says when it is there and will not have us, or cannot go on.
 _DATABASE_REFUSALS: Final = (
     "authentication failed", "no password supplied", "does not exist", "No space left",
@@ -30,6 +35,7 @@ _SIGNS: Final = (
     ("Read timed out", "no answer in time"),
     ("Connection refused", "connection refused"),
     ("Failed to resolve", "no such host"),
+    ("too many 500 error responses", "an answer of 500; its own log says why"),
 )
 
 _Answer = TypeVar("_Answer")
@@ -93,18 +99,25 @@ def ask_mlflow(patience: Patience, uri: str, call: Callable[[], _Answer]) -> _An
 
     Raises:
         RegistryUnreachable: it does not answer.
+        RegistryFailed: it answers 500.
     """
     try:
         return patience.ask(call)
     except Exception as error:
         # Whatever else it is, it is not ours to explain.
-        if is_silence(error):
-            raise describe_silence(uri, error) from error
+        if is_failure(error):
+            raise describe_failure(uri, error) from error
         raise
 
 
-def describe_silence(uri: str, error: Exception) -> RegistryUnreachable:
-    """Return the error of an MLflow that does not answer."""
+def describe_failure(uri: str, error: Exception) -> GateNotEvaluated:
+    """Return the error of an MLflow that does not answer, or that breaks over what it is asked."""
+    if _find_status(error) == _BROKEN:
+        return RegistryFailed(
+            f"MLflow must carry out what it is asked. Received: uri={hide_secrets(uri)}, "
+            f"error={shorten_error(error)}. Mend what that log names (a full disk, a database "
+            "that is not UTF8) and run again; the champion is kept."
+        )
     return RegistryUnreachable(
         f"MLflow must answer. Received: uri={hide_secrets(uri)}, error={shorten_error(error)}. "
         "Start it or set tracking.uri, and run again; the champion is kept."
@@ -119,15 +132,20 @@ def list_pauses() -> Iterator[float]:
         pause = min(2 * pause, _LONGEST_PAUSE)
 
 
+def is_failure(error: Exception) -> bool:
+    """Say whether MLflow did not answer, or broke over what it was asked, rather than refused."""
+    return is_silence(error) or _find_status(error) == _BROKEN
+
+
 def is_silence(error: Exception) -> bool:
     """Say whether an error means that nobody answered, rather than that somebody refused."""
     from requests import exceptions as http
     from sqlalchemy.exc import DBAPIError
 
     origin = _find_origin(error)
-    if isinstance(origin, http.HTTPError):
-        return origin.response is not None and origin.response.status_code in _NOT_NOW
-    if isinstance(origin, http.SSLError):
+    if (status := _find_status(error)) is not None:
+        return status in _NOT_NOW
+    if isinstance(origin, http.SSLError | http.HTTPError):
         return False
     if isinstance(
         origin, http.ConnectionError | http.Timeout | http.RetryError | http.ChunkedEncodingError
@@ -155,6 +173,21 @@ def _find_origin(error: Exception) -> BaseException:
     if error.__cause__ is not None:
         return error.__cause__
     return error.__context__ if code == "INTERNAL_ERROR" and error.__context__ else error
+
+
+def _find_status(error: Exception) -> int | None:
+    """Return the HTTP status that an error tells of, or None."""
+    from requests import exceptions as http
+
+    origin = _find_origin(error)
+    if isinstance(origin, http.HTTPError) and origin.response is not None:
+        return int(origin.response.status_code)
+    if hasattr(origin, "json") and hasattr(origin, "get_http_status_code"):
+        # MLflow's own answer, whose code stands for a status.
+        return int(origin.get_http_status_code())
+    if isinstance(origin, http.RetryError) and (told := _TOO_MANY.search(str(origin))):
+        return int(told[1])
+    return None
 
 
 def _is_database_away(error: Any) -> bool:

@@ -23,7 +23,7 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from sentiflow.errors import SentiflowError
 from sentiflow.files import hide_secrets
-from sentiflow.patience import Patience, ask_mlflow, describe_silence, is_silence, shorten_error
+from sentiflow.patience import Patience, ask_mlflow, describe_failure, is_failure, shorten_error
 
 logger = logging.getLogger(__name__)
 
@@ -259,7 +259,7 @@ def find_running_runs(
     try:
         runs = (patience or Patience()).ask(search)
     except _FAILURES as error:
-        raise describe_silence(uri, error) from error
+        raise describe_failure(uri, error) from error
     return [
         RunningRun(
             run.info.run_id,
@@ -282,13 +282,13 @@ def end_dead_run(uri: str, run_id: str) -> bool:
             return False
         client.set_terminated(run_id, "KILLED")
     except _FAILURES as error:
-        raise describe_silence(uri, error) from error
+        raise describe_failure(uri, error) from error
     return True
 
 
 def _describe_failure(uri: str, error: Exception) -> SentiflowError:
-    if is_silence(error):
-        return describe_silence(uri, error)
+    if is_failure(error):
+        return describe_failure(uri, error)
     return SentiflowError(
         f"MLflow must open a run. Received: uri={hide_secrets(uri)}, "
         f"error={shorten_error(error)}. Correct tracking.uri, or what MLflow names."

@@ -29,7 +29,7 @@ from sentiflow.errors import (
     NoModelError,
 )
 from sentiflow.model.engine import load_engine
-from sentiflow.patience import Patience, ask_mlflow, describe_silence
+from sentiflow.patience import Patience, ask_mlflow, describe_failure
 
 CHAMPION: Final = "champion"
 CHALLENGER: Final = "challenger"
@@ -357,7 +357,7 @@ class Registry:
         except _FAILURES as error:
             if getattr(error, "error_code", "") == "RESOURCE_DOES_NOT_EXIST":
                 return None
-            raise describe_silence(self.uri, error) from error
+            raise describe_failure(self.uri, error) from error
 
     def _ask(self, ask: Callable[[], _Answer]) -> _Answer:
         return ask_mlflow(self._patience, self.uri, ask)
