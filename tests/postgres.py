@@ -14,7 +14,10 @@ import pytest
 
 
 class Cluster:
-    """One cluster in a temporary folder, reached by its socket."""
+    """One cluster in a temporary folder, reached by its socket.
+
+    Its locale is C, so that a database is SQL_ASCII unless whoever makes it says otherwise.
+    """
 
     def __init__(self) -> None:
         programs = sorted(Path("/usr/lib/postgresql").glob("*/bin/initdb"))
@@ -29,7 +32,7 @@ class Cluster:
         self._numbers = count()
         initdb = [
             self._place / "initdb", "-D", self.folder / "cluster", "-U", "postgres", "-A",
-            "trust", "-N",
+            "trust", "-N", "--locale=C", "--encoding=SQL_ASCII",
         ]  # fmt: skip
         subprocess.run(initdb, check=True, capture_output=True, user=self._user, cwd=self.folder)
         self.start()

@@ -9,6 +9,7 @@ Usage: make_databases.py; POSTGRES_PASSWORD and the others come from the environ
 from __future__ import annotations
 
 import os
+import sys
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from typing import Any
@@ -16,6 +17,9 @@ from typing import Any
 import psycopg2
 from psycopg2 import sql
 from psycopg2.extensions import encrypt_password
+
+from sentiflow.errors import SentiflowError
+from sentiflow.operations.databases import check_encoding, create_database
 
 # Each role and the databases that are its own.
 ROLES = {"prefect": ("prefect",), "mlflow": ("mlflow", "mlflow_auth"), "ledger": ("ledger",)}
@@ -57,7 +61,8 @@ def connect(database: str) -> Iterator[Any]:
 def make_role(cursor: Any, role: str, password: str) -> None:
     """Make a role that may log in and nothing else."""
     name = sql.Identifier(role)
-    if not exists(cursor, "SELECT FROM pg_roles WHERE rolname = %s", role):
+    cursor.execute("SELECT FROM pg_roles WHERE rolname = %s", (role,))
+    if cursor.fetchone() is None:
         cursor.execute(sql.SQL("CREATE ROLE {} LOGIN").format(name))
     # Sent as a digest: a statement that fails is written to the server's log as it is.
     digest = encrypt_password(password, role, cursor.connection, "scram-sha-256")
@@ -67,15 +72,14 @@ def make_role(cursor: Any, role: str, password: str) -> None:
 def make_database(cursor: Any, database: str, owner: str) -> None:
     """Make a database that only its owner may enter."""
     name = sql.Identifier(database)
-    if not exists(cursor, "SELECT FROM pg_database WHERE datname = %s", database):
-        cursor.execute(sql.SQL("CREATE DATABASE {} OWNER {}").format(name, sql.Identifier(owner)))
+    cursor.execute(
+        "SELECT pg_encoding_to_char(encoding) FROM pg_database WHERE datname = %s", (database,)
+    )
+    if found := cursor.fetchone():
+        check_encoding(found[0], database)
+    else:
+        create_database(cursor, database, owner)
     cursor.execute(sql.SQL("REVOKE ALL ON DATABASE {} FROM PUBLIC").format(name))
-
-
-def exists(cursor: Any, query: str, name: str) -> bool:
-    """Tell whether a query for one name finds it."""
-    cursor.execute(query, (name,))
-    return cursor.fetchone() is not None
 
 
 def set_mlflow_password(url: str, password: str) -> None:
@@ -89,4 +93,7 @@ def set_mlflow_password(url: str, password: str) -> None:
 
 
 if __name__ == "__main__":
-    main()
+    try:
+        main()
+    except SentiflowError as error:
+        sys.exit(f"Error: {error}")

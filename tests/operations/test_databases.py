@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from urllib.parse import urlsplit
 
 import pytest
 from release.conftest import make_postgresql_url
@@ -60,4 +61,21 @@ def test_databases_are_made_once_with_what_prefect_needs(
         with connection.cursor() as cursor:
             cursor.execute("SELECT count(*) FROM pg_extension WHERE extname = 'pg_trgm'")
             assert cursor.fetchone()[0] == ("asyncpg" in url)
+        assert connection.info.parameter_status("server_encoding") == "UTF8"
         connection.close()
+
+
+@pytest.mark.slow
+def test_a_database_that_is_there_and_not_utf8_is_refused(
+    make_postgresql_url: Callable[[], str],
+) -> None:
+    import psycopg2
+
+    address = make_postgresql_url()
+    databases = name_databases(address)
+    connection = psycopg2.connect(address)
+    connection.autocommit = True
+    connection.cursor().execute(f"CREATE DATABASE {urlsplit(databases.ledger).path[1:]}")
+    connection.close()
+    with pytest.raises(UsageError, match=r"_ledger must be UTF8\. Received: SQL_ASCII\."):
+        make_databases(databases)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
-from typing import Final
+from typing import Any, Final
 from urllib.parse import parse_qsl, urlencode, urlsplit
 
 from sentiflow.errors import UsageError
@@ -87,7 +87,7 @@ def make_databases(databases: Databases) -> None:
     """Make those that do not exist, with the extension that Prefect needs.
 
     Raises:
-        UsageError: the server does not let us.
+        UsageError: the server does not let us, or one of them is not UTF8.
     """
     import psycopg2
 
@@ -110,15 +110,54 @@ def make_databases(databases: Databases) -> None:
         ) from None
 
 
+def create_database(cursor: Any, name: str, owner: str | None = None) -> None:
+    """Create a database that takes any character, whatever the locale of its cluster.
+
+    A cluster that was made without a locale gives SQL_ASCII, over which MLflow and Prefect break
+    at the first character beyond ASCII.
+
+    Args:
+        cursor: psycopg2's, outside of a transaction.
+        name: the database's.
+        owner: the role it shall belong to; None: who is connected.
+    """
+    from psycopg2.errors import InvalidParameterValue
+    from psycopg2.sql import SQL, Identifier
+
+    words = SQL("CREATE DATABASE {} ENCODING 'UTF8' TEMPLATE template0").format(Identifier(name))
+    if owner is not None:
+        words += SQL(" OWNER {}").format(Identifier(owner))
+    try:
+        cursor.execute(words)
+    except InvalidParameterValue:
+        # The cluster's locale has an encoding of its own, such as de_DE.ISO-8859-1.
+        cursor.execute(words + SQL(" LC_COLLATE 'C' LC_CTYPE 'C'"))
+
+
+def check_encoding(encoding: str, name: str) -> None:
+    """Refuse a database that was made with another encoding than UTF8.
+
+    Raises:
+        UsageError: its encoding is another.
+    """
+    if encoding != "UTF8":
+        raise UsageError(
+            f"The database {name} must be UTF8. Received: {encoding}. Name another one, or make it "
+            "anew: pg_dump, dropdb, createdb --encoding=UTF8 --template=template0, pg_restore."
+        )
+
+
 def _make_database(url: str) -> None:
     import psycopg2
     from psycopg2.errors import DuplicateDatabase
-    from psycopg2.sql import SQL, Identifier
 
     parts = urlsplit(url)
     name = parts.path.lstrip("/")
     try:
-        psycopg2.connect(url, connect_timeout=_CONNECT_SECONDS).close()
+        connection = psycopg2.connect(url, connect_timeout=_CONNECT_SECONDS)
+        encoding = str(connection.info.parameter_status("server_encoding"))
+        connection.close()
+        check_encoding(encoding, name)
         return
     except psycopg2.OperationalError:
         # It may not exist. If it is something else, the next connection says so.
@@ -128,7 +167,7 @@ def _make_database(url: str) -> None:
     try:
         # A database cannot be made within a transaction.
         connection.autocommit = True
-        connection.cursor().execute(SQL("CREATE DATABASE {}").format(Identifier(name)))
+        create_database(connection.cursor(), name)
     except DuplicateDatabase:
         pass
     finally:

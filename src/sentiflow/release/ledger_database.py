@@ -146,8 +146,11 @@ def _create_postgresql(url: URL) -> Engine:
     wait = {} if "connect_timeout" in url.query else {"connect_timeout": _CONNECT_SECONDS}
     # A head is read after a lock: only READ COMMITTED then sees what the lock waited for.
     engine = create_engine(
-        url, poolclass=NullPool, connect_args=wait, isolation_level="READ COMMITTED"
-    )
+        url, poolclass=NullPool, connect_args=wait, isolation_level="READ COMMITTED",
+        # Else the driver takes the database's encoding, and a SQL_ASCII one (of a cluster without
+        # a locale) could hold no word beyond ASCII.
+        client_encoding="utf8",
+    )  # fmt: skip
 
     @event.listens_for(engine, "begin")
     def _limit_waits(connection: Connection) -> None:
