@@ -5,6 +5,7 @@
     │   ├── SettingsError             an unknown key, a value out of range
     │   ├── SourceError               a path, file or column that is not there
     │   ├── LineageError              settings that differ from the lineage's
+    │   ├── ForeignRegistry           the ledger is about another MLflow's versions
     │   └── NoModelError              no version to predict with, or to go back to
     ├── DataRejected              3   a critical expectation failed
     ├── GateNotEvaluated          4   no decision, or a forbidden one: champion kept
@@ -50,6 +51,10 @@ class SourceError(UsageError):
 
 class LineageError(UsageError):
     """The settings would compare models that may not be compared."""
+
+
+class ForeignRegistry(UsageError):
+    """The ledger is about the versions of another MLflow than the one that is asked."""
 
 
 class NoModelError(UsageError):

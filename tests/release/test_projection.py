@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -22,6 +23,7 @@ START = datetime(2026, 1, 1, tzinfo=UTC)
 @dataclass(frozen=True)
 class Pointed:
     number: int
+    run_id: str = ""
 
 
 class FileRegistry:
@@ -36,6 +38,14 @@ class FileRegistry:
         self.points = 0
         self.is_down = False
         self.deleted: set[int] = set()
+
+    uri = "file"
+
+    def find_version(self, name: str, number: int) -> Pointed | None:
+        return None if number in self.deleted else Pointed(number)
+
+    def knows_any(self, name: str, registered: Sequence[tuple[int, str]]) -> bool:
+        return True
 
     def find_alias(self, name: str, alias: str) -> Pointed | None:
         assert alias == "champion"

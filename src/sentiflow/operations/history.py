@@ -7,9 +7,10 @@ from datetime import UTC, date, datetime, time, timedelta
 from pathlib import Path
 from typing import Any, Final
 
-from sentiflow.errors import RegistryUnreachable, UsageError
+from sentiflow.errors import ForeignRegistry, RegistryUnreachable, UsageError
 from sentiflow.operations.night import describe_move
 from sentiflow.operations.releases import Desk
+from sentiflow.release.identity import name_runs, read_run
 from sentiflow.release.standing import (
     MAKES_CHAMPION,
     Event,
@@ -26,7 +27,7 @@ _MOVES: Final = MAKES_CHAMPION | {"moved_outside", "reverted"}
 def read_history(desk: Desk) -> dict[str, Any]:
     """Return every event of a model, oldest first."""
     events = desk.ledger.read(desk.model)
-    return {"model": desk.model, "events": [_describe_event(event) for event in events]}
+    return {"model": desk.model, "events": [_describe_event(event) for event in name_runs(events)]}
 
 
 def find_live(desk: Desk, at: str) -> dict[str, Any]:
@@ -88,23 +89,27 @@ def describe_models(config: str | None, overrides: Sequence[str], home: Path) ->
         unreachable = str(error)
     models = []
     for name in sorted(names):
-        challenger = None
+        challenger, foreign = None, None
+        standing = fold_events(ledger.read(name))
         if unreachable is None:
-            standing = settle(registry, ledger, name, find_actor()).standing
-            found = registry.find_alias(name, CHALLENGER)
-            challenger = found and {
-                "version": found.number,
-                "night": found.tags.get("sentiflow.night"),
-                "outcome": found.tags.get("sentiflow.outcome"),
-            }
-        else:
-            standing = fold_events(ledger.read(name))
+            try:
+                standing = settle(registry, ledger, name, find_actor()).standing
+            except ForeignRegistry as error:
+                foreign = str(error)
+            else:
+                found = registry.find_alias(name, CHALLENGER)
+                challenger = found and {
+                    "version": found.number,
+                    "night": found.tags.get("sentiflow.night"),
+                    "outcome": found.tags.get("sentiflow.outcome"),
+                }
         last = find_last_record(home, name)
         models.append(
             {
                 "model": name,
                 **_describe_standing(standing),
                 "challenger": challenger,
+                "registry_error": foreign,
                 "last_night": last
                 and last.model_dump(
                     mode="json", include={"night", "outcome", "reasons", "version", "mlflow_run_id"}
@@ -123,6 +128,8 @@ def write_models(described: dict[str, Any]) -> str:
         lines.append("No model is registered yet. Run a night: sentiflow run")
     for entry in described["models"]:
         lines.append(entry["model"])
+        if entry["registry_error"]:
+            lines.append(f"  Warning: {entry['registry_error']} What follows is the ledger's.")
         champion, challenger = entry["champion"], entry["challenger"]
         since = f", live since {champion['since'][:16]} UTC" if champion else ""
         lines.append(f"  {'champion':<11} {_name(champion)}{since}")
@@ -151,7 +158,13 @@ def write_history(history: dict[str, Any]) -> str:
     if not history["events"]:
         return f"The ledger knows nothing of {history['model']} yet."
     lines = [f"{history['model']}: {len(history['events'])} events (times in UTC)"]
+    given: dict[int, str] = {}
     for event in history["events"]:
+        number, run = event["to_version"], event["version_run_id"]
+        if run and given.get(number, run) != run:
+            lines.append(f"      MLflow's numbers began anew: {number} is another model from here.")
+        if run:
+            given[number] = run
         lines.append(
             f"{event['sequence']:>4}  {_write_time(event['time'])}  "
             f"{event['kind'].replace('_', ' '):<13} {_write_change(event):<12} {event['actor']}"
@@ -221,6 +234,7 @@ def _describe_event(event: Event) -> dict[str, Any]:
         "to_version": event.to_version,
         "lineage": event.lineage,
         "decision": event.decision,
+        "version_run_id": read_run(event),
         "details": dict(event.details),
     }
 

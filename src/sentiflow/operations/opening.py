@@ -140,7 +140,7 @@ def _open(
     patience = Patience(settings.tracking.patience_seconds)
     registry = Registry(uri, patience)
     # What a crash left between ledger and alias is mended before anything is compared.
-    settled = settle(registry, ledger, lineage.name, find_actor())
+    settled = settle(registry, ledger, lineage.name, find_actor(), may_begin_anew=request.supersede)
     if not request.new_lineage:
         check_lineage(lineage, registry.read_model_tags(lineage.name))
     # After the registry was waited for: a sweep asks MLflow once.

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from sentiflow.errors import ArtifactError, NoModelError, ReleaseForbidden, UsageError
+from sentiflow.release.identity import RUN_KEY, find_events, read_run
 from sentiflow.release.standing import Event, NewEvent, Standing
 from sentiflow.reporting.decision_record import DecisionRecord, find_decision_file, read_decision
 from sentiflow.settings import (
@@ -95,9 +96,9 @@ def promote(desk: Desk, number: int, reason: str, override: bool, show: Show) ->
     _require_reason(reason)
     standing = desk.settle()
     version = desk.registry.resolve(desk.model, str(number))
-    if standing.champion == number:
+    if standing.is_champion(number, version.run_id):
         raise UsageError(f"Version {number} of {desk.model} is champion already.")
-    decision, objections = _weigh(desk, standing, number)
+    decision, objections = _weigh(desk, standing, version)
     show(describe_findings(desk.model, number, decision, objections))
     if objections and not override:
         raise ReleaseForbidden(
@@ -114,7 +115,12 @@ def promote(desk: Desk, number: int, reason: str, override: bool, show: Show) ->
         from_version=standing.champion,
         to_version=number,
         decision=decision[0] if decision else None,
-        details={"by_hand": True, "override": is_override, "objections": objections[:10]},
+        details={
+            RUN_KEY: version.run_id,
+            "by_hand": True,
+            "override": is_override,
+            "objections": objections[:10],
+        },
     )
     _commit(desk, standing, [event], version, "promoted")
     return {
@@ -153,9 +159,7 @@ def roll_back(desk: Desk, reason: str, to: int | None) -> dict[str, Any]:
             f"{desk.model} must have had an earlier champion to roll back to. Received: version "
             f"{standing.champion} is the first. Name a version with --to N."
         )
-    if target == standing.champion:
-        raise UsageError(f"Version {target} of {desk.model} is champion already.")
-    version = desk.registry.resolve(desk.model, str(target))
+    version = _resolve_target(desk, standing, target, is_named=to is not None)
     _probe(desk, version)
     lineage = version.tags.get("sentiflow.lineage")
     events = [
@@ -166,6 +170,7 @@ def roll_back(desk: Desk, reason: str, to: int | None) -> dict[str, Any]:
             lineage=lineage,
             from_version=standing.champion,
             to_version=target,
+            details={RUN_KEY: version.run_id},
         ),
         NewEvent(
             kind="hold",
@@ -221,6 +226,7 @@ def adopt(desk: Desk, reason: str) -> dict[str, Any]:
         lineage=version.tags.get("sentiflow.lineage"),
         from_version=standing.champion,
         to_version=moved.to_version,
+        details={RUN_KEY: version.run_id},
     )
     _commit(desk, standing, [event], version, "promoted")
     return {
@@ -243,10 +249,10 @@ def revert(desk: Desk, reason: str) -> dict[str, Any]:
     if standing.moved is None:
         raise UsageError(f"The champion alias of {desk.model} was not moved outside sentiflow.")
     champion = standing.champion
-    if champion is not None and desk.registry.find_version(desk.model, champion) is None:
+    if champion is not None and (gone := _describe_gone(desk, champion, standing.champion_run)):
         raise NoModelError(
             f"To revert, champion version {champion} of {desk.model} must be in the registry. "
-            f"Received: it is gone. {_explain_ways_out(standing.moved)}"
+            f"Received: {gone}. {_explain_ways_out(standing.moved)}"
         )
     event = NewEvent(
         kind="reverted",
@@ -289,12 +295,47 @@ def describe_findings(
     return "\n".join(lines)
 
 
+def _resolve_target(desk: Desk, standing: Standing, target: int, is_named: bool) -> Version:
+    """Return the version to roll back to.
+
+    Args:
+        desk: where.
+        standing: how the model stands.
+        target: the version's number.
+        is_named: whether a person named it; otherwise it is the champion before, which its
+            number may not stand for any more.
+    """
+    if is_named:
+        version = desk.registry.resolve(desk.model, str(target))
+        if standing.is_champion(target, version.run_id):
+            raise UsageError(f"Version {target} of {desk.model} is champion already.")
+        return version
+    run = read_run(standing.promotions[-2])
+    if gone := _describe_gone(desk, target, run):
+        raise NoModelError(
+            f"The champion before, version {target} of {desk.model}, must be in the registry. "
+            f"Received: {gone}. Name another with --to N: see sentiflow history."
+        )
+    return desk.registry.resolve(desk.model, str(target))
+
+
+def _describe_gone(desk: Desk, number: int, run_id: str | None) -> str | None:
+    """Say how a version that the ledger knows is gone; None while the registry has it."""
+    found = desk.registry.find_version(desk.model, number)
+    if found is None:
+        return "it is gone"
+    if run_id is not None and found.run_id != run_id:
+        return "it is gone, and another model has its number"
+    return None
+
+
 def _weigh(
-    desk: Desk, standing: Standing, number: int
+    desk: Desk, standing: Standing, version: Version
 ) -> tuple[tuple[str, DecisionRecord] | None, list[str]]:
     """Return the last decision on a version, and what speaks against promoting it now."""
-    events = desk.ledger.read(desk.model)
-    about = [event for event in events if event.to_version == number and event.decision]
+    number = version.number
+    events = find_events(desk.ledger.read(desk.model), number, version.run_id)
+    about = [event for event in events if event.decision]
     if not about:
         return None, ["The gate never ruled on it."]
     digest = str(about[-1].decision)

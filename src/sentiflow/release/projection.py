@@ -9,15 +9,20 @@ outside, is written down as that, and is left alone until a person adopts or rev
 
 A champion whose version was deleted in the registry has no alias to follow it. That is
 written down as a move outside too, so that every command still opens and one can lead out.
+
+What a number stands for is said by the run that made the version (identity.py). A registry
+that knows none of the runs in the ledger is another one, and nothing is written or moved then.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Final, Literal, Protocol
 
-from sentiflow.errors import LedgerConflict, NoModelError
+from sentiflow.errors import ForeignRegistry, LedgerConflict, NoModelError
+from sentiflow.files import hide_secrets
+from sentiflow.release.identity import RUN_KEY, list_registered, name_runs, read_run
 from sentiflow.release.ledger import Ledger, LockedProjection, Mark
 from sentiflow.release.registry import CHAMPION
 from sentiflow.release.standing import (
@@ -42,9 +47,23 @@ class PointedVersion(Protocol):
     def number(self) -> int:
         """MLflow's version number."""
 
+    @property
+    def run_id(self) -> str:
+        """The run that made it; empty when a person registered it without one."""
+
 
 class AliasRegistry(Protocol):
     """What is asked of a registry here; `release.registry.Registry` is one."""
+
+    @property
+    def uri(self) -> str:
+        """Its address."""
+
+    def find_version(self, name: str, number: int) -> PointedVersion | None:
+        """Return the version with this number, or None."""
+
+    def knows_any(self, name: str, registered: Sequence[tuple[int, str]]) -> bool:
+        """Say whether one of these versions, by number and run, is here or was."""
 
     def find_alias(self, name: str, alias: str) -> PointedVersion | None:
         """Return the version an alias points at, or None when there is no such alias."""
@@ -77,7 +96,9 @@ class Settled:
     moved: Event | None
 
 
-def settle(registry: AliasRegistry, ledger: Ledger, model: str, actor: str) -> Settled:
+def settle(
+    registry: AliasRegistry, ledger: Ledger, model: str, actor: str, *, may_begin_anew: bool = False
+) -> Settled:
     """Make the champion alias follow the ledger; call it first in a command and after an append.
 
     Args:
@@ -85,11 +106,13 @@ def settle(registry: AliasRegistry, ledger: Ledger, model: str, actor: str) -> S
         ledger: where the events are.
         model: the registered model's name.
         actor: who runs the command, for an event that is noticed.
+        may_begin_anew: whether a person said that the ledger may go on with another registry.
 
     Returns:
         The standing after it.
 
     Raises:
+        ForeignRegistry: the ledger is about the versions of another registry.
         RegistryUnreachable: the registry did not answer; the next call tries again.
         LedgerUnreachable: the ledger did not answer.
         LedgerConflict: others kept writing the ledger through ten attempts.
@@ -97,7 +120,10 @@ def settle(registry: AliasRegistry, ledger: Ledger, model: str, actor: str) -> S
     # Most calls find nothing to do: they take no lock, and a registry that is down holds none.
     events = ledger.read(model)
     standing = fold_events(events)
-    if plan_step(events, ledger.read_mark(model), _find_champion(registry, model)) == "rest":
+    alias = registry.find_alias(model, CHAMPION)
+    if not may_begin_anew:
+        check_registry(registry, model, events, alias)
+    if plan_step(events, ledger.read_mark(model), *_name(alias)) == "rest":
         return Settled(standing, repaired=False, moved=None)
     for _ in range(_ATTEMPTS - 1):
         try:
@@ -108,13 +134,49 @@ def settle(registry: AliasRegistry, ledger: Ledger, model: str, actor: str) -> S
     return _settle_once(registry, ledger, model, actor)
 
 
-def plan_step(events: Iterable[Event], mark: Mark, alias: int | None) -> Step:
+def check_registry(
+    registry: AliasRegistry, model: str, events: Sequence[Event], alias: PointedVersion | None
+) -> None:
+    """Make sure that the ledger is about this registry's versions.
+
+    Args:
+        registry: the registry that is asked.
+        model: the registered model's name.
+        events: the model's events, by sequence.
+        alias: where the champion alias points; one look at the ledger tells it from a foreign one.
+
+    Raises:
+        ForeignRegistry: it knows none of the versions that the ledger holds, and none of the runs
+            that made them.
+        RegistryUnreachable: the registry did not answer.
+    """
+    registered = list_registered(events)
+    if not registered or (alias is not None and (alias.number, alias.run_id) in registered):
+        return
+    if registry.knows_any(model, registered):
+        return
+    number, run = registered[0]
+    raise ForeignRegistry(
+        f"The ledger and this MLflow do not belong together: the ledger's versions of {model} "
+        "must be in it, or the runs that made them. Received: "
+        f"uri={hide_secrets(registry.uri)}, which knows none of {len(registered)} (the last is "
+        f"version {number} of run {run}). Name the MLflow of before in tracking.uri or "
+        "MLFLOW_TRACKING_URI; or give this one a ledger of its own: another ledger.url, "
+        "SENTIFLOW_HOME or model.name. Where the one before is lost for good, tonight's model may "
+        "begin anew here: sentiflow run … --supersede --reason …"
+    )
+
+
+def plan_step(
+    events: Iterable[Event], mark: Mark, alias: int | None, run: str | None = None
+) -> Step:
     """Say what makes ledger and alias agree.
 
     Args:
         events: the model's events, by sequence.
         mark: up to where the alias was last made to follow.
         alias: the version the alias points at now.
+        run: the run that made that version; the ledger may know another one by its number.
 
     Returns:
         - rest: nothing is to be done (also while a noted move outside is undecided);
@@ -124,20 +186,19 @@ def plan_step(events: Iterable[Event], mark: Mark, alias: int | None) -> Step:
         - record_move: someone moved the alias outside;
         - record_return: someone moved it back by hand before that was decided.
     """
-    events = tuple(events)
+    events = name_runs(events)
     standing = fold_events(events)
-    if alias == standing.champion:
+    if standing.is_champion(alias, run):
         if standing.moved is not None:
             return "record_return"
         return "rest" if mark == Mark(standing.sequence, alias) else "mark"
-    due = {
-        event.to_version
-        for event in events
-        if event.sequence > mark.sequence and event.kind in _MOVES_ALIAS
-    }
+    due = [
+        event for event in events if event.sequence > mark.sequence and event.kind in _MOVES_ALIAS
+    ]
     # A process may have died after it moved the alias and before it moved the mark: where any
     # event since the mark put the alias is no stranger's doing either.
-    if due and alias in {mark.version, None, *due}:
+    is_put = alias in {event.to_version for event in due if read_run(event) in (None, run)}
+    if due and (is_put or alias in {mark.version, None}):
         return "point"
     if not due and standing.moved is not None and standing.moved.to_version == alias:
         return "rest"
@@ -146,15 +207,15 @@ def plan_step(events: Iterable[Event], mark: Mark, alias: int | None) -> Step:
 
 def _settle_once(registry: AliasRegistry, ledger: Ledger, model: str, actor: str) -> Settled:
     with ledger.lock_projection(model) as locked:
-        alias = _find_champion(registry, model)
-        step = plan_step(locked.events, locked.mark, alias)
+        alias, run = _name(registry.find_alias(model, CHAMPION))
+        step = plan_step(locked.events, locked.mark, alias, run)
         standing = fold_events(locked.events)
         written: tuple[Event, ...] = ()
-        is_pointed = step == "point" and _point(registry, model, standing.champion)
+        is_pointed = step == "point" and _point(registry, model, standing)
         if is_pointed:
             alias = standing.champion
         elif step in ("point", "record_move"):
-            written = _record_move(locked, standing, alias, actor, is_gone=step == "point")
+            written = _record_move(locked, standing, alias, run, actor, is_gone=step == "point")
         elif step == "record_return":
             written = _record_return(locked, standing, alias, actor)
         standing = fold_events((*locked.events, *written))
@@ -163,11 +224,15 @@ def _settle_once(registry: AliasRegistry, ledger: Ledger, model: str, actor: str
     return Settled(standing, repaired=is_pointed, moved=moved)
 
 
-def _point(registry: AliasRegistry, model: str, champion: int | None) -> bool:
+def _point(registry: AliasRegistry, model: str, standing: Standing) -> bool:
     """Put the alias where the ledger has it; False when that version is gone."""
+    champion = standing.champion
     if champion is None:
         registry.unpoint(model, CHAMPION)
         return True
+    found = registry.find_version(model, champion)
+    if found is not None and not standing.is_champion(champion, found.run_id):
+        return False
     try:
         registry.point(model, CHAMPION, champion)
     except NoModelError:
@@ -177,9 +242,17 @@ def _point(registry: AliasRegistry, model: str, champion: int | None) -> bool:
 
 
 def _record_move(
-    locked: LockedProjection, standing: Standing, alias: int | None, actor: str, *, is_gone: bool
+    locked: LockedProjection,
+    standing: Standing,
+    alias: int | None,
+    run: str | None,
+    actor: str,
+    *,
+    is_gone: bool,
 ) -> tuple[Event, ...]:
     found = f"pointing at version {alias}" if alias is not None else "gone"
+    if alias is not None and alias == standing.champion:
+        found += f", which is another model by now (of run {run or 'none'})"
     reason = (
         f"Version {standing.champion} is gone from the registry, so the alias {CHAMPION} cannot "
         f"follow the ledger to it. It was found {found}."
@@ -194,6 +267,7 @@ def _record_move(
                 reason=reason,
                 from_version=standing.champion,
                 to_version=alias,
+                details={RUN_KEY: run} if run else {},
             )
         ]
     )
@@ -217,6 +291,5 @@ def _record_return(
     )
 
 
-def _find_champion(registry: AliasRegistry, model: str) -> int | None:
-    version = registry.find_alias(model, CHAMPION)
-    return version.number if version is not None else None
+def _name(version: PointedVersion | None) -> tuple[int | None, str | None]:
+    return (version.number, version.run_id) if version is not None else (None, None)

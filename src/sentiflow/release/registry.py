@@ -130,6 +130,19 @@ class Registry:
         ]
         return sorted(wanted, key=lambda version: version.number, reverse=True)
 
+    def knows_any(self, name: str, registered: Sequence[tuple[int, str]]) -> bool:
+        """Say whether one of these versions is here, or was: then its run still is.
+
+        Args:
+            name: the registered model's name.
+            registered: number and run of versions that were registered once.
+        """
+        here = {(version.number, version.run_id) for version in self.find_versions(name, {})}
+        return any(
+            pair in here or self._find(lambda run=pair[1]: self._client.get_run(run)) is not None  # type: ignore[misc]
+            for pair in registered
+        )
+
     def register(
         self,
         name: str,

@@ -13,6 +13,7 @@ from functools import reduce
 from typing import Any, Final, Literal, get_args
 
 from sentiflow.errors import GateNotEvaluated, UsageError
+from sentiflow.release.identity import is_about, name_runs, read_run
 
 Kind = Literal[
     "registered",
@@ -49,7 +50,8 @@ class NewEvent:
         from_version: the champion before.
         to_version: the version the event is about.
         decision: digest of the decision's JSON; None when no decision led to it.
-        details: small JSON values; `night` (ISO date) and `paired` count looks.
+        details: small JSON values; `night` (ISO date) and `paired` count looks, `version_run_id`
+            says which model the number of `to_version` stands for.
     """
 
     kind: Kind
@@ -90,6 +92,7 @@ class Standing:
         hold: the hold in force.
         waiting: the challenger that waits for a person.
         moved: the move outside the ledger that nobody has adopted or reverted yet.
+        runs: by number, the MLflow run that made the version registered last under it.
     """
 
     sequence: int = 0
@@ -98,6 +101,7 @@ class Standing:
     hold: Event | None = None
     waiting: Event | None = None
     moved: Event | None = None
+    runs: Mapping[int, str] = field(default_factory=dict)
 
     @property
     def champions(self) -> tuple[int, ...]:
@@ -108,6 +112,17 @@ class Standing:
     def champion(self) -> int | None:
         """The version that serves, by the ledger; None before the first promotion."""
         return self.champions[-1] if self.promotions else None
+
+    @property
+    def champion_run(self) -> str | None:
+        """The MLflow run that made the champion; None where the ledger does not say."""
+        return read_run(self.promotions[-1]) if self.promotions else None
+
+    def is_champion(self, number: int | None, run_id: str | None) -> bool:
+        """Say whether this is the champion's version: its number may stand for another model."""
+        if number is None or not self.promotions:
+            return number is None and not self.promotions
+        return is_about(self.promotions[-1], number, run_id)
 
     @property
     def previous_champion(self) -> int | None:
@@ -127,7 +142,8 @@ def fold_events(events: Iterable[Event]) -> Standing:
       champion already stays, since when it was.
     - rolled_back to a version below takes away those above it; to one that never was champion
       (or was rolled back from) it replaces the champion.
-    - waiting ends when that version, or a newer one, becomes champion.
+    - waiting ends when that version, or a newer one, becomes champion, and when numbers that
+      were given out already are given to other models.
     - moved_outside ends when it is adopted or reverted, or when any version is made champion.
     - registered, rejected, kept, not_evaluated and refused change nothing.
 
@@ -137,7 +153,7 @@ def fold_events(events: Iterable[Event]) -> Standing:
     Raises:
         GateNotEvaluated: an event that makes a champion names no version.
     """
-    return reduce(_apply, events, Standing())
+    return reduce(_apply, name_runs(events), Standing())
 
 
 def find_standing_at(events: Iterable[Event], when: datetime) -> Standing:
@@ -212,6 +228,8 @@ def _apply(standing: Standing, event: Event) -> Standing:
             return replace(standing, hold=None)
         case "waiting":
             return replace(standing, waiting=event)
+        case "registered":
+            return _register(standing, event)
         case "moved_outside":
             return replace(standing, moved=event)
         case "reverted":
@@ -225,17 +243,30 @@ def _make_champion(standing: Standing, event: Event, promotions: tuple[Event, ..
     waiting = standing.waiting
     if waiting is not None and version >= _read_version(waiting):
         waiting = None
-    if version == standing.champion:
+    if standing.is_champion(version, read_run(event) or standing.champion_run):
         return replace(standing, waiting=waiting, moved=None)
     return replace(
         standing, promotions=promotions, champion_event=event, waiting=waiting, moved=None
     )
 
 
+def _register(standing: Standing, event: Event) -> Standing:
+    """Note who made the version; a number that is given out anew tells that all were deleted."""
+    number, run = event.to_version, read_run(event)
+    if number is None or run is None:
+        return standing
+    waiting = standing.waiting
+    is_anew = standing.runs.get(number, run) != run
+    if is_anew and waiting is not None and number <= _read_version(waiting):
+        waiting = None
+    return replace(standing, runs={**standing.runs, number: run}, waiting=waiting)
+
+
 def _roll_back(standing: Standing, event: Event) -> tuple[Event, ...]:
-    version = _read_version(event)
+    version, run = _read_version(event), read_run(event)
     for height in range(len(standing.promotions), 0, -1):
-        if standing.champions[height - 1] == version:
+        promotion = standing.promotions[height - 1]
+        if is_about(promotion, version, run or read_run(promotion)):
             return standing.promotions[:height]
     return (*standing.promotions[:-1], event)
 

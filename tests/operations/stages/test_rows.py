@@ -118,3 +118,12 @@ def test_a_skipped_night_names_what_was_the_same(registered: Registered) -> None
     (reason,) = night.notes["reasons"]
     assert (night.notes["outcome"], night.notes["version"]) == ("skipped", number)
     assert "version 1 (fingerprint rows, settings settings, code code)" in reason
+
+
+def test_a_ruling_on_another_model_of_that_number_is_none(registered: Registered) -> None:
+    registered.add("kept", "2026-06-01")
+    assert ask(registered) == 1
+    old = NewEvent(kind="registered", actor="a", to_version=2, details={"run_id": "of before"})
+    registered.ledger.append("sentiflow", 1, [old])
+    registered.add("promoted", "2026-06-02", fingerprint="other rows")
+    assert ask(registered, "other rows") is None, "it was never ruled on"

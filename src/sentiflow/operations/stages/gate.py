@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 from dataclasses import dataclass, field, replace
 from datetime import date, timedelta
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 import numpy.typing as npt
@@ -26,6 +26,7 @@ from sentiflow.release.findings import (
     compare_with_champion,
     fingerprint_rows,
 )
+from sentiflow.release.identity import name_runs, read_run
 from sentiflow.release.standing import (
     MAKES_CHAMPION,
     Event,
@@ -34,6 +35,9 @@ from sentiflow.release.standing import (
     explain_block,
 )
 from sentiflow.settings import SAMPLE_MODEL_NAME
+
+if TYPE_CHECKING:
+    from sentiflow.release.registry import Version
 
 logger = logging.getLogger(__name__)
 
@@ -49,6 +53,7 @@ class Gate:
     Attributes:
         night: the night.
         number: the challenger's version.
+        run_id: the MLflow run that made it.
         evaluated: the night's own figures; the baseline's accuracy is used.
         rows: what both models are scored on.
         texts: the rows' texts.
@@ -57,6 +62,7 @@ class Gate:
 
     night: Night
     number: int
+    run_id: str
     evaluated: Evaluated
     rows: GateRows
     texts: list[str]
@@ -84,9 +90,21 @@ class Gate:
                 self.night.date,
                 self.night.settings.gate.alpha_nights,
             ),
-            blockers=_find_blockers(standing, self.superseded is not None and self._is_gone),
+            blockers=self._find_blockers(standing),
         )
         return findings if champion is None else self._pair(findings, champion, events)
+
+    def _find_blockers(self, standing: Standing) -> tuple[str, ...]:
+        """Return what keeps the challenger from being promoted without a person."""
+        moved = standing.moved
+        if self._is_gone and moved is not None and moved.to_version is None:
+            # MLflow takes the alias away with its version: one word of a person settles both. A
+            # hold stays, and so does an alias that somebody set elsewhere.
+            standing = replace(standing, moved=None)
+        blockers = _find_blockers(standing)
+        if self._is_gone and self.superseded is None:
+            return (_describe_gone(standing, self.night.lineage.name, self.number), *blockers)
+        return blockers
 
     def _examine_challenger(self) -> Findings:
         from sentiflow.model.evaluation import score
@@ -125,14 +143,16 @@ class Gate:
         if standing.champion is None:
             return None
         champion = night.registry.find_version(night.lineage.name, standing.champion)
-        self._is_gone = champion is None
-        is_comparable = champion and champion.tags.get("sentiflow.lineage") == night.lineage.digest
+        self._is_gone = champion is None or not standing.is_champion(
+            champion.number, champion.run_id
+        )
+        if self._is_gone:
+            if night.request.supersede:
+                night.warn(f"Champion version {standing.champion} is superseded: it is gone.")
+                self.superseded = standing.champion
+            return None
+        is_comparable = champion.tags.get("sentiflow.lineage") == night.lineage.digest
         try:
-            if champion is None:
-                raise ArtifactError(
-                    f"Champion version {standing.champion} of {night.lineage.name} must be in the "
-                    "registry. Received: it is not."
-                )
             if not is_comparable:
                 return None
             self._ask(champion.number)
@@ -140,7 +160,7 @@ class Gate:
             raise
         except ArtifactError as error:
             if not night.request.supersede:
-                held = " ".join(_find_blockers(standing, self._is_gone))
+                held = " ".join(_find_blockers(standing))
                 raise ArtifactError(
                     f"{error} If that will not mend, let tonight's model replace it: "
                     "sentiflow run … --supersede --reason …"
@@ -212,15 +232,16 @@ class Gate:
         """
         night = self.night
         crowned = {
-            event.to_version
-            for event in events
+            (event.to_version, read_run(event))
+            for event in name_runs(events)
             if event.kind in MAKES_CHAMPION and event.to_version is not None
         }
         since = (night.date - _YEAR).isoformat()
         found = [
             version
-            for number in sorted(crowned - {champion, self.number})
+            for number in sorted({number for number, _ in crowned} - {champion, self.number})
             if (version := night.registry.find_version(night.lineage.name, number))
+            and crowned & {(number, version.run_id), (number, None)}
             and version.tags.get("sentiflow.lineage") == night.lineage.digest
             and since <= version.tags["sentiflow.night"] <= night.date.isoformat()
             and "sentiflow.accuracy" in version.tags
@@ -243,22 +264,20 @@ class Gate:
         return registry.load(registry.resolve(name, str(number)))
 
 
-def _find_blockers(standing: Standing, replaces_deleted: bool) -> tuple[str, ...]:
-    """Return what keeps every version from being promoted without a person.
-
-    Args:
-        standing: how the model stands.
-        replaces_deleted: whether the night is to supersede a champion that was deleted. MLflow
-            takes the alias away with its version, so that the same word of a person settles
-            both. A hold stays, and so does an alias that somebody set elsewhere.
-    """
-    moved = standing.moved
-    if replaces_deleted and moved is not None and moved.to_version is None:
-        standing = replace(standing, moved=None)
+def _find_blockers(standing: Standing) -> tuple[str, ...]:
     return tuple(filter(None, [explain_block(standing)]))
 
 
-def open_gate(night: Night, splits: Splits, evaluated: Evaluated, number: int) -> Gate:
+def _describe_gone(standing: Standing, name: str, number: int) -> str:
+    return (
+        f"Champion version {standing.champion} of {name} is gone from the registry, so tonight's "
+        "model was compared with none and a person must decide: sentiflow promote "
+        f"{number} --override --reason …, another with sentiflow rollback --to N --reason …, or "
+        "with the next night sentiflow run … --supersede --reason …"
+    )
+
+
+def open_gate(night: Night, splits: Splits, evaluated: Evaluated, version: Version) -> Gate:
     """Read tonight's test rows and return the gate for them."""
     from sentiflow.model.evaluation import find_slices
 
@@ -270,7 +289,8 @@ def open_gate(night: Night, splits: Splits, evaluated: Evaluated, number: int) -
     digests = reviews["text_digest"].to_numpy(np.uint64)
     return Gate(
         night=night,
-        number=number,
+        number=version.number,
+        run_id=version.run_id,
         evaluated=evaluated,
         rows=GateRows(
             review_ids=review_ids,

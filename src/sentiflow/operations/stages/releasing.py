@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
-from typing import Final, Literal
+from typing import TYPE_CHECKING, Final, Literal
 
 from sentiflow.data.ingest import Ingested
 from sentiflow.errors import (
@@ -21,10 +21,14 @@ from sentiflow.operations.stages.learning import Evaluated, Trained
 from sentiflow.operations.stages.rows import Splits
 from sentiflow.release.decision import Decision, decide
 from sentiflow.release.findings import Findings
+from sentiflow.release.identity import RUN_KEY, find_events
 from sentiflow.release.standing import Event, Standing
 from sentiflow.reporting.decision_record import DecisionRecord, keep_decision
 from sentiflow.reporting.report import write_report
 from sentiflow.settings import describe_settings, find_actor
+
+if TYPE_CHECKING:
+    from sentiflow.release.registry import Version
 
 logger = logging.getLogger(__name__)
 
@@ -83,20 +87,26 @@ def register(night: Night, ingested: Ingested, trained: Trained, evaluated: Eval
     night.run.log_json(describe_settings(night.settings), "settings.json")
     if night.code.lock_file is not None:
         night.run.log_files([night.code.lock_file], "environment")
-    _tell_registration(night, version.number, evaluated)
+    _tell_registration(night, version, evaluated)
     registry.point(name, CHALLENGER, version.number)
     return int(version.number)
 
 
-def _tell_registration(night: Night, number: int, evaluated: Evaluated) -> None:
+def _tell_registration(night: Night, version: Version, evaluated: Evaluated) -> None:
     """Write the registration into the ledger, once per version."""
     for _ in range(_TRIES):
         events = night.ledger.read(night.lineage.name)
-        if any(event.kind == "registered" and event.to_version == number for event in events):
+        about = find_events(events, version.number, version.run_id)
+        if any(event.kind == "registered" for event in about):
             return
         try:
-            accuracy = f"Test accuracy {evaluated.metrics['accuracy']:.4f}."
-            night.tell_ledger(len(events), "registered", accuracy, to_version=number)
+            night.tell_ledger(
+                len(events),
+                "registered",
+                f"Test accuracy {evaluated.metrics['accuracy']:.4f}.",
+                to_version=version.number,
+                details={RUN_KEY: version.run_id},
+            )
         except LedgerConflict:
             continue
         return
@@ -108,12 +118,21 @@ def decide_release(night: Night, splits: Splits, evaluated: Evaluated, number: i
     from sentiflow.release.projection import settle
 
     night.is_deciding = True
-    ruling = find_ruling(night.ledger.read(night.lineage.name), number)
+    version = night.registry.find_version(night.lineage.name, number)
+    if version is None:
+        raise not_evaluated(
+            [
+                f"Version {number} of {night.lineage.name}, which this night registered, must be "
+                "in the registry. Received: it is gone. Run the night again: finished steps are "
+                "reused."
+            ]
+        )
+    ruling = find_ruling(night.ledger.read(night.lineage.name), version)
     if ruling is not None:
         # Killed or cut off after the ruling: it stands, and only what follows is done again.
         _finish(night, ruling)
         return
-    gate = open_gate(night, splits, evaluated, number)
+    gate = open_gate(night, splits, evaluated, version)
     for _ in range(_TRIES):
         standing = settle(night.registry, night.ledger, night.lineage.name, find_actor()).standing
         night.note(champion_version=standing.champion)
@@ -131,10 +150,11 @@ def decide_release(night: Night, splits: Splits, evaluated: Evaluated, number: i
     raise _too_busy(night)
 
 
-def find_ruling(events: tuple[Event, ...], number: int) -> Event | None:
+def find_ruling(events: tuple[Event, ...], version: Version) -> Event | None:
     """Return the night's ruling on a version if the ledger holds one, else None."""
-    about = [event for event in events if event.to_version == number and event.kind in _RULINGS]
-    return next((event for event in about if "run_id" in event.details), None)
+    about = find_events(events, version.number, version.run_id)
+    rulings = [event for event in about if event.kind in _RULINGS]
+    return next((event for event in rulings if "run_id" in event.details), None)
 
 
 def _rule(night: Night, gate: Gate, standing: Standing, evaluated: Evaluated) -> Event:
@@ -163,6 +183,7 @@ def _rule(night: Night, gate: Gate, standing: Standing, evaluated: Evaluated) ->
         to_version=gate.number,
         decision=digest,
         details={
+            RUN_KEY: gate.run_id,
             "paired": findings.comparison is not None,
             "alpha": decision.alpha,
             "basis": decision.basis,

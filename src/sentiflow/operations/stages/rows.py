@@ -15,6 +15,7 @@ from sentiflow.data.snapshot import Snapshot, check_snapshot, read_split
 from sentiflow.data.splitting import SPLITS
 from sentiflow.errors import ArtifactError, DataRejected
 from sentiflow.operations.night import Night, find_sources, prefix_metrics
+from sentiflow.release.identity import name_runs, read_run
 from sentiflow.release.standing import fold_events
 
 if TYPE_CHECKING:
@@ -98,8 +99,8 @@ def _find_last_accepted(night: Night) -> Version | None:
     of an earlier date that was caught up on since is not the last one.
     """
     ruled = {
-        event.to_version
-        for event in night.ledger.read(night.lineage.name)
+        (event.to_version, read_run(event))
+        for event in name_runs(night.ledger.read(night.lineage.name))
         if event.kind in _ACCEPTED and event.lineage == night.lineage.digest
     }
     if not ruled:
@@ -107,7 +108,8 @@ def _find_last_accepted(night: Night) -> Version | None:
     versions: list[Version] = [
         version
         for version in night.registry.find_versions(night.lineage.name, {})
-        if version.number in ruled and version.tags["sentiflow.night"] <= night.date.isoformat()
+        if ruled & {(version.number, version.run_id), (version.number, None)}
+        and version.tags["sentiflow.night"] <= night.date.isoformat()
     ]
     return max(versions, key=lambda one: (one.tags["sentiflow.night"], one.number), default=None)
 

@@ -1,0 +1,110 @@
+"""A number is no name: events are about the version that their run made, also when 1 is new."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+
+from sentiflow.release.identity import find_events, list_registered, name_runs, read_run
+from sentiflow.release.ledger import Mark
+from sentiflow.release.projection import plan_step
+from sentiflow.release.standing import Event, Kind, fold_events
+
+START = datetime(2026, 1, 1, 3, tzinfo=UTC)
+Told = tuple[Kind, int | None, str | None]
+
+
+def tell(*happened: Told) -> tuple[Event, ...]:
+    """Events as nights write them: a night's own run in `run_id`, the version's run not named."""
+    return tuple(
+        Event(
+            model="m", sequence=number, time=START + timedelta(days=number), kind=kind, actor="a",
+            reason="r", to_version=version, details={"run_id": run} if run else {},
+        )
+        for number, (kind, version, run) in enumerate(happened, start=1)
+    )  # fmt: skip
+
+
+FIRST: tuple[Told, ...] = (("registered", 1, "A"), ("promoted", 1, "A"))
+ANEW: tuple[Told, ...] = (*FIRST, ("moved_outside", None, None), ("registered", 1, "B"))
+
+
+def test_an_event_is_about_the_version_that_was_registered_last_before_it() -> None:
+    events = name_runs(tell(*ANEW, ("kept", 1, "a night that went on")))
+    assert [read_run(event) for event in events] == ["A", "A", None, "B", "B"]
+    assert list_registered(events) == ((1, "B"), (1, "A"))
+    assert [event.kind for event in find_events(events, 1, "A")] == ["registered", "promoted"]
+    assert [event.kind for event in find_events(events, 1, "B")] == ["registered", "kept"]
+
+
+def test_an_event_that_names_its_version_itself_needs_no_registration() -> None:
+    (event,) = tell(("promoted", 3, None))
+    (named,) = name_runs([Event(**{**vars(event), "details": {"version_run_id": "C"}})])
+    assert read_run(named) == "C"
+    assert find_events([named], 3, "C") == (named,)
+    assert find_events([named], 3, "D") == ()
+
+
+def test_without_any_registration_the_number_has_to_do() -> None:
+    events = tell(("promoted", 1, None))
+    assert find_events(events, 1, "whatever") == events
+    assert list_registered(events) == ()
+
+
+@pytest.mark.parametrize(("run", "is_champion"), [("A", True), ("B", False)])
+def test_the_champion_is_a_run_and_not_a_number(run: str, is_champion: bool) -> None:
+    standing = fold_events(tell(*ANEW))
+    assert standing.champion == 1
+    assert standing.champion_run == "A"
+    assert standing.is_champion(1, run) is is_champion
+
+
+def test_a_promotion_of_the_same_number_is_another_champion() -> None:
+    standing = fold_events(tell(*ANEW, ("promoted", 1, "B")))
+    assert standing.champions == (1, 1)
+    assert standing.champion_run == "B"
+    assert standing.moved is None
+    assert fold_events(tell(*FIRST, ("promoted", 1, "A"))).champions == (1,)
+
+
+def test_a_rollback_goes_to_the_model_and_not_to_its_number() -> None:
+    events = tell(*ANEW, ("promoted", 1, "B"), ("registered", 2, "C"), ("promoted", 2, "C"))
+    standing = fold_events((*events, *tell(*[("kept", 9, None)] * 7, ("rolled_back", 1, None))[7:]))
+    assert standing.champions == (1, 1)
+    assert standing.champion_run == "B"
+
+
+@pytest.mark.parametrize(
+    ("registered", "waits"),
+    [
+        ((2, "D"), None),  # its own number is given out anew
+        ((1, "D"), None),  # one below it is
+        ((1, "A"), 2),  # a night that was resumed writes what it had registered
+        ((3, "D"), 2),
+    ],
+)
+def test_what_waits_is_gone_when_numbers_begin_anew(
+    registered: tuple[int, str], waits: int | None
+) -> None:
+    number, run = registered
+    told: list[Told] = [*FIRST, ("registered", 2, "B"), ("waiting", 2, "B")]
+    standing = fold_events(tell(*told, ("registered", number, run)))
+    assert (standing.waiting and standing.waiting.to_version) == waits
+
+
+def plan(alias: int | None, run: str | None, *happened: Told, mark: int = 2) -> Any:
+    return plan_step(tell(*happened), Mark(mark, 1), alias, run)
+
+
+def test_an_alias_on_another_model_of_the_same_number_was_moved_outside() -> None:
+    assert plan(1, "A", *FIRST) == "rest"
+    assert plan(1, "B", *FIRST) == "record_move"
+    moved = (*ANEW, ("moved_outside", 1, None))
+    assert plan(1, "B", *moved, mark=5) != "record_return", "it does not stand where it stood"
+
+
+def test_the_alias_follows_a_promotion_of_the_same_number() -> None:
+    assert plan(None, None, *ANEW, ("promoted", 1, "B"), mark=3) == "point"
+    assert plan(1, "B", *ANEW, ("promoted", 1, "B"), mark=3) == "mark"
