@@ -121,7 +121,7 @@ def test_every_command_of_the_operations_page_is_one() -> None:
     assert len(lines) >= 4
     for line in lines:
         parse_command(line)
-    secrets = page.split("## Secrets\n")[1].split("\n## ")[0]
+    secrets = page.split("### Rotate secrets\n")[1].split("\n## ")[0]
     names = set(" ".join(re.findall(r"--renew (.*)", secrets)).split())
     names |= set(re.findall(r"`(\w+_(?:PASSWORD|KEY|STRING))`", secrets))
     assert len(names) >= 7

@@ -7,7 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from sentiflow.settings import prepare_environment
+from sentiflow.errors import SettingsError
+from sentiflow.settings import find_api_key, find_ping_url, find_webhook_url, prepare_environment
 
 
 @pytest.fixture
@@ -47,3 +48,54 @@ def test_what_the_environment_says_already_stays(
     monkeypatch.setattr(os, "environ", {"MLFLOW_TRACKING_URI": "http://mlflow.example:5000"})
     prepare_environment(tmp_path / "home")
     assert os.environ["MLFLOW_TRACKING_URI"] == "http://mlflow.example:5000"
+
+
+def lay_out(folder: Path, **secrets: str) -> dict[str, str]:
+    """Write secrets as Compose does; return the variables that name their files."""
+    for name, secret in secrets.items():
+        (folder / name).write_text(f"{secret}\n" if secret else "")
+    return {f"{name}_FILE": str(folder / name) for name in secrets}
+
+
+def test_secrets_in_files_reach_clients_that_read_the_environment_alone(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    secrets = {
+        "PREFECT_API_AUTH_STRING": "sentiflow:p@%s/:?#'\"w $x", "PREFECT_API_KEY": "key",
+        "MLFLOW_TRACKING_USERNAME": "ada", "MLFLOW_TRACKING_PASSWORD": "pass word",
+        "MLFLOW_TRACKING_TOKEN": "token", "AWS_ACCESS_KEY_ID": "id",
+        "AWS_SECRET_ACCESS_KEY": "secret",
+    }  # fmt: skip
+    others = {"SSL_CERT_FILE": "/etc/hostname", "AWS_SHARED_CREDENTIALS_FILE": "/nowhere"}
+    files = lay_out(tmp_path, **secrets, AWS_SESSION_TOKEN="")
+    stale = {"MLFLOW_TRACKING_PASSWORD": "of yesterday"}
+    monkeypatch.setattr(os, "environ", {**files, **others, **stale})
+    prepare_environment(tmp_path / "home")
+    assert {name: os.environ[name] for name in secrets} == secrets
+    # A program that is started with another value must not find the file and take that.
+    assert {name for name in os.environ if name.endswith("_FILE")} == set(others)
+    assert "AWS_SESSION_TOKEN" not in os.environ
+
+
+@pytest.mark.parametrize("content", [None, ""])
+def test_a_password_file_that_is_missing_or_empty_is_refused_in_one_line(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, content: str | None
+) -> None:
+    files = lay_out(tmp_path, MLFLOW_TRACKING_PASSWORD=content or "")
+    if content is None:
+        (tmp_path / "MLFLOW_TRACKING_PASSWORD").unlink()
+    monkeypatch.setattr(os, "environ", files)
+    with pytest.raises(SettingsError, match="MLFLOW_TRACKING_PASSWORD") as caught:
+        prepare_environment(tmp_path / "home")
+    assert "\n" not in str(caught.value)
+
+
+def test_an_empty_file_is_an_address_that_was_not_given_and_never_an_open_door(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    files = lay_out(tmp_path, SENTIFLOW_WEBHOOK_URL="", SENTIFLOW_PING_URL="", SENTIFLOW_API_KEY="")
+    monkeypatch.setattr(os, "environ", files)
+    assert find_webhook_url() is None
+    assert find_ping_url() is None
+    with pytest.raises(SettingsError, match="must not be empty"):
+        find_api_key()

@@ -1,7 +1,8 @@
 #!/bin/sh
 # Give a command its secrets: export NAME for every NAME_FILE that names a file of the secrets
-# folder, then become the command.
+# folder, then become the command. Sentiflow's own command line reads the files itself.
 set -eu
+case $1 in sentiflow | */sentiflow) exec "$@" ;; esac
 folder=${SECRETS_FOLDER:-/secrets}
 
 for name in $(env | sed -n 's/^\([A-Za-z_][A-Za-z0-9_]*\)_FILE=.*/\1/p'); do

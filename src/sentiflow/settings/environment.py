@@ -6,10 +6,26 @@ import getpass
 import os
 import socket
 from pathlib import Path
+from typing import Final
 
 from sentiflow.errors import SettingsError
 from sentiflow.settings.discovery import find_running_servers
 from sentiflow.settings.groups import LedgerSettings, TrackingSettings
+
+# What Prefect's, MLflow's and S3's own clients read, from the environment and nowhere else.
+_CLIENT_SECRETS: Final = (
+    "PREFECT_API_AUTH_STRING", "PREFECT_API_KEY", "MLFLOW_TRACKING_USERNAME",
+    "MLFLOW_TRACKING_PASSWORD", "MLFLOW_TRACKING_TOKEN", "AWS_ACCESS_KEY_ID",
+    "AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN",
+)  # fmt: skip
+# Somebody else's addresses and keys. Where none is given, Compose and Kubernetes lay out an empty
+# file. An empty file of what guards a door is refused: it would leave the door open.
+_MAY_BE_EMPTY: Final = frozenset(
+    {
+        "SENTIFLOW_WEBHOOK_URL", "SENTIFLOW_PING_URL", "AWS_ACCESS_KEY_ID",
+        "AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN",
+    }
+)  # fmt: skip
 
 
 def find_home() -> Path:
@@ -87,7 +103,7 @@ def read_secret(name: str) -> str | None:
         name: the variable, for example SENTIFLOW_API_KEY.
 
     Raises:
-        SettingsError: the file cannot be read, or the secret is empty.
+        SettingsError: the file cannot be read, or the secret is empty and must not be.
     """
     secret = os.environ.get(name)
     if path := os.environ.get(f"{name}_FILE"):
@@ -97,9 +113,22 @@ def read_secret(name: str) -> str | None:
             raise SettingsError(
                 f"{name}_FILE must be a readable text file. Received: {path}: {error}."
             ) from None
+        if not secret and name in _MAY_BE_EMPTY:
+            return None
     if secret is not None and not secret:
         raise SettingsError(f"A secret must not be empty. Unset {name} or fill it.")
     return secret
+
+
+def _export_client_secrets() -> None:
+    """Put what NAME_FILE names into NAME, for clients that know of no files."""
+    for name in _CLIENT_SECRETS:
+        if os.environ.get(f"{name}_FILE"):
+            secret = read_secret(name)
+            # What this process starts may be given another value; a file would win over it.
+            del os.environ[f"{name}_FILE"]
+            if secret is not None:
+                os.environ[name] = secret
 
 
 def _refuse_home(named: str, reason: str) -> SettingsError:
@@ -119,11 +148,13 @@ def prepare_environment(home: Path) -> None:
 
     An entry point calls this before any of them is imported. What the environment already
     says is left alone, so that servers named there are used. Next come the servers that
-    `sentiflow up` runs for this home, then files under it. Telemetry is off.
+    `sentiflow up` runs for this home, then files under it. Secrets that `NAME_FILE` names are put
+    where those clients look for them. Telemetry is off.
 
     Raises:
-        SettingsError: the home is no folder and cannot be made one.
+        SettingsError: the home is no folder and cannot be made one, or a secret cannot be read.
     """
+    _export_client_secrets()
     try:
         home.mkdir(parents=True, exist_ok=True, mode=0o700)
     except OSError as error:
