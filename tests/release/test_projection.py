@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -38,6 +38,7 @@ class FileRegistry:
         self.points = 0
         self.is_down = False
         self.deleted: set[int] = set()
+        self.told: dict[int, str] = {}
 
     uri = "file"
 
@@ -58,6 +59,11 @@ class FileRegistry:
             raise NoModelError("There is no such version.")
         self.path.write_text(str(number))
         self.points += 1
+
+    def tell(
+        self, name: str, number: int, run: str | None, tags: Mapping[str, str], description: str
+    ) -> None:
+        self.told[number] = f"{tags.get('sentiflow.outcome')}: {description}"
 
     def unpoint(self, name: str, alias: str) -> None:
         self.path.unlink(missing_ok=True)

@@ -109,6 +109,8 @@ class Night:
         details = {
             "night": self.date.isoformat(),
             "run_id": self.run.id,
+            "run_path": self.run.path,
+            "flow_run_id": self.record.prefect_flow_run_id,
             **values.pop("details", {}),
         }
         event = NewEvent(

@@ -122,7 +122,7 @@ def promote(desk: Desk, number: int, reason: str, override: bool, show: Show) ->
             "objections": objections[:10],
         },
     )
-    _commit(desk, standing, [event], version, "promoted")
+    _commit(desk, standing, [event])
     return {
         "model": desk.model,
         "version": number,
@@ -179,7 +179,7 @@ def roll_back(desk: Desk, reason: str, to: int | None) -> dict[str, Any]:
             lineage=lineage,
         ),
     ]
-    _commit(desk, standing, events, version, None)
+    _commit(desk, standing, events)
     return {"model": desk.model, "version": target, "from_version": standing.champion}
 
 
@@ -228,7 +228,7 @@ def adopt(desk: Desk, reason: str) -> dict[str, Any]:
         to_version=moved.to_version,
         details={RUN_KEY: version.run_id},
     )
-    _commit(desk, standing, [event], version, "promoted")
+    _commit(desk, standing, [event])
     return {
         "model": desk.model,
         "version": moved.to_version,
@@ -261,8 +261,7 @@ def revert(desk: Desk, reason: str) -> dict[str, Any]:
         from_version=standing.moved.to_version,
         to_version=standing.champion,
     )
-    desk.ledger.append(desk.model, standing.sequence, [event])
-    _follow(desk)
+    _commit(desk, standing, [event])
     return {
         "model": desk.model,
         "version": standing.champion,
@@ -375,20 +374,10 @@ def _probe(desk: Desk, version: Version) -> None:
     )
 
 
-def _commit(
-    desk: Desk,
-    standing: Standing,
-    events: Sequence[NewEvent],
-    version: Version,
-    outcome: str | None,
-) -> None:
-    """Write the ledger, then let alias and tags follow."""
-    from sentiflow.release.registry import OUTCOME_TAG
-
+def _commit(desk: Desk, standing: Standing, events: Sequence[NewEvent]) -> None:
+    """Write the ledger, then let the alias and what MLflow shows follow."""
     desk.ledger.append(desk.model, standing.sequence, events)
     _follow(desk)
-    if outcome is not None:
-        desk.registry.tag_version(version, {OUTCOME_TAG: outcome})
 
 
 def _follow(desk: Desk) -> None:

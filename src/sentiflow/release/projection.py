@@ -10,17 +10,27 @@ outside, is written down as that, and is left alone until a person adopts or rev
 A champion whose version was deleted in the registry has no alias to follow it. That is
 written down as a move outside too, so that every command still opens and one can lead out.
 
+What MLflow shows of a version, tags and description, follows in the same way (story.py): what
+events since the mark changed is told before the mark is moved, so that the next look makes up for
+an MLflow that was away.
+
 What a number stands for is said by the run that made the version (identity.py). A registry
 that knows none of the runs in the ledger is another one, and nothing is written or moved then.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+import logging
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final, Literal, Protocol
 
-from sentiflow.errors import ForeignRegistry, LedgerConflict, NoModelError
+from sentiflow.errors import (
+    ForeignRegistry,
+    LedgerConflict,
+    NoModelError,
+    RegistryUnreachable,
+)
 from sentiflow.files import hide_secrets
 from sentiflow.release.identity import RUN_KEY, list_registered, name_runs, read_run
 from sentiflow.release.ledger import Ledger, LockedProjection, Mark
@@ -33,6 +43,9 @@ from sentiflow.release.standing import (
     Standing,
     fold_events,
 )
+from sentiflow.release.story import list_changed
+
+logger = logging.getLogger(__name__)
 
 _MOVES_ALIAS: Final[frozenset[Kind]] = MAKES_CHAMPION | {"reverted"}
 _ATTEMPTS: Final = 10
@@ -77,6 +90,11 @@ class AliasRegistry(Protocol):
 
     def unpoint(self, name: str, alias: str) -> None:
         """Take an alias away."""
+
+    def tell(
+        self, name: str, number: int, run_id: str | None, tags: Mapping[str, str], description: str
+    ) -> None:
+        """Set the tags and the description of a version that this run made."""
 
 
 @dataclass(frozen=True)
@@ -180,7 +198,7 @@ def plan_step(
 
     Returns:
         - rest: nothing is to be done (also while a noted move outside is undecided);
-        - mark: they agree, only the mark is behind;
+        - mark: nothing is to be moved, only the mark is behind;
         - point: the alias lags behind the ledger, move it (where the champion's version is gone
           from the registry, note that instead);
         - record_move: someone moved the alias outside;
@@ -201,7 +219,7 @@ def plan_step(
     if due and (is_put or alias in {mark.version, None}):
         return "point"
     if not due and standing.moved is not None and standing.moved.to_version == alias:
-        return "rest"
+        return "rest" if mark.sequence == standing.sequence else "mark"
     return "record_move"
 
 
@@ -218,10 +236,26 @@ def _settle_once(registry: AliasRegistry, ledger: Ledger, model: str, actor: str
             written = _record_move(locked, standing, alias, run, actor, is_gone=step == "point")
         elif step == "record_return":
             written = _record_return(locked, standing, alias, actor)
-        standing = fold_events((*locked.events, *written))
-        locked.set_mark(Mark(standing.sequence, alias))
+        events = (*locked.events, *written)
+        standing = fold_events(events)
+        if _tell_stories(registry, model, events, locked.mark.sequence):
+            locked.set_mark(Mark(standing.sequence, alias))
     moved = next((event for event in written if event.kind == "moved_outside"), None)
     return Settled(standing, repaired=is_pointed, moved=moved)
+
+
+def _tell_stories(
+    registry: AliasRegistry, model: str, events: Sequence[Event], sequence: int
+) -> bool:
+    """Let MLflow show what events after a sequence changed; False where it did not take it."""
+    try:
+        for (number, run), story in list_changed(events, sequence).items():
+            registry.tell(model, number, run, story.tags, story.description)
+    except RegistryUnreachable as error:
+        # The release itself is done; the mark stays behind, and the next look tells it.
+        logger.warning("What MLflow shows of %s is behind the ledger: %s", model, error)
+        return False
+    return True
 
 
 def _point(registry: AliasRegistry, model: str, standing: Standing) -> bool:

@@ -33,7 +33,6 @@ from sentiflow.patience import Patience, ask_mlflow, describe_failure
 
 CHAMPION: Final = "champion"
 CHALLENGER: Final = "challenger"
-OUTCOME_TAG: Final = "sentiflow.outcome"
 
 # MLflow keeps a version's number in an INTEGER of 32 bits; databases refuse to look for more.
 _LARGEST_VERSION: Final = 2**31 - 1
@@ -246,10 +245,26 @@ class Registry:
                 )
             )
 
-    def describe_version(self, version: Version, description: str) -> None:
-        """Set a version's description."""
-        number = str(version.number)
-        self._ask(lambda: self._client.update_model_version(version.name, number, description))
+    def tell(
+        self, name: str, number: int, run_id: str | None, tags: Mapping[str, str], description: str
+    ) -> None:
+        """Set a version's tags and description; nothing happens where that version is gone.
+
+        Args:
+            name: the registered model's name.
+            number: the version.
+            run_id: the run that made it, as another model may have the number; None: any.
+            tags: to be set; others stay.
+            description: Markdown.
+
+        Raises:
+            RegistryUnreachable: the registry did not answer, or refused.
+        """
+        version = self.find_version(name, number)
+        if version is None or run_id not in (None, version.run_id):
+            return
+        self.tag_version(version, tags)
+        self._find(lambda: self._client.update_model_version(name, str(number), description))
 
     def unpoint(self, name: str, alias: str) -> None:
         """Take an alias away; nothing happens when there is none."""

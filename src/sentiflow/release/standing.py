@@ -22,6 +22,7 @@ Kind = Literal[
     "kept",
     "not_evaluated",
     "refused",
+    "failed",
     "waiting",
     "rolled_back",
     "superseded",
@@ -145,7 +146,7 @@ def fold_events(events: Iterable[Event]) -> Standing:
     - waiting ends when that version, or a newer one, becomes champion, and when numbers that
       were given out already are given to other models.
     - moved_outside ends when it is adopted or reverted, or when any version is made champion.
-    - registered, rejected, kept, not_evaluated and refused change nothing.
+    - registered, rejected, kept, not_evaluated, refused and failed change nothing.
 
     Args:
         events: one model's events, by sequence.
@@ -153,7 +154,7 @@ def fold_events(events: Iterable[Event]) -> Standing:
     Raises:
         GateNotEvaluated: an event that makes a champion names no version.
     """
-    return reduce(_apply, name_runs(events), Standing())
+    return reduce(apply_event, name_runs(events), Standing())
 
 
 def find_standing_at(events: Iterable[Event], when: datetime) -> Standing:
@@ -215,7 +216,8 @@ def count_looks(events: Iterable[Event], lineage: str, night: date, nights: int)
     )
 
 
-def _apply(standing: Standing, event: Event) -> Standing:
+def apply_event(standing: Standing, event: Event) -> Standing:
+    """Return where a model stands after one more event, whose run is named."""
     standing = replace(standing, sequence=event.sequence)
     match event.kind:
         case "promoted" | "superseded" | "adopted":

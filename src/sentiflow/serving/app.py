@@ -24,7 +24,8 @@ from starlette.exceptions import HTTPException
 
 from sentiflow.errors import UsageError
 from sentiflow.model.engine import load_engine
-from sentiflow.release.registry import OUTCOME_TAG, Registry
+from sentiflow.release.registry import Registry
+from sentiflow.release.story import OUTCOME_TAG
 from sentiflow.serving.batching import Batcher, ModelFailed, NotReady, TooManyWaiting
 from sentiflow.serving.champion import ChampionFollower, Served, State
 from sentiflow.serving.connections import BACKLOG, Connections, find_room, guard_connections

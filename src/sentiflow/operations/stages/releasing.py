@@ -221,7 +221,6 @@ def _finish(night: Night, ruling: Event) -> None:
     # The ruling is committed: what fails from here on is no gate that was not evaluated.
     night.is_deciding = False
     from sentiflow.release.projection import settle
-    from sentiflow.release.registry import OUTCOME_TAG
 
     registry, name = night.registry, night.lineage.name
     standing = settle(registry, night.ledger, name, find_actor()).standing
@@ -232,24 +231,16 @@ def _finish(night: Night, ruling: Event) -> None:
     for warning in ruling.details.get("warnings", ()):
         night.warn(warning)
     night.run.set_tags({"sentiflow.decision": outcome})
-    version = registry.resolve(name, str(ruling.to_version))
-    registry.tag_version(
-        version, {OUTCOME_TAG: outcome, "sentiflow.decision": ruling.decision or ""}
-    )
-    registry.describe_version(version, _describe(night, outcome, ruling))
     night.end(outcome, ruling.details["reasons"], 0)
 
 
 def _end_without_ruling(
-    night: Night, standing: Standing, number: int, error: SentiflowError
+    night: Night, standing: Standing, number: int, cause: SentiflowError
 ) -> GateNotEvaluated:
     """Write down that the gate could not rule, and return the error that ends the night."""
-    from sentiflow.release.registry import OUTCOME_TAG
+    from sentiflow.release.projection import settle
 
-    night.registry.tag_version(
-        night.registry.resolve(night.lineage.name, str(number)), {OUTCOME_TAG: "failed"}
-    )
-    ending = not_evaluated([str(error)])
+    ending = not_evaluated([str(cause)])
     for _ in range(_TRIES):
         sequence = len(night.ledger.read(night.lineage.name))
         try:
@@ -264,6 +255,10 @@ def _end_without_ruling(
         except LedgerConflict:
             continue
         break
+    try:
+        settle(night.registry, night.ledger, night.lineage.name, find_actor())
+    except SentiflowError as error:
+        logger.warning("MLflow does not show yet what became of version %d: %s", number, error)
     return ending
 
 
@@ -271,15 +266,4 @@ def _too_busy(night: Night) -> LedgerConflict:
     return LedgerConflict(
         f"The ledger of {night.lineage.name} must stand still while a night decides. Received: "
         f"{_TRIES} events of others in a row. The champion is kept; run again."
-    )
-
-
-def _describe(night: Night, outcome: str, ruling: Event) -> str:
-    return "\n\n".join(
-        [
-            f"**{outcome}** on the night of {night.date}: {ruling.reason}",
-            f"[Report and decision.json]({night.run.path}/artifacts/report) · "
-            f"[MLflow run]({night.run.path}) · decision `{(ruling.decision or '')[:12]}` · Prefect "
-            f"flow run {night.record.prefect_flow_run_id or 'none'}.",
-        ]
     )
