@@ -47,7 +47,7 @@ def tell(request: NightRequest, record: NightRecord) -> list[str]:
     """
     settings = _find_settings(request)
     notices = _compose(record, settings)
-    return [*send(notices, settings.notices), *ping_outside(record, settings.notices)]
+    return [*send(notices, settings.notices), *ping_outside(record, settings)]
 
 
 def tell_cut_off(request: NightRequest, record: NightRecord) -> list[str]:

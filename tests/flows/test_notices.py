@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from datetime import date
 
 import pytest
 from operations.listening import Answer, Listener, listen
@@ -12,9 +11,10 @@ from prefect.blocks.notifications import CustomWebhookNotificationBlock, SlackWe
 from prefect.blocks.system import Secret
 
 from flows.notices import find_problems, tell, tell_cut_off
+from sentiflow.dates import find_today
 from sentiflow.operations.request import NightRequest
 from sentiflow.reporting.record import NightRecord
-from sentiflow.settings import NoticeSettings
+from sentiflow.settings import NoticeSettings, Settings
 
 pytestmark = [
     pytest.mark.slow,
@@ -23,8 +23,9 @@ pytestmark = [
 ]
 SECRET = "T0KEN-4711"
 RECORD = NightRecord(
-    night=date.today().isoformat(), model="sentiflow", outcome="promoted", version=4, exit_code=0,
-    reasons=["Better on the same rows."], mlflow_run_path="/#/experiments/1/runs/abc",
+    night=find_today(Settings().schedule).isoformat(), model="sentiflow", outcome="promoted",
+    version=4, exit_code=0, reasons=["Better on the same rows."],
+    mlflow_run_path="/#/experiments/1/runs/abc",
     prefect_flow_run_id="f-1",
 )  # fmt: skip
 

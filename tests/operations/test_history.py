@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -104,7 +104,12 @@ def test_a_moment_outside_of_the_calendar_is_a_mistake_in_words(tmp_path: Path, 
         find_live(open_desk(tmp_path), at)
 
 
-def test_a_moment_to_come_is_now(tmp_path: Path) -> None:
-    live: dict[str, Any] = find_live(open_desk(tmp_path, PROMOTED), "9999-12-30")
+def test_the_end_of_today_is_now_and_a_day_to_come_is_refused(tmp_path: Path) -> None:
+    desk = open_desk(tmp_path, PROMOTED)
+    today = datetime.now(UTC).date()
+    live: dict[str, Any] = find_live(desk, today.isoformat())
     assert live["version"] == 1
     assert datetime.fromisoformat(live["at"]) <= datetime.now(UTC)
+    for at in ("9999-12-30", f"{today + timedelta(days=1)}T00:00"):
+        with pytest.raises(UsageError, match="--at must not be later than today"):
+            find_live(desk, at)

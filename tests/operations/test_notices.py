@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 from operations.listening import Answer, Listener, listen
 
+from sentiflow.dates import find_today
 from sentiflow.errors import NightRefused
 from sentiflow.operations.lease import hold_lease
 from sentiflow.operations.notices import (
@@ -24,7 +25,14 @@ from sentiflow.operations.opening import open_night
 from sentiflow.operations.request import NightRequest
 from sentiflow.release.leases import UPKEEP, name_night
 from sentiflow.reporting.record import NightRecord, Outcome
-from sentiflow.settings import LeaseSettings, NoticeKind, NoticeSettings, load_settings
+from sentiflow.settings import (
+    LeaseSettings,
+    NoticeKind,
+    NoticeSettings,
+    ScheduleSettings,
+    Settings,
+    load_settings,
+)
 
 SECRET = "T0KEN-4711"
 MOVED = (
@@ -34,6 +42,8 @@ MOVED = (
 SETTINGS = NoticeSettings(
     mlflow_url="https://mlflow.example/", prefect_url="https://prefect.example", timeout_seconds=0.3
 )
+PINGED = Settings(notices=SETTINGS)
+TODAY = find_today(PINGED.schedule)
 RUN_PAGE = "https://mlflow.example/#/experiments/1/runs/abc"
 FLOW_PAGE = "https://prefect.example/runs/flow-run/f-1"
 
@@ -226,7 +236,7 @@ def test_without_an_address_nothing_is_sent(
     monkeypatch.delenv("SENTIFLOW_WEBHOOK_URL", raising=False)
     monkeypatch.delenv("SENTIFLOW_PING_URL", raising=False)
     assert send(make_record()) == []
-    assert ping_outside(make_record(night=date.today().isoformat()), SETTINGS) == []
+    assert ping_outside(make_record(night=TODAY.isoformat()), PINGED) == []
     assert listener.requests == []
 
 
@@ -282,7 +292,7 @@ def test_the_secret_is_in_no_sentence_whatever_the_address(
     address: str, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     monkeypatch.setenv("SENTIFLOW_PING_URL", address)
-    (problem,) = ping_outside(make_record(night=date.today().isoformat()), SETTINGS)
+    (problem,) = ping_outside(make_record(night=TODAY.isoformat()), PINGED)
     assert problem.startswith("The outside watcher was not called: SENTIFLOW_PING_URL must be")
     assert SECRET not in problem + caplog.text
     assert check_notices(SETTINGS) == [problem.split(": ", 1)[1]]
@@ -298,8 +308,8 @@ def test_the_secret_is_in_no_sentence_whatever_the_address(
 def test_the_outside_watcher_is_called_after_good_nights_only(
     watcher: Listener, outcome: Outcome, exit_code: int, is_called: bool
 ) -> None:
-    record = make_record(outcome, exit_code=exit_code, night=date.today().isoformat())
-    assert ping_outside(record, SETTINGS) == []
+    record = make_record(outcome, exit_code=exit_code, night=TODAY.isoformat())
+    assert ping_outside(record, PINGED) == []
     calls = [(request.method, request.path) for request in watcher.requests]
     assert calls == ([("GET", f"/ping/{SECRET}")] if is_called else [])
 
@@ -308,9 +318,20 @@ def test_the_outside_watcher_is_called_after_good_nights_only(
 def test_the_outside_watcher_is_called_for_the_night_of_now_and_not_for_a_backfill(
     watcher: Listener, days: int, calls: int
 ) -> None:
-    night = date.today() - timedelta(days=days)
-    assert ping_outside(make_record("kept", night=night.isoformat()), SETTINGS) == []
+    night = TODAY - timedelta(days=days)
+    assert ping_outside(make_record("kept", night=night.isoformat()), PINGED) == []
     assert len(watcher.requests) == calls
+
+
+@pytest.mark.parametrize("timezone", ["Pacific/Kiritimati", "Etc/GMT+12"])
+def test_the_outside_watcher_counts_days_in_the_schedules_time_zone(
+    watcher: Listener, timezone: str
+) -> None:
+    settings = PINGED.model_copy(update={"schedule": ScheduleSettings(timezone=timezone)})
+    today = find_today(settings.schedule)
+    for night in (today, today + timedelta(days=1), today - timedelta(days=2)):
+        assert ping_outside(make_record("kept", night=night.isoformat()), settings) == []
+    assert len(watcher.requests) == 1
 
 
 def test_a_secret_comes_from_a_file_too_and_one_that_is_missing_is_said_early(

@@ -76,7 +76,11 @@ def run(
         text = write_text(record) + "\n\n" + _suggest(record, home)
         return record.model_dump(mode="json"), text, record.exit_code
 
-    answer_with(as_json, work, {"night": as_of or date.today().isoformat(), "outcome": "failed"})
+    answer_with(
+        as_json,
+        work,
+        {"night": as_of or _name_today(config, overrides), "outcome": "failed"},
+    )
 
 
 @app.command()
@@ -174,6 +178,13 @@ def _parse_date(text: str | None) -> date | None:
         raise UsageError(
             f"--as-of must be a date such as 2026-01-31. Received: {text!r}."
         ) from None
+
+
+def _name_today(config: str | None, overrides: list[str] | None) -> str:
+    from sentiflow.operations.night import name_night_asked
+    from sentiflow.operations.request import NightRequest
+
+    return name_night_asked(NightRequest(config=config, overrides=tuple(overrides or ())))
 
 
 def _run_flow(request: Any, home: Path) -> Any:

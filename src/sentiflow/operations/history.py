@@ -7,6 +7,7 @@ from datetime import UTC, date, datetime, time, timedelta
 from pathlib import Path
 from typing import Any, Final
 
+from sentiflow.dates import check_past
 from sentiflow.errors import ForeignRegistry, RegistryUnreachable, UsageError
 from sentiflow.operations.night import describe_move
 from sentiflow.operations.releases import Desk
@@ -36,7 +37,7 @@ def find_live(desk: Desk, at: str) -> dict[str, Any]:
     Args:
         desk: where.
         at: an ISO date (the end of that day, UTC) or an ISO time (UTC unless it says otherwise);
-            a moment to come is taken as now.
+            the end of today is taken as now.
 
     Returns:
         `model`, `at`, `version` (None when nothing was live), `since`, `reason`, `actor`,
@@ -45,10 +46,13 @@ def find_live(desk: Desk, at: str) -> dict[str, Any]:
         and `changes`, the events of that day that changed the champion or moved the alias.
 
     Raises:
-        UsageError: `at` is neither, or lies outside of the calendar.
+        UsageError: `at` is neither, lies outside of the calendar, or is still to come.
     """
     when, day = _parse_moment(at)
-    when = min(when, datetime.now(UTC))
+    now = datetime.now(UTC)
+    if day > now.date():
+        check_past(day, desk.settings.schedule, "--at")
+    when = min(when, now)
     events = desk.ledger.read(desk.model)
     standing = find_standing_at(events, when)
     event, moved = standing.champion_event, standing.moved

@@ -13,8 +13,10 @@ from typing import Any, Final, cast
 
 from sentiflow.cost import StepClock
 from sentiflow.data.sample import SAMPLE_ROWS, SAMPLE_SEED, write_sample
+from sentiflow.dates import check_past, find_today
 from sentiflow.errors import (
     GateNotEvaluated,
+    SentiflowError,
     UsageError,
 )
 from sentiflow.files import digest_json
@@ -26,6 +28,7 @@ from sentiflow.release.lineage import Lineage, describe_lineage
 from sentiflow.release.standing import Event, Kind, NewEvent
 from sentiflow.reporting.record import NightRecord, Outcome
 from sentiflow.settings import (
+    ScheduleSettings,
     Settings,
     find_actor,
     load_settings,
@@ -73,7 +76,7 @@ class Night:
         self.code: Code = describe_code()
         self.steps = Steps(home, self.code.identity, ignore_stored=request.force)
         self.lineage = find_lineage(request, settings)
-        self.date = find_night(request)
+        self.date = find_night(request, settings)
         self.is_deciding = False
         self.record = NightRecord(
             night=self.date.isoformat(), lineage=self.lineage.digest, model=self.lineage.name
@@ -129,9 +132,27 @@ class Night:
         self.note(outcome=outcome, reasons=list(reasons), exit_code=exit_code)
 
 
-def find_night(request: NightRequest) -> date:
-    """Return the logical date of a request: the one it names, or today."""
-    return request.as_of or date.today()
+def find_night(request: NightRequest, settings: Settings) -> date:
+    """Return the logical date of a request: the one it names, or today in schedule.timezone.
+
+    Raises:
+        UsageError: it names a day that is still to come: such a night would hold back all others.
+    """
+    if request.as_of is None:
+        return find_today(settings.schedule)
+    check_past(request.as_of, settings.schedule, "A night's date (as_of)")
+    return request.as_of
+
+
+def name_night_asked(request: NightRequest) -> str:
+    """Return the ISO date that a request asks for, whether or not it can be had."""
+    if request.as_of is not None:
+        return request.as_of.isoformat()
+    try:
+        return find_today(read_settings(request).schedule).isoformat()
+    except SentiflowError:
+        # Settings that are wrong name no time zone.
+        return find_today(ScheduleSettings()).isoformat()
 
 
 def find_lineage(request: NightRequest, settings: Settings) -> Lineage:
@@ -215,11 +236,12 @@ def check_request(request: NightRequest) -> None:
     """Make sure that a request can be run, before any server is started for it.
 
     Raises:
-        UsageError: a setting is wrong, or a source is not there.
+        UsageError: a setting is wrong, the date is still to come, or a source is not there.
     """
     from sentiflow.data.sources import find_files
 
     settings = read_settings(request)
+    find_night(request, settings)
     if request.data:
         find_files(request.data, settings.data)
     if request.businesses:

@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from datetime import date, timedelta
 from typing import Any, Final
 
+from sentiflow.dates import find_today
 from sentiflow.errors import SettingsError
 from sentiflow.files import hide_secrets
 from sentiflow.operations.webhooks import call_address, explain_address, is_web_address
@@ -154,17 +155,17 @@ def send_notices(notices: Sequence[Notice], settings: NoticeSettings) -> list[st
     return _warn(problems)
 
 
-def ping_outside(record: NightRecord, settings: NoticeSettings) -> list[str]:
+def ping_outside(record: NightRecord, settings: Settings) -> list[str]:
     """Call SENTIFLOW_PING_URL after a good night, so that its silence can be noticed outside.
 
     Good is a night that ended promoted, kept, waiting or skipped, with exit code 0, and whose
-    date is today's or, as it may have begun before midnight, yesterday's. An older one is no
-    sign that tonight's work is done.
+    date is today's (in schedule.timezone) or, as it may have begun before midnight, yesterday's.
+    An older one is no sign that tonight's work is done.
 
     Returns:
         Why it could not be called, if so. It is logged as a warning too.
     """
-    age = date.today() - date.fromisoformat(record.night)
+    age = find_today(settings.schedule) - date.fromisoformat(record.night)
     if record.outcome not in _GOOD or record.exit_code != 0 or not _TODAY <= age <= _YESTERDAY:
         return []
     try:
@@ -172,7 +173,9 @@ def ping_outside(record: NightRecord, settings: NoticeSettings) -> list[str]:
     except SettingsError as error:
         return _warn([f"The outside watcher was not called: {error}"])
     problem = (
-        call_address("SENTIFLOW_PING_URL", url, None, settings.timeout_seconds) if url else None
+        call_address("SENTIFLOW_PING_URL", url, None, settings.notices.timeout_seconds)
+        if url
+        else None
     )
     return _warn([f"The outside watcher was not called: {problem}"] if problem else [])
 

@@ -24,6 +24,7 @@ from sentiflow.operations.night import (
     describe_move,
     find_lineage,
     find_night,
+    name_night_asked,
     not_evaluated,
     read_settings,
     shorten_reason,
@@ -123,7 +124,9 @@ def _open(
 
     settings = read_settings(request)
     lineage = find_lineage(request, settings)
-    date = find_night(request).isoformat()
+    # Once: midnight may come while the night waits for MLflow.
+    request = request.model_copy(update={"as_of": find_night(request, settings)})
+    date = name_night_asked(request)
     ledger_url = find_ledger_url(settings.ledger, home)
     ledger = Ledger(ledger_url)
     details = {"night": date, "flow_run_id": flow_run_id}
@@ -182,7 +185,7 @@ def _close_unopened(
 ) -> None:
     """Record and tell a night that never opened: nobody else would say so."""
     record = NightRecord(
-        night=find_night(request).isoformat(),
+        night=name_night_asked(request),
         reasons=[str(error) if isinstance(error, SentiflowError) else f"{error!r}"[:500]],
         prefect_flow_run_id=flow_run_id,
         refused=isinstance(error, NightRefused),

@@ -19,7 +19,10 @@ class NightRequest(BaseModel):
     category: str | None = Field(None, description="Only reviews of this business category.")
     config: str | None = Field(None, description="A preset's name or a TOML file.")
     overrides: tuple[str, ...] = Field((), description="group.key=value, later ones win.")
-    as_of: date | None = Field(None, description="The logical date. Empty: today.")
+    as_of: date | None = Field(
+        None,
+        description="The logical date, not later than today. Empty: today in schedule.timezone.",
+    )
     force: bool = Field(False, description="Train even if nothing changed.")
     new_lineage: bool = Field(False, description="Start a lineage without a champion.")
     supersede: bool = Field(

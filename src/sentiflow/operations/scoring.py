@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import tempfile
 from collections.abc import Sequence
-from datetime import date
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -15,6 +14,7 @@ import pandas as pd
 from sentiflow.data.ingest import read_sources
 from sentiflow.data.snapshot import SNAPSHOT_COLUMNS, read_shards
 from sentiflow.data.sources import find_files
+from sentiflow.dates import find_today
 from sentiflow.errors import DataRejected
 from sentiflow.files import make_temporary_prefix
 from sentiflow.settings import Settings, find_tracking_uri, load_settings
@@ -73,7 +73,9 @@ def evaluate_version(
     find_files(data, settings.data)
     model = _load(settings, which, home)
     with tempfile.TemporaryDirectory(prefix=make_temporary_prefix(), dir=home) as folder:
-        ingested = read_sources(data, businesses, settings, date.today(), Path(folder))
+        ingested = read_sources(
+            data, businesses, settings, find_today(settings.schedule), Path(folder)
+        )
         if ingested.snapshot.rows == 0:
             raise DataRejected(
                 [

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from typing import Annotated, Literal
+from zoneinfo import ZoneInfo
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
 SAMPLE_MODEL_NAME = "sentiflow-sample"
 
@@ -207,6 +208,15 @@ class ScheduleSettings(_Group):
     timezone: str = "UTC"
     maintenance_cron: str = "*/15 * * * *"
     late_minutes: float = Field(30.0, gt=0)
+
+    @field_validator("timezone")
+    @classmethod
+    def _is_known(cls, name: str) -> str:
+        try:
+            ZoneInfo(name)
+        except (KeyError, ValueError, OSError):
+            raise ValueError("must be an IANA name such as Europe/Berlin") from None
+        return name
 
 
 class ServerSettings(_Group):

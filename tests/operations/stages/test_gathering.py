@@ -18,6 +18,7 @@ from operations.stages.tables import AnswersByTable, RegistryOfTables, RunInMemo
 
 from sentiflow.data.snapshot import Snapshot
 from sentiflow.data.splitting import BUCKETS
+from sentiflow.dates import find_today
 from sentiflow.errors import ArtifactError, GateNotEvaluated
 from sentiflow.operations.night import Night
 from sentiflow.operations.request import NightRequest
@@ -28,6 +29,7 @@ from sentiflow.operations.stages.rows import Splits
 from sentiflow.release.findings import Findings, GateRows, fingerprint_rows
 from sentiflow.release.inspection import Inspection
 from sentiflow.release.standing import Event, Kind, fold_events
+from sentiflow.settings import Settings
 
 NIGHT = date(2026, 6, 30)
 CHAMPION, CHALLENGER = 7, 9
@@ -153,6 +155,17 @@ def test_only_a_night_older_than_the_champions_is_a_backfill(
     assert findings.champion_age == days
     held = ("The night is older than the champion's: a backfill never moves it.",)
     assert findings.blockers == (held if is_held else ())
+
+
+def test_a_champion_of_a_day_to_come_holds_back_no_night_of_today(
+    registry: RegistryOfTables, home: Path
+) -> None:
+    today = find_today(Settings().schedule)
+    registry.nights[CHAMPION] = today + timedelta(days=365)
+    for as_of, age in ((today, 0), (today - timedelta(days=1), -1)):
+        findings = gather(open_night(registry, home, as_of=as_of)[0])
+        assert findings.champion_age == age
+        assert len(findings.blockers) == (age < 0)
 
 
 def test_a_backfill_beside_a_hold_is_held_by_both(registry: RegistryOfTables, home: Path) -> None:

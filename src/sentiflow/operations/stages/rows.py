@@ -5,7 +5,6 @@ from __future__ import annotations
 import logging
 import tempfile
 from dataclasses import asdict, dataclass
-from datetime import date
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
@@ -13,6 +12,7 @@ from sentiflow.data.ingest import Ingested, read_sources
 from sentiflow.data.profile import PreviousSnapshot
 from sentiflow.data.snapshot import Snapshot, check_snapshot, read_split
 from sentiflow.data.splitting import SPLITS
+from sentiflow.dates import find_today
 from sentiflow.errors import ArtifactError, DataRejected
 from sentiflow.operations.night import Night, find_sources, prefix_metrics
 from sentiflow.release.identity import name_runs, read_run
@@ -147,7 +147,7 @@ def validate(night: Night, ingested: Ingested) -> None:
             night.settings,
             night.date,
             docs,
-            replay=night.date < date.today(),
+            replay=night.date < find_today(night.settings.schedule),
         )
         night.run.log_files(sorted(docs.iterdir()), "data/data_docs")
     night.run.log_json(asdict(report), "data/validation.json")
