@@ -29,8 +29,7 @@ run: setup  ## one night on the embedded sample
 	@$(ENV) $(BIN)/sentiflow run
 
 ui: setup  ## MLflow's UI on what was recorded, on 127.0.0.1:5000
-	@$(ENV) MLFLOW_SERVER_ENABLE_JOB_EXECUTION=false MLFLOW_DISABLE_TELEMETRY=true $(BIN)/mlflow server \
-	  --host 127.0.0.1 --port $${PORT:-5000} --backend-store-uri sqlite:///$${SENTIFLOW_HOME:-$(CURDIR)/.sentiflow}/mlflow.db
+	@$(ENV) $(BIN)/sentiflow ui --port $${PORT:-5000}
 
 test: setup-dev  ## unit, property and end-to-end tests on the sample
 	@$(ENV) $(PYTEST) -m "not slow"

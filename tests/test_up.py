@@ -19,9 +19,12 @@ import psutil
 import pytest
 from operations.listening import Listener, listen
 from small import SMALL, write_plain_reviews
+from websockets.exceptions import ConnectionClosed, InvalidStatus
+from websockets.sync.client import connect
 
 from flows.automations import DEAD_RUNS
 from flows.operations import CLOSED_MESSAGE
+from sentiflow.settings import find_access
 
 TOKEN = "T0KEN-4711"
 
@@ -40,9 +43,20 @@ class Up:
     options: tuple[str, ...]
     listener: Listener
 
+    @property
+    def prefect_auth(self) -> tuple[str, str]:
+        user, _, password = find_access(self.home).prefect.partition(":")
+        return user, password
+
+    @property
+    def mlflow_auth(self) -> tuple[str, str]:
+        access = find_access(self.home)
+        return access.mlflow_user, access.mlflow_password
+
     def ask(self, path: str, **body: Any) -> Any:
         """Post to Prefect's API."""
-        answer = httpx.post(f"{self.urls['prefect_api_url']}{path}", json=body, timeout=30)
+        url = f"{self.urls['prefect_api_url']}{path}"
+        answer = httpx.post(url, json=body, timeout=30, auth=self.prefect_auth)
         answer.raise_for_status()
         return answer.json()
 
@@ -56,7 +70,8 @@ class Up:
         return runs
 
     def find_deployment(self, name: str) -> dict[str, Any]:
-        answer = httpx.get(f"{self.urls['prefect_api_url']}/deployments/name/{name}", timeout=30)
+        url = f"{self.urls['prefect_api_url']}/deployments/name/{name}"
+        answer = httpx.get(url, timeout=30, auth=self.prefect_auth)
         answer.raise_for_status()
         found: dict[str, Any] = answer.json()
         return found
@@ -137,12 +152,14 @@ def list_alive(home: Path) -> list[str]:
 def test_the_servers_answer_soon_and_are_written_down(up: Up) -> None:
     # One minute is promised of a machine that does nothing else.
     assert up.seconds < 60 * max(1.0, os.getloadavg()[0] / 2)
-    for page in (
-        f"{up.urls['prefect_url']}/api/health", up.urls["prefect_url"],
-        f"{up.urls['mlflow_url']}/health", up.urls["mlflow_url"],
-        f"{up.urls['predictions_url']}/health",
-    ):  # fmt: skip
-        assert httpx.get(page, follow_redirects=True).status_code == 200, page
+    for page, auth in (
+        (f"{up.urls['prefect_url']}/api/health", None),
+        (up.urls["prefect_url"], up.prefect_auth),
+        (f"{up.urls['mlflow_url']}/health", None),
+        (up.urls["mlflow_url"], up.mlflow_auth),
+        (f"{up.urls['predictions_url']}/health", None),
+    ):
+        assert httpx.get(page, follow_redirects=True, auth=auth).status_code == 200, page
     assert httpx.get(f"{up.urls['predictions_url']}/ready").status_code == 503
     written = up.home / "servers.json"
     assert json.loads(written.read_text()) == up.urls
@@ -150,12 +167,81 @@ def test_the_servers_answer_soon_and_are_written_down(up: Up) -> None:
     assert up.urls["process"]["pid"] == up.process.pid
 
 
-def test_foreign_hosts_are_refused(up: Up) -> None:
-    foreign = {"Host": "evil.example"}
-    assert httpx.get(up.urls["mlflow_url"], headers=foreign).status_code == 403
-    model = f"{up.urls['predictions_url']}/v1/model"
-    assert httpx.get(model, headers=foreign).status_code == 400
-    assert httpx.get(model).status_code == 200
+def post_as_a_page(url: str, **headers: str) -> int:
+    """POST as a page's form or fetch does without asking first: JSON, but no Content-Type."""
+    body = json.dumps({"name": "evil", "flows": {}, "texts": ["x"]}).encode()
+    return httpx.post(url, content=body, headers=headers, timeout=30).status_code
+
+
+@pytest.mark.parametrize(
+    "foreign", [{"Origin": "https://evil.example"}, {"Origin": "null"}, {"Host": "evil.example"}]
+)
+def test_no_page_of_another_site_reaches_a_server_and_no_other_name_does(
+    up: Up, foreign: dict[str, str]
+) -> None:
+    """With a deployment made so, a shell step ran on the worker nine seconds later."""
+    made = [
+        f"{up.urls['prefect_api_url']}/flows/", f"{up.urls['prefect_api_url']}/deployments/",
+        f"{up.urls['mlflow_url']}/api/2.0/mlflow/experiments/create",
+        f"{up.urls['predictions_url']}/v1/predict",
+    ]  # fmt: skip
+    for url in made:
+        assert post_as_a_page(url, **foreign) in (400, 403), url
+        assert post_as_a_page(url) in (401, 422, 503), f"{url}: without credentials"
+    for url in (up.urls["prefect_url"], up.urls["mlflow_url"]):
+        assert httpx.get(url, headers=foreign).status_code == 403
+        assert httpx.get(url).status_code == 401
+    flows = up.ask("/flows/filter")
+    assert "evil" not in {flow["name"] for flow in flows}
+
+
+def log_in(url: str, protocols: list[Any] | None) -> None:
+    with connect(url, subprotocols=protocols, proxy=None) as socket:
+        socket.send(json.dumps({"type": "auth", "token": "sentiflow:guess"}))
+        socket.recv(10)
+
+
+@pytest.mark.parametrize("path", ["/events/in", "/events/out", "/logs/out"])
+@pytest.mark.parametrize("protocols", [None, ["prefect"]])
+def test_a_socket_of_another_site_or_without_credentials_hears_nothing(
+    up: Up, path: str, protocols: list[Any] | None
+) -> None:
+    url = up.urls["prefect_api_url"].replace("http", "ws") + path
+    evil: Any = "https://evil.example"
+    with pytest.raises(InvalidStatus, match="403"):
+        connect(url, origin=evil, subprotocols=protocols, proxy=None)
+    with pytest.raises(InvalidStatus, match="403"):
+        connect(url, additional_headers={"Host": "evil.example"}, proxy=None)
+    with pytest.raises((InvalidStatus, ConnectionClosed)):
+        log_in(url, protocols)
+
+
+def test_a_link_of_another_terminal_opens_both_pages_without_a_password(up: Up) -> None:
+    links = up.call("links")
+    assert links["code"] == 0
+    with httpx.Client(follow_redirects=True, timeout=30) as browser:
+        page = {"Accept": "text/html"}
+        assert browser.get(up.urls["prefect_url"], headers=page).status_code == 401
+        for name in ("prefect", "mlflow"):
+            answer = browser.get(links[name], headers=page)
+            assert answer.status_code == 200
+            assert "sentiflow-link" not in str(answer.url)
+            # Nobody else comes in by it.
+            assert httpx.get(links[name], headers=page).status_code == 403
+        assert browser.get(f"{up.urls['prefect_url']}/ui-settings").json()["auth"] is None
+        own = {"Origin": up.urls["prefect_url"]}
+        found = browser.post(f"{up.urls['prefect_api_url']}/flows/filter", json={}, headers=own)
+        assert found.status_code == 200
+        foreign = {"Origin": up.urls["mlflow_url"]}
+        assert browser.post(str(found.url), json={}, headers=foreign).status_code == 403
+        cookie = "; ".join(f"{name}={value}" for name, value in browser.cookies.items())
+    url = up.urls["prefect_api_url"].replace("http", "ws") + "/events/out"
+    subprotocols: Any = ["prefect"]
+    with connect(
+        url, subprotocols=subprotocols, additional_headers={"Cookie": cookie}, proxy=None
+    ) as socket:
+        socket.send(json.dumps({"type": "auth", "token": None}))
+        assert json.loads(socket.recv(10))["type"] == "auth_success"
 
 
 def test_a_second_one_on_the_same_home_is_refused(up: Up) -> None:
@@ -196,6 +282,7 @@ def test_of_two_nights_asked_for_at_once_one_runs_and_its_model_answers(up: Up) 
     found = httpx.get(
         f"{up.urls['mlflow_url']}/api/2.0/mlflow/runs/get",
         params={"run_id": record["mlflow_run_id"]},
+        auth=up.mlflow_auth,
     ).json()["run"]
     assert found["info"]["status"] == "FINISHED"
     assert Path(found["info"]["artifact_uri"].removeprefix("file://")).is_relative_to(up.home)
@@ -265,7 +352,11 @@ def test_the_server_tells_of_runs_that_crashed_unless_a_sweep_did(up: Up) -> Non
 def test_logs_hold_no_review_no_secret_and_no_traceback(up: Up) -> None:
     logs = up.read_logs()
     assert "Worker 'sentiflow-up' started" in logs["worker"]
-    assert not [name for name, text in logs.items() if "On visit" in text or TOKEN in text]
+    access = find_access(up.home)
+    secrets = (TOKEN, access.prefect.partition(":")[2], access.mlflow_password, access.links)
+    for name, text in logs.items():
+        assert not [word for word in ("On visit", *secrets) if word in text], name
+        assert "sentiflow-link=" not in text, name
     # Prefect's own server may say so of a lock in SQLite that it waited for in vain, and go on.
     assert [name for name, text in logs.items() if "Traceback" in text] in ([], ["prefect"])
 

@@ -16,9 +16,9 @@ from sentiflow.operations.places import Credentials, Places
 from sentiflow.operations.request import NightRequest
 from sentiflow.operations.servers import WORKER, plan_programs
 from sentiflow.operations.supervisor import Program
-from sentiflow.settings import Settings
+from sentiflow.settings import ServerSettings, Settings
 
-NO_CREDENTIALS = Credentials(None, None, None)
+HOME_CREDENTIALS = Credentials("sentiflow:x", "sentiflow", "y", False, False)
 CREDENTIALS = Credentials("ada:prefect-secret", "ada", "mlflow-secret")
 PLACES = Places("127.0.0.1", 4200, 5000, "127.0.0.1", 8080)
 
@@ -26,14 +26,21 @@ PLACES = Places("127.0.0.1", 4200, 5000, "127.0.0.1", 8080)
 def plan(
     home: Path,
     request: NightRequest | None = None,
-    credentials: Credentials = NO_CREDENTIALS,
+    credentials: Credentials = HOME_CREDENTIALS,
     address: str | None = None,
     first_night: bool = False,
     places: Places = PLACES,
+    settings: Settings | None = None,
 ) -> dict[str, Program]:
     databases = name_databases(address) if address else None
     programs = plan_programs(
-        Settings(), request or NightRequest(), first_night, home, places, credentials, databases
+        settings or Settings(),
+        request or NightRequest(),
+        first_night,
+        home,
+        places,
+        credentials,
+        databases,
     )
     return {program.name: program for program in programs}
 
@@ -62,19 +69,42 @@ def test_no_command_line_holds_a_secret(tmp_path: Path) -> None:
 
 def test_credentials_reach_the_servers_and_those_who_call_them(tmp_path: Path) -> None:
     programs = plan(tmp_path, None, CREDENTIALS)
-    assert "basic-auth" in programs["mlflow"].command
+    assert "--users" in programs["mlflow"].command
     mlflow, worker = programs["mlflow"].environment, programs["worker"].environment
     assert mlflow["MLFLOW_AUTH_ADMIN_USERNAME"] == worker["MLFLOW_TRACKING_USERNAME"] == "ada"
     assert mlflow["MLFLOW_AUTH_ADMIN_PASSWORD"] == worker["MLFLOW_TRACKING_PASSWORD"]
     assert len(mlflow["MLFLOW_FLASK_SERVER_SECRET_KEY"]) == 64
     prefect = programs["prefect"].environment
     assert prefect["PREFECT_SERVER_API_AUTH_STRING"] == worker["PREFECT_API_AUTH_STRING"]
-    assert "basic-auth" not in plan(tmp_path)["mlflow"].command
+    # Who was given them meets the pages' own question for a password.
+    assert not {"--asks"} & {*programs["mlflow"].command, *programs["prefect"].command}
 
 
-def test_mlflow_answers_to_loopback_names_with_its_port_only(tmp_path: Path) -> None:
-    hosts = plan(tmp_path)["mlflow"].environment["MLFLOW_SERVER_ALLOWED_HOSTS"]
-    assert hosts == "localhost:5000,127.0.0.1:5000,[::1]:5000"
+def test_without_given_credentials_the_home_s_secret_is_asked_for(tmp_path: Path) -> None:
+    programs = plan(tmp_path)
+    for name in ("prefect", "mlflow"):
+        assert {"--asks", "--links"} <= {*programs[name].command}
+    assert "--users" not in programs["mlflow"].command
+    worker = programs["worker"].environment
+    assert programs["prefect"].environment["PREFECT_SERVER_API_AUTH_STRING"] == "sentiflow:x"
+    assert worker["PREFECT_API_AUTH_STRING"] == "sentiflow:x"
+    assert worker["MLFLOW_TRACKING_PASSWORD"] == "y"
+
+
+def test_a_server_answers_to_its_own_address_and_to_names_it_was_given(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("MLFLOW_SERVER_ALLOWED_HOSTS", "runs.example")
+    servers = ServerSettings(allowed_hosts=("nights.example:443",))
+    programs = plan(tmp_path, settings=Settings(servers=servers))
+    named = {
+        name: programs[name].command[programs[name].command.index("--names") + 1]
+        for name in ("prefect", "mlflow")
+    }
+    assert named == {
+        "prefect": "127.0.0.1:4200,nights.example:443",
+        "mlflow": "127.0.0.1:5000,nights.example:443,runs.example",
+    }
 
 
 def test_mlflow_keeps_artifacts_where_nights_without_a_server_keep_them(tmp_path: Path) -> None:
@@ -88,7 +118,7 @@ def test_with_a_database_each_server_gets_its_own(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("SENTIFLOW_LEDGER_URL_FILE", str(tmp_path / "of-another-ledger"))
-    programs = plan(tmp_path, None, NO_CREDENTIALS, "postgresql://ada@db/nights")
+    programs = plan(tmp_path, None, HOME_CREDENTIALS, "postgresql://ada@db/nights")
     prefect = programs["prefect"].environment["PREFECT_SERVER_DATABASE_CONNECTION_URL"]
     assert prefect == "postgresql+asyncpg://ada@db/nights_prefect"
     store = programs["mlflow"].environment["MLFLOW_BACKEND_STORE_URI"]
@@ -134,7 +164,7 @@ def test_only_our_worker_since_the_start_counts(
 ) -> None:
     port = answering(json.dumps([{"name": name, "last_heartbeat_time": beat}]))
     places = Places("127.0.0.1", port, 5000, "127.0.0.1", 8080)
-    for credentials, expected in ((CREDENTIALS, is_there), (NO_CREDENTIALS, False)):
+    for credentials, expected in ((CREDENTIALS, is_there), (HOME_CREDENTIALS, False)):
         asked = plan(tmp_path, None, credentials, places=places)["worker"].is_healthy
         assert asked is not None
         assert asked() is expected

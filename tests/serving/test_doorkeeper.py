@@ -196,3 +196,17 @@ def test_requests_are_counted_by_route_never_by_what_the_caller_wrote(
     assert 'request_seconds_count{route="/v1/predict"} 3.0' in text
     assert len(caplog.records) == 4
     assert "dreadful" not in (text + caplog.text).lower()
+
+
+def test_the_page_of_another_site_is_refused_and_its_own_is_answered() -> None:
+    door = guard(hosts=frozenset({"127.0.0.1", "localhost", "[::1]"}))
+    own = (b"host", b"localhost:8080")
+    for origin in (b"https://evil.example", b"http://localhost:3000", b"null"):
+        caller = Caller(door, [b""], headers=[own, (b"origin", origin)])
+        assert (caller.ask(), caller.code) == (403, "foreign_origin")
+    assert Caller(door, [b""], headers=[own, (b"origin", b"http://localhost:8080")]).ask() == 200
+    fetched = Caller(door, [b""], headers=[own, (b"sec-fetch-site", b"cross-site")])
+    assert fetched.ask() == 403
+    # With a key any name may call: a page has no key to send.
+    keyed = Caller(guard(key="k"), [b""], headers=[(b"x-api-key", b"k"), (b"origin", b"http://x")])
+    assert keyed.ask() == 200

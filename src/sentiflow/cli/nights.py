@@ -217,10 +217,6 @@ def _suggest(record: Any, home: Path) -> str:
         commands.append(f'sentiflow predict "Great food, but we waited an hour."{name}')
     if record.model == SAMPLE_MODEL_NAME:
         commands.append("sentiflow run --data yelp_academic_dataset_review.json")
-    servers = find_running_servers(home)
-    mlflow = "make ui    # MLflow on http://127.0.0.1:5000"
-    commands += [
-        "sentiflow status",
-        f"open {servers.mlflow_url}    # MLflow" if servers else mlflow,
-    ]
+    page = "links" if find_running_servers(home) else "ui"
+    commands += ["sentiflow status", f"sentiflow {page}    # a link to MLflow's page"]
     return "  Next\n" + "\n".join(f"    {command}" for command in commands)

@@ -1,4 +1,4 @@
-"""The commands that run nights on servers: deploy, up."""
+"""The commands that run nights on servers and show their pages: deploy, up, links, ui."""
 
 from __future__ import annotations
 
@@ -77,15 +77,16 @@ def up(
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, lambda *_: stop.set())
 
-    def announce(servers: Any) -> None:
-        # At once: it is long until this command ends.
-        print(_show(servers, as_json), flush=True)
-
     try:
         from sentiflow.operations.up import Wish, keep_servers
 
         request = _make_request(data, businesses, config, overrides)
         home = prepare_home()
+
+        def announce(servers: Any) -> None:
+            # At once: it is long until this command ends.
+            print(_show(servers, home, as_json), flush=True)
+
         print("Starting; it takes about half a minute.", file=sys.stderr)
         with show_progress():
             keep_servers(Wish(request, first_night, database), home, announce, stop)
@@ -99,14 +100,56 @@ def up(
         answer_with(as_json, fail, {})
 
 
-def _show(servers: Any, as_json: bool) -> str:
+@app.command()
+def links(as_json: JsonOption = False) -> None:
+    """Print addresses that open the pages of a running `up` in a browser, each once."""
+
+    def work() -> tuple[dict[str, Any], str, int]:
+        from sentiflow.operations.links import find_links
+
+        found = find_links(prepare_home())
+        return dict(found), _write_addresses(found), 0
+
+    answer_with(as_json, work, {})
+
+
+@app.command()
+def ui(
+    port: Annotated[int, typer.Option(help="Port on 127.0.0.1.", min=1, max=65_535)] = 5000,
+) -> None:
+    """Show what was recorded in MLflow's page, without the other servers of `up`."""
+
+    def work() -> tuple[dict[str, Any], str, int]:
+        from sentiflow.operations.page import show_page
+
+        show_page(prepare_home(), port, lambda link: print(f"MLflow  {link}", flush=True))
+        return {}, "", 0
+
+    answer_with(False, work, {})
+
+
+def _show(servers: Any, home: Path, as_json: bool) -> str:
     if as_json:
         return json.dumps(asdict(servers))
+    # A link lets a browser in: it is for the person at the terminal, not for a log.
+    if sys.stdout.isatty():
+        from sentiflow.operations.links import make_links
+
+        found = make_links(home, servers)
+        return f"{_write_addresses(found)}\nCtrl-C stops them all."
     return (
         f"Prefect      {servers.prefect_url}\n"
         f"MLflow       {servers.mlflow_url}\n"
         f"Predictions  {servers.predictions_url}\n"
-        "Ctrl-C stops them all."
+        "The pages open by the links that sentiflow links prints. Ctrl-C stops them all."
+    )
+
+
+def _write_addresses(found: dict[str, str]) -> str:
+    return (
+        f"Prefect      {found['prefect']}\n"
+        f"MLflow       {found['mlflow']}\n"
+        f"Predictions  {found['predictions']}"
     )
 
 

@@ -5,9 +5,10 @@ from __future__ import annotations
 import ipaddress
 import socket
 from dataclasses import dataclass
+from pathlib import Path
 
 from sentiflow.errors import UsageError
-from sentiflow.settings import Settings, read_secret
+from sentiflow.settings import Settings, find_access, read_secret
 
 
 @dataclass(frozen=True)
@@ -46,35 +47,41 @@ class Places:
 
 @dataclass(frozen=True)
 class Credentials:
-    """What the servers ask of those who call; None: nothing.
+    """What the servers ask of those who call.
 
     Attributes:
         prefect: Prefect's `user:password`.
         mlflow_user: the name of MLflow's administrator.
         mlflow_password: its password.
+        prefect_is_given: the environment gave Prefect's; else it is the home's own secret.
+        mlflow_is_given: the same of MLflow's.
     """
 
-    prefect: str | None
-    mlflow_user: str | None
-    mlflow_password: str | None
-
-    @property
-    def has_mlflow(self) -> bool:
-        """Whether MLflow asks for a name and a password."""
-        return self.mlflow_user is not None and self.mlflow_password is not None
+    prefect: str
+    mlflow_user: str
+    mlflow_password: str
+    prefect_is_given: bool = True
+    mlflow_is_given: bool = True
 
 
-def read_credentials() -> Credentials:
-    """Return the credentials of the environment.
+def read_credentials(home: Path) -> Credentials:
+    """Return the credentials of the environment; what it does not give, the home has.
 
     Raises:
         SettingsError: a file with a secret cannot be read, or a secret is empty.
     """
+    prefect = read_secret("PREFECT_SERVER_API_AUTH_STRING")
+    prefect = prefect or read_secret("PREFECT_API_AUTH_STRING")
+    user = read_secret("MLFLOW_TRACKING_USERNAME")
+    password = read_secret("MLFLOW_TRACKING_PASSWORD")
+    own = find_access(home)
+    is_given = user is not None and password is not None
     return Credentials(
-        prefect=read_secret("PREFECT_SERVER_API_AUTH_STRING")
-        or read_secret("PREFECT_API_AUTH_STRING"),
-        mlflow_user=read_secret("MLFLOW_TRACKING_USERNAME"),
-        mlflow_password=read_secret("MLFLOW_TRACKING_PASSWORD"),
+        prefect=prefect or own.prefect,
+        mlflow_user=user if user and is_given else own.mlflow_user,
+        mlflow_password=password if password and is_given else own.mlflow_password,
+        prefect_is_given=prefect is not None,
+        mlflow_is_given=is_given,
     )
 
 
@@ -85,7 +92,7 @@ def choose_places(settings: Settings, credentials: Credentials) -> Places:
         UsageError: a port is taken, or a server would be open to everyone.
     """
     servers, serving = settings.servers, settings.serving
-    has_all = credentials.prefect is not None and credentials.has_mlflow
+    has_all = credentials.prefect_is_given and credentials.mlflow_is_given
     if not has_all and not _is_loopback(servers.host):
         raise UsageError(
             "Servers that others can reach need credentials. Received: "

@@ -18,6 +18,7 @@ from sentiflow.operations.databases import Databases
 from sentiflow.operations.places import Credentials, Places, name_host
 from sentiflow.operations.request import NightRequest
 from sentiflow.operations.supervisor import Program
+from sentiflow.servers.options import ServerOptions, make_command
 from sentiflow.settings import Settings, copy_environment
 
 POOL: Final = "sentiflow"
@@ -46,23 +47,34 @@ def plan_programs(
         databases: PostgreSQL's, or None for SQLite in the home.
     """
     common = make_environment(home, places, credentials, databases)
-    prefect = ["prefect", "server", "start"]
-    prefect += ["--host", places.host, "--port", str(places.prefect_port)]
-    mlflow = ["mlflow", "server", "--host", places.host, "--port", str(places.mlflow_port)]
-    # One process answers what one machine asks; four would cost a minute of start.
-    mlflow += ["--workers", "1", "--no-serve-artifacts", "--uvicorn-opts", "--no-access-log"]
-    mlflow += ["--app-name", "basic-auth"] if credentials.has_mlflow else []
+    more = settings.servers.allowed_hosts
+    here = name_host(places.host)
+    prefect = ServerOptions(
+        "prefect", places.host, places.prefect_port, (f"{here}:{places.prefect_port}", *more),
+        # Who was given credentials knows the password that Prefect's own page asks for.
+        asks=not credentials.prefect_is_given, links=True,
+    )  # fmt: skip
+    mlflow = ServerOptions(
+        "mlflow", places.host, places.mlflow_port,
+        (f"{here}:{places.mlflow_port}", *more, *_list_mlflow_names(common)),
+        asks=not credentials.mlflow_is_given, links=True, users=credentials.mlflow_is_given,
+    )  # fmt: skip
     worker = ["prefect", "worker", "start", "--pool", POOL, "--name", WORKER]
     asked = _write_arguments(request)
     named = ["--set", f"model.name={settings.model.name}"]
     served = ["serve", "--port", str(places.predictions_port), *_write_settings(request), *named]
     first = ["--first-night"] if first_night else []
     return [
-        Program("prefect", _run(*prefect), common, _answers(f"{places.prefect}/api/health")),
+        Program(
+            "prefect",
+            _run(*make_command(prefect)),
+            common,
+            _answers(f"{places.prefect}/api/health"),
+        ),
         Program(
             "mlflow",
-            _run(*mlflow),
-            make_mlflow_environment(common, home, places, credentials, databases),
+            _run(*make_command(mlflow)),
+            make_mlflow_environment(common, home, credentials, databases),
             _answers(f"{places.mlflow}/health"),
         ),
         Program("deploy", _run("sentiflow", "deploy", *asked, *first), common, None, ("prefect",)),
@@ -119,19 +131,16 @@ def make_environment(
         environment["SENTIFLOW_LEDGER_URL"] = databases.ledger
         # A file would win over the variable.
         environment.pop("SENTIFLOW_LEDGER_URL_FILE", None)
-    if credentials.prefect is not None:
-        environment["PREFECT_SERVER_API_AUTH_STRING"] = credentials.prefect
-        environment["PREFECT_API_AUTH_STRING"] = credentials.prefect
-    if credentials.has_mlflow:
-        environment["MLFLOW_TRACKING_USERNAME"] = str(credentials.mlflow_user)
-        environment["MLFLOW_TRACKING_PASSWORD"] = str(credentials.mlflow_password)
+    environment["PREFECT_SERVER_API_AUTH_STRING"] = credentials.prefect
+    environment["PREFECT_API_AUTH_STRING"] = credentials.prefect
+    environment["MLFLOW_TRACKING_USERNAME"] = credentials.mlflow_user
+    environment["MLFLOW_TRACKING_PASSWORD"] = credentials.mlflow_password
     return environment
 
 
 def make_mlflow_environment(
     common: Mapping[str, str],
     home: Path,
-    places: Places,
     credentials: Credentials,
     databases: Databases | None,
 ) -> dict[str, str]:
@@ -143,26 +152,21 @@ def make_mlflow_environment(
         # Where runs without a server keep theirs, so that both find what the other recorded.
         "MLFLOW_DEFAULT_ARTIFACT_ROOT": (home / "mlartifacts").as_uri(),
         "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false",
-        "MLFLOW_SERVER_ALLOWED_HOSTS": ",".join(_list_hosts(common, places)),
     }
     # The server itself must not take itself for a client.
     environment.pop("MLFLOW_TRACKING_URI")
-    if credentials.has_mlflow:
+    if credentials.mlflow_is_given:
         environment["MLFLOW_AUTH_CONFIG_PATH"] = str(_write_auth_config(home))
-        environment["MLFLOW_AUTH_ADMIN_USERNAME"] = str(credentials.mlflow_user)
-        environment["MLFLOW_AUTH_ADMIN_PASSWORD"] = str(credentials.mlflow_password)
+        environment["MLFLOW_AUTH_ADMIN_USERNAME"] = credentials.mlflow_user
+        environment["MLFLOW_AUTH_ADMIN_PASSWORD"] = credentials.mlflow_password
         # Signs forms; a new one with every start only asks a person to load a page again.
         environment["MLFLOW_FLASK_SERVER_SECRET_KEY"] = secrets.token_hex(32)
     return environment
 
 
-def _list_hosts(common: Mapping[str, str], places: Places) -> list[str]:
-    """Return the Host headers MLflow answers to; it compares them with their port."""
-    names = dict.fromkeys(("localhost", "127.0.0.1", "[::1]", name_host(places.host)))
-    hosts = [f"{name}:{places.mlflow_port}" for name in names]
-    if more := common.get("MLFLOW_SERVER_ALLOWED_HOSTS"):
-        hosts.append(more)
-    return hosts
+def _list_mlflow_names(common: Mapping[str, str]) -> list[str]:
+    """Return the names that MLflow's own variable adds; this program takes them over."""
+    return [name for name in common.get("MLFLOW_SERVER_ALLOWED_HOSTS", "").split(",") if name]
 
 
 def _write_auth_config(home: Path) -> Path:
@@ -207,9 +211,8 @@ def _has_worker(places: Places, credentials: Credentials) -> Callable[[], bool]:
         data=b"{}",
         headers={"Content-Type": "application/json"},
     )
-    if credentials.prefect is not None:
-        token = base64.b64encode(credentials.prefect.encode()).decode()
-        request.add_header("Authorization", f"Basic {token}")
+    token = base64.b64encode(credentials.prefect.encode()).decode()
+    request.add_header("Authorization", f"Basic {token}")
 
     def ask() -> bool:
         answer = _ask(request)

@@ -15,7 +15,7 @@ from sentiflow.errors import SentiflowError, UsageError
 from sentiflow.files import use_scratch
 from sentiflow.operations.databases import Databases, make_databases, name_databases
 from sentiflow.operations.night import check_request, find_lineage, read_settings
-from sentiflow.operations.places import Places, choose_places, read_credentials
+from sentiflow.operations.places import Credentials, Places, choose_places, read_credentials
 from sentiflow.operations.request import NightRequest
 from sentiflow.operations.servers import plan_programs
 from sentiflow.operations.supervisor import Supervisor
@@ -63,7 +63,7 @@ def keep_servers(
     """
     settings = _check(wish)
     with _explain_machine(home), _claim(home), use_scratch(home):
-        credentials = read_credentials()
+        credentials = read_credentials(home)
         places = choose_places(settings, credentials)
         databases = name_databases(wish.database) if wish.database else None
         if databases is not None:
@@ -76,7 +76,7 @@ def keep_servers(
                 return
             took = ", ".join(f"{name} {took:.0f} s" for name, took in supervisor.seconds.items())
             logger.info("healthy: %s", took)
-            servers = _describe(places, databases)
+            servers = _describe(places, credentials, databases)
             save_running_servers(home, servers)
             try:
                 announce(servers)
@@ -140,7 +140,9 @@ def _claim(home: Path) -> Iterator[None]:
         os.close(handle)
 
 
-def _describe(places: Places, databases: Databases | None) -> RunningServers:
+def _describe(
+    places: Places, credentials: Credentials, databases: Databases | None
+) -> RunningServers:
     return RunningServers(
         prefect_url=places.prefect,
         prefect_api_url=f"{places.prefect}/api",
@@ -148,4 +150,6 @@ def _describe(places: Places, databases: Databases | None) -> RunningServers:
         predictions_url=places.predictions,
         ledger_url=databases.shown_ledger if databases else None,
         process=name_this_process(),
+        prefect_is_given=credentials.prefect_is_given,
+        mlflow_is_given=credentials.mlflow_is_given,
     )

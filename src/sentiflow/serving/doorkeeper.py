@@ -13,6 +13,7 @@ import traceback
 from collections.abc import Awaitable, Callable, MutableMapping
 from typing import Any, Final
 
+from sentiflow.servers.origins import explain_foreign, find_header
 from sentiflow.serving.measurements import Measurements
 from sentiflow.serving.schemas import Refusal
 
@@ -108,6 +109,7 @@ class Doorkeeper:
     async def _let_through(self, scope: Scope, receive: Receive, send: Send) -> None:
         headers = dict(scope["headers"])
         self._check_host(headers)
+        self._check_origin(scope)
         self._check_key(scope["path"], headers)
         body = await self._read_body(headers, receive)
         is_read = False
@@ -132,6 +134,15 @@ class Doorkeeper:
                 "unknown_host",
                 "The Host header must name this machine: localhost, 127.0.0.1 or serving.host.",
             )
+
+    def _check_origin(self, scope: Scope) -> None:
+        """Refuse what the page of another site sends; a key, which it lacks, says as much."""
+        if self._hosts is None:
+            return
+        # Which port it is reached at only the caller says; as a name it was checked before.
+        own = frozenset((find_header(scope["headers"], b"host").lower(),))
+        if reason := explain_foreign(scope["headers"], own, scope["method"]):
+            raise Refusal(403, "foreign_origin", f"Refused: {reason}.")
 
     def _check_key(self, path: str, headers: dict[bytes, bytes]) -> None:
         if self._api_key is None or path in OPEN_ROUTES:

@@ -1,5 +1,6 @@
 """Settings: what they are (groups), how they are read (loading), what the environment says."""
 
+from sentiflow.settings.access import find_access
 from sentiflow.settings.discovery import (
     RunningServers,
     find_running_servers,
@@ -15,6 +16,7 @@ from sentiflow.settings.environment import (
     find_ping_url,
     find_tracking_uri,
     find_webhook_url,
+    is_own_prefect,
     prepare_environment,
     read_secret,
 )
@@ -72,6 +74,7 @@ __all__ = [
     "ValidationSettings",
     "copy_environment",
     "describe_settings",
+    "find_access",
     "find_actor",
     "find_api_key",
     "find_home",
@@ -82,6 +85,7 @@ __all__ = [
     "find_webhook_url",
     "flatten_settings",
     "forget_running_servers",
+    "is_own_prefect",
     "list_keys",
     "list_presets",
     "load_settings",

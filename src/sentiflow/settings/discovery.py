@@ -23,6 +23,9 @@ class RunningServers:
         predictions_url: the prediction service.
         ledger_url: the ledger's database without a password; None: SQLite in the home.
         process: the supervisor; when it is gone, so are the servers.
+        prefect_is_given: Prefect's credentials were in the environment of `sentiflow up`, and must
+            be in a caller's; else it takes the home's own.
+        mlflow_is_given: the same of MLflow's.
     """
 
     prefect_url: str
@@ -31,6 +34,8 @@ class RunningServers:
     predictions_url: str
     ledger_url: str | None
     process: ProcessName
+    prefect_is_given: bool = False
+    mlflow_is_given: bool = False
 
 
 def find_running_servers(home: Path) -> RunningServers | None:

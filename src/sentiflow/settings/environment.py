@@ -9,7 +9,8 @@ from pathlib import Path
 from typing import Final
 
 from sentiflow.errors import SettingsError
-from sentiflow.settings.discovery import find_running_servers
+from sentiflow.settings.access import find_access
+from sentiflow.settings.discovery import RunningServers, find_running_servers
 from sentiflow.settings.groups import LedgerSettings, TrackingSettings
 
 # What Prefect's, MLflow's and S3's own clients read, from the environment and nowhere else.
@@ -26,6 +27,9 @@ _MAY_BE_EMPTY: Final = frozenset(
         "AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN",
     }
 )  # fmt: skip
+# Set by a command that runs a Prefect server of its own.
+OWN_PREFECT: Final = "SENTIFLOW_OWN_PREFECT"
+_LOOPBACK: Final = ("localhost", "127.0.0.1", "::1")
 
 
 def find_home() -> Path:
@@ -162,19 +166,15 @@ def prepare_environment(home: Path) -> None:
         reason = "it is a file" if is_file else str(error.strerror)
         raise _refuse_home(str(home), reason) from None
     servers = find_running_servers(home)
-    found: dict[str, str] = {}
-    if servers is not None:
-        found = {
-            "PREFECT_API_URL": servers.prefect_api_url,
-            "MLFLOW_TRACKING_URI": servers.mlflow_url,
-        }
-        if servers.ledger_url is not None:
-            found["SENTIFLOW_LEDGER_URL"] = servers.ledger_url
+    found = _describe_servers(home, servers) if servers is not None else {}
     defaults = {
         "PREFECT_HOME": str(home / "prefect"),
         "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
         "PREFECT_SERVER_EPHEMERAL_STARTUP_TIMEOUT_SECONDS": "120",
         "PREFECT_CLI_PROMPT": "false",
+        # Of every run, by whatever way it was started: an automation of the server takes a run
+        # whose heart has stopped for dead.
+        "PREFECT_FLOWS_HEARTBEAT_FREQUENCY": "30",
         "MLFLOW_TRACKING_URI": f"sqlite:///{home / 'mlflow.db'}",
         "MLFLOW_DISABLE_TELEMETRY": "true",
         # Sentiflow's artifacts hold no pickle, and unpickling somebody else's would run it.
@@ -194,3 +194,40 @@ def prepare_environment(home: Path) -> None:
     }
     for key, value in {**defaults, **found}.items():
         os.environ.setdefault(key, value)
+    _spare_loopback_proxies()
+
+
+def is_own_prefect() -> bool:
+    """Return whether Prefect's server is this command's own, with the home's runs in it only."""
+    return OWN_PREFECT in os.environ
+
+
+def _describe_servers(home: Path, servers: RunningServers) -> dict[str, str]:
+    """Return where the servers of a home are and what they ask; the environment's names win.
+
+    A secret goes to the server it belongs to: where the environment names another server, it
+    names its credentials too.
+    """
+    found: dict[str, str] = {}
+    if "PREFECT_API_URL" not in os.environ:
+        found["PREFECT_API_URL"] = servers.prefect_api_url
+        if not servers.prefect_is_given:
+            found["PREFECT_API_AUTH_STRING"] = find_access(home).prefect
+    if "MLFLOW_TRACKING_URI" not in os.environ:
+        found["MLFLOW_TRACKING_URI"] = servers.mlflow_url
+        if not servers.mlflow_is_given:
+            access = find_access(home)
+            found["MLFLOW_TRACKING_USERNAME"] = access.mlflow_user
+            found["MLFLOW_TRACKING_PASSWORD"] = access.mlflow_password
+    if servers.ledger_url is not None:
+        found["SENTIFLOW_LEDGER_URL"] = servers.ledger_url
+    return found
+
+
+def _spare_loopback_proxies() -> None:
+    """Let no proxy stand between programs of this machine, whatever the environment names."""
+    for name in ("NO_PROXY", "no_proxy"):
+        named = os.environ.get(name) or os.environ.get(name.swapcase()) or ""
+        spared = [part.strip() for part in named.split(",") if part.strip()]
+        missing = [] if "*" in spared else [host for host in _LOOPBACK if host not in spared]
+        os.environ[name] = ",".join([*spared, *missing])

@@ -225,6 +225,7 @@ class ServerSettings(_Group):
     host: str = "127.0.0.1"
     prefect_port: int = Field(4200, ge=0, le=65_535)
     mlflow_port: int = Field(5000, ge=0, le=65_535)
+    allowed_hosts: tuple[str, ...] = ()
     start_seconds: float = Field(180.0, gt=0)
 
 

@@ -1,0 +1,46 @@
+"""Links by which a person's browser gets into the pages of a home's servers, without a password."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Final
+
+from sentiflow.errors import UsageError
+from sentiflow.servers.sessions import Sessions
+from sentiflow.settings import RunningServers, find_access, find_running_servers
+
+# The list of model trainings: a fresh browser would open MLflow's other mode.
+MLFLOW_START: Final = "/#/experiments?workflowType=machine_learning"
+
+
+def find_links(home: Path) -> dict[str, str]:
+    """Return fresh links to the pages of the servers that run for a home.
+
+    Raises:
+        UsageError: none run.
+    """
+    servers = find_running_servers(home)
+    if servers is None:
+        raise UsageError(
+            f"Links lead to the servers of sentiflow up. Received: none that runs for {home}. "
+            "Start it, or name its home by SENTIFLOW_HOME; sentiflow ui shows MLflow alone."
+        )
+    return make_links(home, servers)
+
+
+def make_links(home: Path, servers: RunningServers) -> dict[str, str]:
+    """Return links to Prefect's and MLflow's pages, each for one browser, and predictions'."""
+    return {
+        "prefect": _sign(home, "prefect", servers.prefect_url),
+        "mlflow": make_mlflow_link(home, servers.mlflow_url),
+        "predictions": f"{servers.predictions_url}/docs",
+    }
+
+
+def make_mlflow_link(home: Path, url: str) -> str:
+    """Return a link to MLflow's page at an address."""
+    return _sign(home, "mlflow", f"{url}{MLFLOW_START}")
+
+
+def _sign(home: Path, service: str, url: str) -> str:
+    return Sessions(find_access(home).links, service).make_link(url)
