@@ -19,7 +19,14 @@ def test_digests_have_not_moved_since_the_first_trained_run() -> None:
     ]
     assert digests.tolist() == expected
     # A golden value too: a change of salt would change both sides of the line above.
-    assert assign_buckets(digests).tolist() == GOLDEN_BUCKETS
+    buckets = assign_buckets(digests)
+    assert (buckets.tolist(), buckets.dtype) == (GOLDEN_BUCKETS, np.int16)
+
+
+def test_half_a_surrogate_pair_has_a_digest_of_its_own() -> None:
+    salted = b"sentiflow-split-1\0half \xed\xa0\xbd"
+    expected = int.from_bytes(hashlib.sha256(salted).digest()[:8], "big")
+    assert digest_texts(["Half \ud83d"]).tolist() == [expected]
 
 
 def test_copies_that_differ_in_case_and_white_space_share_a_bucket() -> None:

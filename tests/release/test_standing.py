@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from datetime import UTC, date, datetime, timedelta
 from typing import Any
 
@@ -167,6 +168,10 @@ def test_a_hold_or_an_open_move_blocks_with_its_reason() -> None:
         "A hold is in force since 2026-01-02 03:00 UTC, placed by anna@host: because of 2. "
         "End it with sentiflow release-hold --reason …"
     )
+    (hold,) = make_events(("hold", 1))
+    written = explain_block(fold_events([replace(hold, reason="..dots at both ends..")]))
+    assert written is not None
+    assert "host: ..dots at both ends. End it with" in written
     moved = explain_block(fold_events(make_events(("promoted", 1), ("moved_outside", 9))))
     assert moved == (
         "The champion alias was moved to version 9 outside sentiflow (noticed 2026-01-02 03:00 "

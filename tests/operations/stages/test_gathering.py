@@ -55,7 +55,9 @@ class InspectionOfCopies:
         own = self.registry.load(self.registry.resolve(name, str(number))).predict(texts)
         assert uri == self.registry.uri
         difference = float(np.abs(own - answers).max()) if len(own) == len(answers) else 1.0
-        return Inspection(difference, 0, len(texts), 0, seconds, 1.0, 2.0, len(scratch.name))
+        return Inspection(
+            difference, 0, len(texts), 0, seconds, 1.0, 2.0, float(scratch.name == "scratch")
+        )
 
 
 @pytest.fixture
@@ -82,7 +84,7 @@ def open_night(
     return night, run
 
 
-def tell(*happened: tuple[Kind, int], **details: Any) -> tuple[Event, ...]:
+def tell(*happened: tuple[Kind, int | None], **details: Any) -> tuple[Event, ...]:
     return tuple(
         Event(
             kind=kind, actor="ada", reason="why", to_version=version, model="sentiflow",
@@ -218,7 +220,7 @@ def test_the_best_of_the_year_is_a_former_champion_of_this_lineage_with_the_best
     ):
         registry.add(number, night, errs_in=12, accuracy=accuracy)
     registry.lineages[5] = "another"
-    crowned: list[tuple[Kind, int]] = [
+    crowned: list[tuple[Kind, int | None]] = [
         ("promoted", 1), ("superseded", 2), ("adopted", 3), ("kept", 4), ("promoted", 5),
         ("promoted", 6), ("promoted", 8), ("promoted", 99), ("promoted", CHAMPION),
     ]  # fmt: skip
@@ -312,7 +314,7 @@ def test_the_challenger_alone_is_scored_inspected_and_asked_its_behaviours(
     assert findings.baseline_accuracy == 0.75
     # A fresh process gets the first 200 texts, with the answers to those.
     assert (findings.inspection.difference, findings.inspection.odd_texts) == (0.0, 200)
-    assert (findings.inspection.latency_ms, findings.inspection.load_seconds) == (17.0, 7.0)
+    assert (findings.inspection.latency_ms, findings.inspection.load_seconds) == (17.0, 1.0)
     assert run.metrics["release/difference"] == 0.0
     assert run.metrics["release/artifact_mb"] == 2.0
     # A model that calls every unknown text negative passes what asks for just that.
@@ -422,3 +424,31 @@ def test_superseding_a_champion_that_loads_is_not_done_but_said(
     assert gather(night).champion_version == CHAMPION
     (warning,) = night.record.warnings
     assert warning == f"--supersede was not needed: champion version {CHAMPION} loads."
+
+
+@pytest.mark.parametrize(
+    ("last", "is_superseded"),
+    [
+        (("moved_outside", None), True),  # MLflow took the alias away with the version
+        (("moved_outside", 3), False),  # somebody set another version
+        (("hold", None), False),
+    ],
+)
+def test_superseding_a_deleted_champion_settles_the_alias_that_went_with_it_and_no_more(
+    registry: RegistryOfTables, home: Path, last: tuple[Kind, int | None], is_superseded: bool
+) -> None:
+    del registry.nights[CHAMPION]
+    events = tell(("promoted", CHAMPION), last)
+    with pytest.raises(ArtifactError, match=f"{CHAMPION} .* it is not") as error:
+        gather(open_night(registry, home)[0], events)
+    assert ("settled first" in str(error.value)) != is_superseded
+    night, _ = open_night(registry, home, supersede=True, reason="gone for good")
+    assert (gather(night, events).blockers == ()) == is_superseded
+
+
+def test_a_move_outside_holds_while_its_champion_is_there(
+    registry: RegistryOfTables, home: Path
+) -> None:
+    night, _ = open_night(registry, home, supersede=True, reason="just so")
+    (blocker,) = gather(night, tell(("promoted", CHAMPION), ("moved_outside", None))).blockers
+    assert "moved away outside" in blocker
