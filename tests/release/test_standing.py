@@ -119,6 +119,12 @@ def test_a_challenger_waits_until_it_or_a_newer_one_is_champion(
     assert (fold_events(events).waiting is not None) == still_waits
 
 
+def test_a_champion_made_champion_again_leaves_the_newer_one_waiting() -> None:
+    standing = fold_events(make_events(("promoted", 1), ("waiting", 2), ("promoted", 1)))
+    assert standing.waiting is not None
+    assert standing.waiting.to_version == 2
+
+
 def test_the_newest_waiting_challenger_replaces_the_older() -> None:
     waiting = fold_events(make_events(("waiting", 5), ("waiting", 6))).waiting
     assert waiting is not None

@@ -6,6 +6,7 @@ has a night on each side of it, in milliseconds.
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 from typing import Any, cast
@@ -98,12 +99,16 @@ def tell(*happened: tuple[Kind, int | None], **details: Any) -> tuple[Event, ...
 PROMOTED = tell(("promoted", CHAMPION))
 
 
+def make_gate(night: Night, **changes: Any) -> Gate:
+    return Gate(night, CHALLENGER, f"run-{CHALLENGER}", EVALUATED, ROWS, TEXTS, **changes)
+
+
 def gather(night: Night, events: tuple[Event, ...] = PROMOTED, **changes: Any) -> Findings:
     alone = Findings(
         rows=240, rows_fingerprint="rows", metrics={"accuracy": 0.9}, baseline_accuracy=0.75,
         inspection=Inspection(0.0, 0, 9, 0, 1.0, 1.0, 1.0, 1.0),
     )  # fmt: skip
-    gate = Gate(night, CHALLENGER, EVALUATED, ROWS, TEXTS, _alone=alone, **changes)
+    gate = make_gate(night, _alone=alone, **changes)
     return gate.gather(events, fold_events(events))
 
 
@@ -129,7 +134,7 @@ def test_asked_again_on_another_head_nobody_answers_twice(
     registry: RegistryOfTables, home: Path
 ) -> None:
     night, _ = open_night(registry, home)
-    gate = Gate(night, CHALLENGER, EVALUATED, ROWS, TEXTS, _alone=cast(Findings, None))
+    gate = make_gate(night, _alone=cast(Findings, None))
     gate._alone = gather(night)
     registry.asked.clear()
     for _ in range(2):
@@ -289,7 +294,7 @@ def test_alpha_is_spent_by_this_lineages_looks_of_the_last_nights(
 
     def look(ago: int, lineage: str = night.lineage.digest) -> Event:
         (event,) = tell(("kept", 3), paired=True, night=(NIGHT - timedelta(days=ago)).isoformat())
-        return cast(Event, event.__class__(**{**vars(event), "lineage": lineage}))
+        return replace(event, lineage=lineage)
 
     events = (look(5), look(4), look(1), look(0), look(-1), look(0, "another"))
     assert gather(night, (*PROMOTED, *events)).looks == 3
@@ -301,7 +306,7 @@ def examine(
 ) -> tuple[Findings, Night, RunInMemory]:  # fmt: skip
     monkeypatch.setattr(stage, "inspect_version", InspectionOfCopies(registry))
     night, run = open_night(registry, home, *overrides, **request)
-    return Gate(night, CHALLENGER, EVALUATED, ROWS, TEXTS).gather((), fold_events(())), night, run
+    return make_gate(night).gather((), fold_events(())), night, run
 
 
 def test_the_challenger_alone_is_scored_inspected_and_asked_its_behaviours(
@@ -341,7 +346,7 @@ def test_the_sample_is_known_by_its_lineage(
     night, _ = open_night(registry, home, "model.name=sentiflow-sample")
     assert night.lineage.name == "sentiflow-sample"
     registry.name = night.lineage.name
-    gate = Gate(night, CHALLENGER, EVALUATED, ROWS, TEXTS)
+    gate = make_gate(night)
     assert gate.gather((), fold_events(())).is_sample
 
 
@@ -376,14 +381,15 @@ def test_the_gates_rows_are_tonights_test_rows_with_their_slices(
 ) -> None:
     night, _ = open_night(registry, home)
     snapshot = write_snapshot(tmp_path, ["Cafes", "Cafes", None, "Cafes"])
-    gate = open_gate(night, Splits(snapshot, {}, ""), EVALUATED, CHALLENGER)
+    gate = open_gate(night, Splits(snapshot, {}, ""), EVALUATED, registry.resolve("sentiflow", "9"))
     assert gate.rows.review_ids == ("r0", "r2")
     assert gate.texts == ["one", "one two three four five"]
     assert gate.rows.labels.tolist() == [1, 0]
     assert gate.rows.labels.dtype == np.int8
     digests = np.array([BUCKETS - 1, BUCKETS - 1], np.uint64)
     assert gate.rows.fingerprint == fingerprint_rows(("r0", "r2"), digests, gate.rows.labels)
-    assert (gate.night, gate.number, gate.evaluated) == (night, CHALLENGER, EVALUATED)
+    assert (gate.night, gate.number, gate.run_id) == (night, CHALLENGER, f"run-{CHALLENGER}")
+    assert gate.evaluated is EVALUATED
     assert slice_names(gate) == {
         ("stars", "5"): [0], ("stars", "2"): [1],
         ("length", "up to 1 words"): [0], ("length", "over 3 words"): [1],
@@ -397,7 +403,7 @@ def test_without_a_category_in_any_row_there_is_no_slice_by_category(
 ) -> None:
     night, _ = open_night(registry, home)
     snapshot = write_snapshot(tmp_path, [None, "Cafes", None, None])
-    gate = open_gate(night, Splits(snapshot, {}, ""), EVALUATED, CHALLENGER)
+    gate = open_gate(night, Splits(snapshot, {}, ""), EVALUATED, registry.resolve("sentiflow", "9"))
     assert "category" not in {kind for kind, _, _ in gate.rows.slices}
     # And the gate it opens gathers.
     gate._alone = gather(night, ())
@@ -427,23 +433,54 @@ def test_superseding_a_champion_that_loads_is_not_done_but_said(
 
 
 @pytest.mark.parametrize(
-    ("last", "is_superseded"),
+    ("last", "held"),
     [
-        (("moved_outside", None), True),  # MLflow took the alias away with the version
-        (("moved_outside", 3), False),  # somebody set another version
-        (("hold", None), False),
+        (("moved_outside", None), None),  # MLflow took the alias away with the version
+        (("moved_outside", 3), "moved to version 3 outside"),
+        (("hold", None), "A hold is in force"),
     ],
 )
 def test_superseding_a_deleted_champion_settles_the_alias_that_went_with_it_and_no_more(
-    registry: RegistryOfTables, home: Path, last: tuple[Kind, int | None], is_superseded: bool
+    registry: RegistryOfTables, home: Path, last: tuple[Kind, int | None], held: str | None
 ) -> None:
     del registry.nights[CHAMPION]
     events = tell(("promoted", CHAMPION), last)
-    with pytest.raises(ArtifactError, match=f"{CHAMPION} .* it is not") as error:
-        gather(open_night(registry, home)[0], events)
-    assert ("settled first" in str(error.value)) != is_superseded
-    night, _ = open_night(registry, home, supersede=True, reason="gone for good")
-    assert (gather(night, events).blockers == ()) == is_superseded
+
+    def ask(**asked: Any) -> tuple[Gate, tuple[str, ...]]:
+        night, _ = open_night(registry, home, **asked)
+        gate = make_gate(night, _alone=gather(night, ()))
+        return gate, gate.gather(events, fold_events(events)).blockers
+
+    gate, (gone, *others) = ask()
+    assert gate.superseded is None
+    assert f"version {CHAMPION} of sentiflow is gone" in gone
+    assert f"promote {CHALLENGER} --override" in gone
+    gate, blockers = ask(supersede=True, reason="gone for good")
+    assert gate.superseded == CHAMPION
+    assert list(blockers) == others
+    assert [held in other for other in others] == [True] if held else others == []
+
+
+def test_a_champion_whose_number_another_run_has_now_is_gone(
+    registry: RegistryOfTables, home: Path
+) -> None:
+    (registered, promoted) = tell(("registered", CHAMPION), ("promoted", CHAMPION))
+    night, _ = open_night(registry, home)
+    for run, champion in (("of another model", None), (f"run-{CHAMPION}", CHAMPION)):
+        events = (replace(registered, details={"run_id": run}), promoted)
+        assert gather(night, events).champion_version == champion
+
+
+def test_the_best_of_the_year_has_the_run_that_was_champion(
+    registry: RegistryOfTables, home: Path
+) -> None:
+    registry.nights[CHAMPION] = NIGHT - timedelta(days=40)
+    registry.add(5, NIGHT - timedelta(days=50), errs_in=12, accuracy=0.95)
+    steps = tell(("registered", 5), ("promoted", 5), ("promoted", CHAMPION))
+    night, _ = open_night(registry, home)
+    for run, best in (("of another model", None), ("run-5", 5)):
+        events = (replace(steps[0], details={"run_id": run}), *steps[1:])
+        assert gather(night, events).best_version == best
 
 
 def test_a_move_outside_holds_while_its_champion_is_there(
