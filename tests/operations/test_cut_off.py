@@ -125,3 +125,23 @@ def test_a_ledger_that_is_away_keeps_nobody_from_hearing_of_it(tmp_path: Path) -
     (record,) = told
     assert (record.outcome, record.night) == ("failed", "unknown")
     assert not (tmp_path / "nights").exists()
+
+
+def test_a_night_that_was_cut_off_is_in_the_ledger_once(tmp_path: Path) -> None:
+    ledger = Ledger(f"sqlite:///{tmp_path / 'ledger.db'}")
+    for details in (DETAILS, DETAILS, {"night": "2026-01-03", "flow_run_id": "f2"}):
+        for _ in range(2):
+            record_cut_off(tmp_path, ledger, [(make_lease(details=details), DEATH)], None)
+    events = ledger.read("m")
+    assert [(event.kind, event.details["night"]) for event in events] == [
+        ("failed", "2026-01-02"), ("failed", "2026-01-03"),
+    ]  # fmt: skip
+    assert DEATH in events[0].reason
+
+
+def test_a_night_that_had_come_to_its_end_is_not_called_failed(tmp_path: Path) -> None:
+    """Skipped nights are in no ledger; the record says what they came to."""
+    save_record(tmp_path, "f1", NightRecord(night="2026-01-02", model="m", outcome="skipped"))
+    ledger = Ledger(f"sqlite:///{tmp_path / 'ledger.db'}")
+    record_cut_off(tmp_path, ledger, [(make_lease(), DEATH)], None)
+    assert ledger.read("m") == ()

@@ -1,6 +1,6 @@
 import json
 
-from sentiflow.reporting.record import NightRecord, find_last_record, find_record, save_record
+from sentiflow.reporting.record import NightRecord, find_last_records, find_record, save_record
 from sentiflow.reporting.summary import write_markdown, write_text
 
 RECORD = NightRecord(
@@ -86,8 +86,8 @@ def test_a_record_from_before_a_key_was_added_is_still_read(tmp_path) -> None:
 
 def test_records_are_found_again(tmp_path) -> None:
     assert find_record(tmp_path, "abc") is None
-    assert find_last_record(tmp_path, "sentiflow") is None
+    assert find_last_records(tmp_path, "sentiflow") == []
     save_record(tmp_path, "abc", RECORD)
     save_record(tmp_path, "other", RECORD.model_copy(update={"model": "another"}))
     assert find_record(tmp_path, "abc") == RECORD
-    assert find_last_record(tmp_path, "sentiflow") == RECORD
+    assert find_last_records(tmp_path, "sentiflow") == [RECORD]

@@ -6,17 +6,28 @@ night stands; a night that it has nothing of failed.
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
-from sentiflow.errors import GateNotEvaluated, SentiflowError
-from sentiflow.reporting.record import NightRecord, Outcome, find_record, keep_record
+from sentiflow.errors import GateNotEvaluated, LedgerConflict, SentiflowError
+from sentiflow.release.standing import NewEvent, fold_events
+from sentiflow.reporting.record import (
+    NightRecord,
+    Outcome,
+    explain_no_champion,
+    find_record,
+    keep_record,
+)
+from sentiflow.settings import find_actor
 
 if TYPE_CHECKING:
     from sentiflow.release.leases import Lease
     from sentiflow.release.ledger import Ledger
     from sentiflow.release.standing import Event, Kind
+
+logger = logging.getLogger(__name__)
 
 TellCutOff = Callable[[NightRecord], object]
 
@@ -27,7 +38,10 @@ _OUTCOMES: Final[Mapping[Kind, Outcome]] = {
     "waiting": "waiting",
     "rejected": "rejected",
     "not_evaluated": "failed",
+    "failed": "failed",
 }
+_TRIES: Final = 5
+_MOST_REASON: Final = 2_000
 
 
 def record_cut_off(
@@ -59,15 +73,53 @@ def record_cut_off(
             events = ()
         record = describe_cut_off(model, lease.details, death, events)
         key = record.prefect_flow_run_id or record.mlflow_run_id
-        if key is not None:
-            known = _find_known(home, key)
-            if known is None:
-                keep_record(home, key, record)
-            else:
-                told = f"Perhaps told before: the night was over when {death}."
-                record = known.model_copy(update={"reasons": [told, *known.reasons]})
+        known = _find_known(home, key) if key is not None else None
+        if (known or record).outcome == "failed":
+            _tell_ledger(ledger, model, known or record)
+        if known is not None:
+            told = f"Perhaps told before: the night was over when {death}."
+            record = known.model_copy(update={"reasons": [told, *known.reasons]})
+        elif key is not None:
+            keep_record(home, key, record)
         if tell is not None:
             tell(record)
+
+
+def find_ending(events: Sequence[Event], run_id: str | None) -> Event | None:
+    """Return the event that says what the night of an MLflow run came to; None before one."""
+    own = [event for event in events if run_id and event.details.get("run_id") == run_id]
+    return next((event for event in reversed(own) if event.kind in _OUTCOMES), None)
+
+
+def _tell_ledger(ledger: Ledger, model: str, record: NightRecord) -> None:
+    """Write a night that was cut off into the ledger, unless it says already what came of it."""
+    ids = {"run_id": record.mlflow_run_id, "flow_run_id": record.prefect_flow_run_id}
+    event = NewEvent(
+        kind="failed",
+        actor=find_actor(),
+        reason=" ".join(record.reasons)[:_MOST_REASON],
+        lineage=record.lineage,
+        to_version=record.version,
+        details={"night": record.night, "run_path": record.mlflow_run_path, **ids},
+    )
+    for _ in range(_TRIES):
+        try:
+            events = ledger.read(model)
+            if any(_is_ending_of(event, ids) for event in events):
+                return
+            ledger.append(model, len(events), [event])
+        except LedgerConflict:
+            continue
+        except GateNotEvaluated as error:
+            logger.warning("That a night was cut off is not in the ledger: %s", error)
+        return
+
+
+def _is_ending_of(event: Event, ids: Mapping[str, str | None]) -> bool:
+    named = {name: value for name, value in ids.items() if value}
+    return event.kind in _OUTCOMES and any(
+        event.details.get(name) == value for name, value in named.items()
+    )
 
 
 def _find_known(home: Path, key: str) -> NightRecord | None:
@@ -91,12 +143,12 @@ def describe_cut_off(
     """
     run_id = details.get("run_id")
     own = [event for event in events if run_id and event.details.get("run_id") == run_id]
-    endings = [event for event in own if event.kind in _OUTCOMES]
+    ending = find_ending(events, run_id)
     version = next((event.to_version for event in reversed(own) if event.to_version), None)
     cut_off = f"The night was cut off: {death}."
-    if endings:
-        outcome = _OUTCOMES[endings[-1].kind]
-        reasons = [f"{cut_off} Its {endings[-1].kind} is in the ledger.", endings[-1].reason]
+    if ending is not None:
+        outcome = _OUTCOMES[ending.kind]
+        reasons = [f"{cut_off} Its {ending.kind} is in the ledger.", ending.reason]
     else:
         outcome = "failed"
         ran = "" if version is None else f" It had registered version {version}."
@@ -104,14 +156,16 @@ def describe_cut_off(
             f"{cut_off}{ran} The champion stays. Run it again, after that day with --as-of "
             f"{details.get('night', 'DATE')}: finished steps are reused."
         ]
-    return NightRecord(
+    record = NightRecord(
         night=str(details.get("night", "unknown")),
         model=model,
         lineage=next((event.lineage for event in own), None),
         outcome=outcome,
         reasons=reasons,
         version=version,
+        champion_version=fold_events(events).champion,
         mlflow_run_id=run_id,
         mlflow_run_path=details.get("run_path"),
         prefect_flow_run_id=details.get("flow_run_id"),
     )
+    return record.model_copy(update={"no_champion": explain_no_champion(record)})

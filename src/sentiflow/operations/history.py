@@ -11,7 +11,7 @@ from sentiflow.dates import check_past
 from sentiflow.errors import ForeignRegistry, RegistryUnreachable, UsageError
 from sentiflow.operations.night import describe_move
 from sentiflow.operations.releases import Desk
-from sentiflow.release.identity import name_runs, read_run
+from sentiflow.release.identity import find_events, name_runs, read_run
 from sentiflow.release.standing import (
     MAKES_CHAMPION,
     Event,
@@ -19,7 +19,8 @@ from sentiflow.release.standing import (
     find_standing_at,
     fold_events,
 )
-from sentiflow.reporting.record import find_last_record
+from sentiflow.release.story import find_night
+from sentiflow.reporting.record import NightRecord, find_last_records, write_no_champion
 from sentiflow.settings import find_actor, find_ledger_url, find_tracking_uri, load_settings
 
 _MOVES: Final = MAKES_CHAMPION | {"moved_outside", "reverted"}
@@ -102,22 +103,21 @@ def describe_models(config: str | None, overrides: Sequence[str], home: Path) ->
                 foreign = str(error)
             else:
                 found = registry.find_alias(name, CHALLENGER)
-                challenger = found and {
-                    "version": found.number,
-                    "night": found.tags.get("sentiflow.night"),
-                    "outcome": found.tags.get("sentiflow.outcome"),
-                }
-        last = find_last_record(home, name)
+                # MLflow's alias stays where the last night put it, also on what became champion.
+                if found is not None and not standing.is_champion(found.number, found.run_id):
+                    challenger = {
+                        "version": found.number,
+                        "night": found.tags.get("sentiflow.night"),
+                        "outcome": found.tags.get("sentiflow.outcome"),
+                    }
+        events = name_runs(ledger.read(name))
         models.append(
             {
                 "model": name,
-                **_describe_standing(standing),
+                **_describe_standing(standing, events),
                 "challenger": challenger,
                 "registry_error": foreign,
-                "last_night": last
-                and last.model_dump(
-                    mode="json", include={"night", "outcome", "reasons", "version", "mlflow_run_id"}
-                ),
+                **_describe_nights(home, name, events),
             }
         )
     return {"home": str(home), "registry_error": unreachable, "models": models}
@@ -137,6 +137,8 @@ def write_models(described: dict[str, Any]) -> str:
         champion, challenger = entry["champion"], entry["challenger"]
         since = f", live since {champion['since'][:16]} UTC" if champion else ""
         lines.append(f"  {'champion':<11} {_name(champion)}{since}")
+        if entry["no_champion"]:
+            lines.append(f"    {entry['no_champion']}")
         lines.append(f"  {'challenger':<11} {_name(challenger)}")
         if entry["waiting"]:
             waiting = entry["waiting"]
@@ -153,7 +155,12 @@ def write_models(described: dict[str, Any]) -> str:
         if entry["last_night"]:
             last = entry["last_night"]
             lines.append(f"  {'last night':<11} {last['night']} {last['outcome']}")
-            lines += [f"    {reason}" for reason in last["reasons"]]
+            # What a night said of what a person has decided since is no news any more.
+            lines += [f"    {reason}" for reason in last["since"] or last["reasons"]]
+        if entry["refused_start"]:
+            refused = entry["refused_start"]
+            lines.append(f"  {'refused':<11} another start for {refused['night']}, later than that")
+            lines += [f"    {reason}" for reason in refused["reasons"]]
     return "\n".join(lines)
 
 
@@ -207,14 +214,49 @@ def write_live(live: dict[str, Any]) -> str:
     return "\n".join(lines)
 
 
-def _describe_standing(standing: Standing) -> dict[str, Any]:
+def _describe_nights(home: Path, model: str, events: Sequence[Event]) -> dict[str, Any]:
+    """Return what the last night came to, what happened since, and a start refused after it."""
+    records = find_last_records(home, model)
+    last = next((record for record in records if not record.refused), None)
+    refused = records[0] if records and records[0].refused else None
+    return {
+        "last_night": last
+        and {
+            **last.model_dump(
+                mode="json", include={"night", "outcome", "reasons", "version", "mlflow_run_id"}
+            ),
+            "since": _list_since(last, events),
+        },
+        "refused_start": refused and refused.model_dump(mode="json", include={"night", "reasons"}),
+    }
+
+
+def _list_since(last: NightRecord, events: Sequence[Event]) -> list[str]:
+    """Return what people did with the version of a night after it, one sentence each."""
+    own = [event for event in events if event.details.get("run_id") == last.mlflow_run_id]
+    if not own or last.version is None:
+        return []
+    made_champion = find_events(events, last.version, read_run(own[-1]))
+    return [
+        f"{event.kind.replace('_', ' ').capitalize()} since by {event.actor} on "
+        f"{_write_time(event.time.isoformat())} UTC, champion is version {event.to_version}: "
+        f"{event.reason}"
+        for event in events
+        if event.sequence > own[-1].sequence
+        and event.kind in MAKES_CHAMPION
+        and (event in made_champion or event.from_version == last.version)
+    ]
+
+
+def _describe_standing(standing: Standing, events: Sequence[Event]) -> dict[str, Any]:
     crowned, waiting, hold = standing.champion_event, standing.waiting, standing.hold
+    champion = standing.champion
     return {
         "champion": crowned
         and {
             "version": standing.champion,
             "since": crowned.time.isoformat(),
-            "night": crowned.details.get("night"),
+            "night": champion and find_night(events, champion, standing.champion_run),
             "kind": crowned.kind,
             "reason": crowned.reason,
             "decision": standing.champion_decision,
@@ -224,7 +266,17 @@ def _describe_standing(standing: Standing) -> dict[str, Any]:
         "hold": hold
         and {"time": hold.time.isoformat(), "actor": hold.actor, "reason": hold.reason},
         "moved_outside": describe_move(standing.moved) if standing.moved else None,
+        "no_champion": _explain_no_champion(standing, events),
     }
+
+
+def _explain_no_champion(standing: Standing, events: Sequence[Event]) -> str | None:
+    if standing.champion is not None or standing.moved is not None or not events:
+        return None
+    ruled = next((event for event in reversed(events) if event.to_version is not None), None)
+    number = ruled.to_version if ruled is not None else None
+    waits = standing.waiting is not None and standing.waiting.to_version == number
+    return write_no_champion(events[-1].model, number, "waiting" if waits else None)
 
 
 def _describe_event(event: Event) -> dict[str, Any]:

@@ -75,7 +75,7 @@ def compose_notices(
     mlflow_url: str | None = None,
     prefect_url: str | None = None,
 ) -> list[Notice]:
-    """Return what is to be told of a night; nothing for a kept or a skipped one.
+    """Return what is to be told of a night; nothing for a skipped one, or one that kept a champion.
 
     Args:
         record: what came of the night.
@@ -83,8 +83,8 @@ def compose_notices(
         mlflow_url: MLflow's address where the settings name none.
         prefect_url: Prefect's address where the settings name none.
     """
-    run_page = _join(settings.mlflow_url or mlflow_url, record.mlflow_run_path)
-    flow_page = _join(
+    run_page = join_page(settings.mlflow_url or mlflow_url, record.mlflow_run_path)
+    flow_page = join_page(
         settings.prefect_url or prefect_url,
         _FLOW_RUN.format(record.prefect_flow_run_id) if record.prefect_flow_run_id else None,
     )
@@ -93,14 +93,19 @@ def compose_notices(
     # Only another try of the same night does its work; upkeep and a night of another date do not.
     is_done_elsewhere = record.refused and record.refused_by_night == record.night
     kind = "refused" if is_done_elsewhere else _OUTCOMES.get(record.outcome)
+    if kind is None and record.no_champion and record.outcome == "kept":
+        kind = "no_champion"
     if kind is not None:
-        told.append((kind, _name_ending(kind, model, record), record.reasons))
+        # What leads to a first champion must not be among the reasons that are left out.
+        most = _MOST_REASONS - 1 if record.no_champion else len(record.reasons)
+        reasons = [*record.reasons[:most], *filter(None, [record.no_champion])]
+        told.append((kind, _name_ending(kind, model, record), reasons))
     if record.moved_outside:
         told.append(
             ("moved_outside", f"{model}: the champion was moved outside", [record.moved_outside])
         )
     return [
-        _write(
+        write_notice(
             kind, title, reasons, model, record.night, record.version,
             # What went wrong is in the flow's log; what was measured, on the run's page.
             (flow_page, run_page) if kind in ("failed", "refused") else (run_page, flow_page),
@@ -121,9 +126,9 @@ def compose_late(
         prefect_url: Prefect's address where the settings name none.
     """
     model = settings.model.name
-    page = _join(settings.notices.prefect_url or prefect_url, _FLOW_RUN.format(flow_run_id))
+    page = join_page(settings.notices.prefect_url or prefect_url, _FLOW_RUN.format(flow_run_id))
     title = f"{model}: a night did not start in time"
-    return _write("late", title, [reason], model, None, None, [page])
+    return write_notice("late", title, [reason], model, None, None, [page])
 
 
 def choose_told(notices: Sequence[Notice], settings: NoticeSettings) -> list[Notice]:
@@ -207,13 +212,15 @@ def _name_ending(kind: NoticeKind, model: str, record: NightRecord) -> str:
             return f"{model}: version {record.version} of the night {record.night} is champion"
         case "waiting":
             return f"{model}: version {record.version} of the night {record.night} awaits approval"
+        case "no_champion":
+            return f"{model}: the night {record.night} left no champion"
         case "failed":
             return f"{model}: the night {record.night} failed"
         case _:
             return f"{model}: the night {record.night} was {kind}"
 
 
-def _write(
+def write_notice(
     kind: NoticeKind,
     title: str,
     reasons: Sequence[str],
@@ -222,7 +229,17 @@ def _write(
     version: int | None,
     pages: Sequence[str | None],
 ) -> Notice:
-    """Write a notice: what happened, why, what to do, and the pages that are known."""
+    """Return a notice: what happened, why, what to do, and the pages that are known.
+
+    Args:
+        kind: what happened.
+        title: it in a line.
+        reasons: why, one sentence each; the first few are shown.
+        model: the registered model's name.
+        night: the night's ISO date, if it is one.
+        version: the version it is about.
+        pages: addresses, the one to open first before others; None for one that is not known.
+    """
     shown = tuple(_clean(reason) for reason in reasons[:_MOST_REASONS])
     more = len(reasons) - len(shown)
     known = [page for page in pages if page]
@@ -267,7 +284,7 @@ def _make_body(notice: Notice) -> dict[str, Any]:
     }
 
 
-def _join(address: str | None, path: str | None) -> str | None:
+def join_page(address: str | None, path: str | None) -> str | None:
     """Return a page's address; None where the server's own is unknown or no web address."""
     if not address or not path:
         return None

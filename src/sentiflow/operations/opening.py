@@ -15,9 +15,10 @@ from sentiflow.errors import (
     LedgerConflict,
     NightRefused,
     SentiflowError,
+    UsageError,
 )
 from sentiflow.files import use_scratch
-from sentiflow.operations.cut_off import TellCutOff, record_cut_off
+from sentiflow.operations.cut_off import TellCutOff, find_ending, record_cut_off
 from sentiflow.operations.lease import hold_lease
 from sentiflow.operations.night import (
     Night,
@@ -34,7 +35,7 @@ from sentiflow.operations.sweep import CloseFlowRuns, sweep
 from sentiflow.patience import Patience
 from sentiflow.release.lineage import check_lineage
 from sentiflow.release.standing import Kind, NewEvent
-from sentiflow.reporting.record import NightRecord, keep_record
+from sentiflow.reporting.record import NightRecord, explain_no_champion, keep_record
 from sentiflow.settings import (
     describe_settings,
     find_actor,
@@ -99,6 +100,7 @@ def open_night(
             raise
         except SentiflowError as error:
             night.end("failed", [str(error)], error.exit_code)
+            _tell_ending(night, "failed", str(error))
             raise
         except BaseException as error:
             _end_unexpectedly(night, error)
@@ -169,6 +171,7 @@ def _open(
         mlflow_run_id=run.id,
         mlflow_run_path=run.path,
         prefect_flow_run_id=flow_run_id,
+        champion_version=settled.standing.champion,
         swept=swept,
     )
     logger.info("night %s of %s, MLflow run %s", night.date, lineage.name, run.id)
@@ -198,16 +201,41 @@ def _close_unopened(
         logger.debug("no lineage: the settings themselves are wrong")
     else:
         record = record.model_copy(update={"model": lineage.name, "lineage": lineage.digest})
+        # A mistake in the call is no night, and a refusal is in the ledger already.
+        if not isinstance(error, UsageError | NightRefused):
+            _tell_unopened(request, home, record)
     if flow_run_id is not None:
         keep_record(home, flow_run_id, record)
     if on_close:
         on_close(record)
 
 
+def _tell_unopened(request: NightRequest, home: Path, record: NightRecord) -> None:
+    """Write a night that never opened into the ledger, where that can be had."""
+    from sentiflow.release.ledger import Ledger
+
+    event = NewEvent(
+        kind="failed",
+        actor=find_actor(),
+        reason=shorten_reason(" ".join(record.reasons)),
+        lineage=record.lineage,
+        details={"night": record.night, "flow_run_id": record.prefect_flow_run_id},
+    )
+
+    def append() -> object:
+        ledger = Ledger(find_ledger_url(read_settings(request).ledger, home))
+        return ledger.append(str(record.model), len(ledger.read(str(record.model))), [event])
+
+    if failure := _insist(append):
+        logger.warning("That the night failed is not in the ledger: %s", failure)
+
+
 def _end_unexpectedly(night: Night, error: BaseException) -> None:
     if not isinstance(error, Exception):
         # Somebody ended it: Ctrl-C, or a cancellation that Prefect turned into a signal.
-        night.end("failed", [f"The night was ended from outside ({type(error).__name__})."], 1)
+        reason = f"The night was ended from outside ({type(error).__name__})."
+        night.end("failed", [reason], 1)
+        _tell_ending(night, "failed", reason)
         return
     logger.exception("the night ended unexpectedly")
     reason = f"{type(error).__name__}: {error}"[:500]
@@ -218,6 +246,7 @@ def _end_unexpectedly(night: Night, error: BaseException) -> None:
         _tell_ending(night, "not_evaluated", str(ending))
     else:
         night.end("failed", [reason], 1)
+        _tell_ending(night, "failed", reason)
 
 
 def _close(night: Night, home: Path, on_close: OnClose | None) -> None:
@@ -227,6 +256,7 @@ def _close(night: Night, home: Path, on_close: OnClose | None) -> None:
         bytes_written=night.clock.read_bytes_written(),
         peak_memory_mb=round(measure_peak_memory_mb(), 1),
         reused_steps=list(night.steps.reused),
+        no_champion=explain_no_champion(night.record),
     )
     night.warn(keep_record(home, night.record.prefect_flow_run_id or night.run.id, night.record))
     try:
@@ -252,11 +282,14 @@ def _tell_refusal(ledger: Ledger, model: str, lineage: str, date: str, reason: s
 
 
 def _tell_ending(night: Night, kind: Kind, reason: str) -> None:
-    """Write how a night ended into the ledger; that it cannot be written is only a warning."""
+    """Write how a night ended into the ledger, once; that it cannot be is only a warning."""
 
     def tell() -> object:
-        head = len(night.ledger.read(night.lineage.name))
-        return night.tell_ledger(head, kind, reason, to_version=night.record.version)
+        events = night.ledger.read(night.lineage.name)
+        if find_ending(events, night.run.id) is not None:
+            # What was ruled stands, whatever failed after it.
+            return None
+        return night.tell_ledger(len(events), kind, reason, to_version=night.record.version)
 
     night.warn(_insist(tell))
 

@@ -13,10 +13,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from sentiflow.errors import ArtifactError, NoModelError, ReleaseForbidden, UsageError
+from sentiflow.operations.notices import Notice, send_notices
+from sentiflow.operations.release_notices import compose_release
 from sentiflow.release.identity import RUN_KEY, find_events, read_run
 from sentiflow.release.standing import Event, NewEvent, Standing
 from sentiflow.reporting.decision_record import DecisionRecord, find_decision_file, read_decision
 from sentiflow.settings import (
+    NoticeSettings,
     Settings,
     find_actor,
     find_ledger_url,
@@ -29,6 +32,7 @@ if TYPE_CHECKING:
     from sentiflow.release.registry import Registry, Version
 
 Show = Callable[[str], None]
+Tell = Callable[[Sequence[Notice], NoticeSettings], object]
 
 
 @dataclass(frozen=True)
@@ -42,6 +46,7 @@ class Desk:
         registry: the model registry.
         ledger: the release ledger.
         actor: who acts.
+        tell: sends notices; raises nothing.
     """
 
     settings: Settings
@@ -50,6 +55,7 @@ class Desk:
     registry: Registry
     ledger: Ledger
     actor: str
+    tell: Tell = send_notices
 
     def settle(self) -> Standing:
         """Let the alias follow the ledger and return how the model stands."""
@@ -58,8 +64,22 @@ class Desk:
         return settle(self.registry, self.ledger, self.model, self.actor).standing
 
 
-def open_desk(config: str | None, overrides: Sequence[str], home: Path) -> Desk:
-    """Return the desk of the model that the settings name."""
+def open_desk(
+    config: str | None,
+    overrides: Sequence[str],
+    home: Path,
+    actor: str | None = None,
+    tell: Tell = send_notices,
+) -> Desk:
+    """Return the desk of the model that the settings name.
+
+    Args:
+        config: a preset's name or a TOML file.
+        overrides: `group.key=value`, later ones win.
+        home: SENTIFLOW_HOME.
+        actor: who acts; None: whoever runs this process.
+        tell: sends notices; without Prefect that is the webhook.
+    """
     from sentiflow.release.ledger import Ledger
     from sentiflow.release.registry import Registry
 
@@ -70,7 +90,8 @@ def open_desk(config: str | None, overrides: Sequence[str], home: Path) -> Desk:
         model=settings.model.name,
         registry=Registry(find_tracking_uri(settings.tracking, home)),
         ledger=Ledger(find_ledger_url(settings.ledger, home)),
-        actor=find_actor(),
+        actor=actor or find_actor(),
+        tell=tell,
     )
 
 
@@ -194,7 +215,7 @@ def release_hold(desk: Desk, reason: str) -> dict[str, Any]:
     if standing.hold is None:
         raise UsageError(f"{desk.model} has no hold to release. See sentiflow status.")
     event = NewEvent(kind="released", actor=desk.actor, reason=reason)
-    desk.ledger.append(desk.model, standing.sequence, [event])
+    _commit(desk, standing, [event])
     return {"model": desk.model, "held_since": standing.hold.time.isoformat()}
 
 
@@ -375,9 +396,15 @@ def _probe(desk: Desk, version: Version) -> None:
 
 
 def _commit(desk: Desk, standing: Standing, events: Sequence[NewEvent]) -> None:
-    """Write the ledger, then let the alias and what MLflow shows follow."""
-    desk.ledger.append(desk.model, standing.sequence, events)
-    _follow(desk)
+    """Write the ledger, let the alias and what MLflow shows follow, and tell people."""
+    written = desk.ledger.append(desk.model, standing.sequence, events)
+    try:
+        _follow(desk)
+    finally:
+        # It is written, also where the alias did not get there.
+        settings = desk.settings.notices
+        composed = [compose_release(event, settings, desk.registry.uri) for event in written]
+        desk.tell([notice for notice in composed if notice is not None], settings)
 
 
 def _follow(desk: Desk) -> None:

@@ -45,9 +45,44 @@ class NightRecord(BaseModel):
     mlflow_run_path: str | None = None
     prefect_flow_run_id: str | None = None
     moved_outside: str | None = None
+    no_champion: str | None = None
     refused: bool = False
     refused_by_night: str | None = None
     exit_code: int = 1
+
+
+def explain_no_champion(record: NightRecord) -> str | None:
+    """Say that a night left its model without a champion, and what leads out; None otherwise.
+
+    Of a night that never opened it is not known.
+    """
+    if record.champion_version is not None or record.mlflow_run_id is None:
+        return None
+    return write_no_champion(record.model or "sentiflow", record.version, record.outcome)
+
+
+def write_no_champion(model: str, version: int | None, outcome: str | None) -> str:
+    """Return the sentences about a model that has no champion yet.
+
+    Args:
+        model: the registered model's name.
+        version: the version that could be one, if there is any.
+        outcome: what became of it.
+    """
+    again = (
+        "run again with what the reasons name mended: more reviews, or settings that fit them "
+        "(gate.min_accuracy and its like)"
+    )
+    if version is None:
+        ways = f"To have one, {again}."
+    elif outcome == "waiting":
+        ways = f"Approve version {version}: sentiflow promote {version} --reason …"
+    else:
+        ways = (
+            f"Either {again}; or take version {version} all the same, which is recorded: sentiflow "
+            f"promote {version} --override --reason …"
+        )
+    return f"{model} has no champion yet, so predictions have nothing to answer with. {ways}"
 
 
 def save_record(home: Path, key: str, record: NightRecord) -> Path:
@@ -74,11 +109,14 @@ def find_record(home: Path, key: str) -> NightRecord | None:
     return NightRecord(**read_json(path)) if path.exists() else None
 
 
-def find_last_record(home: Path, model: str) -> NightRecord | None:
-    """Return the record of the model's most recently run night, or None."""
+def find_last_records(home: Path, model: str) -> list[NightRecord]:
+    """Return the records of a model from the last one back to the last that was not refused."""
     paths = sorted((home / "nights").glob("*.json"), key=lambda path: path.stat().st_mtime)
+    found: list[NightRecord] = []
     for path in reversed(paths):
         record = NightRecord(**read_json(path))
         if record.model == model:
-            return record
-    return None
+            found.append(record)
+            if not record.refused:
+                break
+    return found

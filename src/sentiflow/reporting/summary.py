@@ -38,6 +38,7 @@ def write_text(record: NightRecord) -> str:
         f"Night {record.night} of {record.model}: {record.outcome.upper()}",
         *(f"  {reason}" for reason in record.reasons),
         *(f"  Warning: {warning}" for warning in record.warnings),
+        *([f"  {record.no_champion}"] if record.no_champion else []),
         "",
     ]
     if record.rows:
@@ -68,6 +69,7 @@ def write_markdown(record: NightRecord) -> str:
         f"# Night {record.night} of {record.model}: {record.outcome}",
         *(f"- {reason}" for reason in record.reasons),
         *(f"- Warning: {warning}" for warning in record.warnings),
+        *([f"- {record.no_champion}"] if record.no_champion else []),
     ]
     if record.rows:
         lines += ["", f"**Rows** {_describe_rows(record)}"]

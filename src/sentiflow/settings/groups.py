@@ -230,7 +230,18 @@ class ServerSettings(_Group):
 
 
 NoticeKind = Literal[
-    "failed", "rejected", "waiting", "promoted", "moved_outside", "late", "refused"
+    "failed",
+    "rejected",
+    "waiting",
+    "promoted",
+    "no_champion",
+    "rolled_back",
+    "released",
+    "adopted",
+    "reverted",
+    "moved_outside",
+    "late",
+    "refused",
 ]
 
 
@@ -238,7 +249,8 @@ class NoticeSettings(_Group):
     """Who is told of what; the addresses that are secrets come from the environment."""
 
     kinds: tuple[NoticeKind, ...] = (
-        "failed", "rejected", "waiting", "promoted", "moved_outside", "late",
+        "failed", "rejected", "waiting", "promoted", "no_champion", "rolled_back", "released",
+        "adopted", "reverted", "moved_outside", "late",
     )  # fmt: skip
     block: str | None = None
     mlflow_url: str | None = None

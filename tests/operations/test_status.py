@@ -1,0 +1,132 @@
+"""`status` tells what stands now: after approvals, rollbacks, refused starts and first nights.
+
+MLflow is the real one on SQLite; its versions have no artifact, so that loading them in a fresh
+process is left out here.
+"""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Any
+
+import pytest
+from mlflow import MlflowClient
+
+from sentiflow.operations.history import describe_models, write_models
+from sentiflow.operations.releases import Desk, open_desk, promote, roll_back
+from sentiflow.release.registry import CHALLENGER, Registry
+from sentiflow.release.standing import Kind, NewEvent
+from sentiflow.reporting.record import NightRecord, Outcome, save_record
+
+pytestmark = pytest.mark.filterwarnings("ignore")
+
+WAITING = "It waits for a person: sentiflow promote N --reason … (gate.approval=manual)."
+
+
+@pytest.fixture
+def desk(home: Path, tiny_registry: Registry, monkeypatch: pytest.MonkeyPatch) -> Desk:
+    """A desk of a model that no night has registered yet."""
+    name = f"status-{home.parent.name}"
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", tiny_registry.uri)
+    monkeypatch.setattr("sentiflow.release.checks.probe_version", lambda *_: None)
+    return open_desk(None, [f"model.name={name}"], home)
+
+
+def run_night(desk: Desk, day: int, kind: Kind, reason: str = "Why.") -> int:
+    """Do what a night does that registers a version and rules on it; returns its number."""
+    client = MlflowClient(desk.registry.uri, desk.registry.uri)
+    if not desk.registry.find_versions(desk.model, {}):
+        client.create_registered_model(desk.model)
+    found = client.get_experiment_by_name("status")
+    run = client.create_run(found.experiment_id if found else client.create_experiment("status"))
+    made = client.create_model_version(desk.model, f"file://{desk.home}/model", run.info.run_id)
+    number, night = int(made.version), f"2026-01-0{day}"
+    for what in ("registered", kind):
+        event = NewEvent(
+            kind=what, actor="night", reason=reason, to_version=number,
+            from_version=desk.settle().champion,
+            details={"night": night, "run_id": run.info.run_id},
+        )  # fmt: skip
+        desk.ledger.append(desk.model, len(desk.ledger.read(desk.model)), [event])
+    desk.registry.point(desk.model, CHALLENGER, number)
+    standing = desk.settle()
+    outcome: Outcome = "waiting" if kind == "waiting" else "kept" if kind == "kept" else "promoted"
+    record = NightRecord(
+        night=night, model=desk.model, outcome=outcome, reasons=[reason], version=number,
+        champion_version=standing.champion, mlflow_run_id=run.info.run_id,
+    )  # fmt: skip
+    path = save_record(desk.home, f"night-{day}", record)
+    os.utime(path, (day, day))
+    return number
+
+
+def look(desk: Desk) -> tuple[Any, str]:
+    described = describe_models(None, [], desk.home)
+    described["models"] = [one for one in described["models"] if one["model"] == desk.model]
+    return described["models"][0], write_models(described)
+
+
+def test_after_an_approval_status_waits_no_more_and_says_who_approved(desk: Desk) -> None:
+    run_night(desk, 1, "waiting", WAITING)
+    model, text = look(desk)
+    assert model["challenger"]["version"] == 1
+    assert WAITING in text
+    promote(desk, 1, "Grace read 50", True, lambda _: None)
+    model, text = look(desk)
+    assert (model["champion"]["version"], model["champion"]["night"]) == (1, "2026-01-01")
+    assert model["challenger"] is None, "the champion is not its own challenger"
+    assert model["last_night"]["outcome"] == "waiting"
+    assert model["last_night"]["reasons"] == [WAITING], "the record stays as it was"
+    (since,) = model["last_night"]["since"]
+    assert since.startswith(f"Promoted since by {desk.actor}")
+    assert since.endswith(": Grace read 50")
+    assert WAITING not in text
+
+
+def test_after_a_rollback_the_champions_night_and_the_last_nights_fate_are_known(
+    desk: Desk,
+) -> None:
+    run_night(desk, 1, "promoted")
+    run_night(desk, 2, "promoted")
+    roll_back(desk, "worse on short ones", None)
+    model, text = look(desk)
+    assert (model["champion"]["version"], model["champion"]["night"]) == (1, "2026-01-01")
+    assert model["challenger"]["version"] == 2
+    assert "version 1 of the night 2026-01-01" in text
+    (since,) = model["last_night"]["since"]
+    assert "Rolled back since" in since
+    assert "champion is version 1: worse on short ones" in since
+
+
+def test_a_refused_second_start_is_no_failed_night(desk: Desk) -> None:
+    run_night(desk, 1, "promoted")
+    refused = NightRecord(
+        night="2026-01-01", model=desk.model, reasons=["Another night is running."], refused=True
+    )
+    os.utime(save_record(desk.home, "second", refused), (9, 9))
+    model, text = look(desk)
+    assert (model["last_night"]["night"], model["last_night"]["outcome"]) == (
+        "2026-01-01", "promoted",
+    )  # fmt: skip
+    assert model["refused_start"]["reasons"] == ["Another night is running."]
+    assert "failed" not in text
+    run_night(desk, 10 - 1, "kept")
+    os.utime(desk.home / "nights" / "night-9.json", (10, 10))
+    assert look(desk)[0]["refused_start"] is None, "a night ran since"
+
+
+@pytest.mark.parametrize(
+    ("kind", "way"),
+    [("kept", "promote 1 --override --reason"), ("waiting", "promote 1 --reason")],
+)
+def test_a_model_without_a_champion_says_so_with_the_ways_out(
+    desk: Desk, kind: Kind, way: str
+) -> None:
+    run_night(desk, 1, kind)
+    model, text = look(desk)
+    assert model["champion"] is None
+    assert way in model["no_champion"]
+    assert model["no_champion"] in text
+    promote(desk, 1, "good enough to begin with", True, lambda _: None)
+    assert look(desk)[0]["no_champion"] is None
