@@ -19,6 +19,7 @@ from prefect.settings import get_current_settings
 from prefect.states import Cancelled, Crashed
 from pydantic import Field
 
+from flows.faults import hide_foreign_words
 from flows.late_nights import tell_late
 from flows.notices import tell_cut_off
 from flows.runs import find_run, read_runs
@@ -35,7 +36,8 @@ _MOST_OPENING: Final = timedelta(minutes=5)
 _SILENT: Final = (httpx.HTTPError, PrefectException, OSError, RuntimeError)
 
 
-@flow(name="maintenance", log_prints=False)
+@flow(name="maintenance", log_prints=False, persist_result=False)
+@hide_foreign_words
 def maintenance(
     config: str | None = Field(None, description="A preset's name or a TOML file."),
     overrides: tuple[str, ...] = Field((), description="group.key=value, later ones win."),

@@ -8,13 +8,15 @@ from prefect import flow
 from prefect.artifacts import create_markdown_artifact
 from pydantic import Field
 
+from flows.faults import hide_foreign_words
 from sentiflow.operations.releases import Desk, open_desk
 from sentiflow.operations.releases import promote as promote_version
 from sentiflow.operations.releases import roll_back as roll_back_to
 from sentiflow.settings import find_home, prepare_environment
 
 
-@flow(name="promote", log_prints=False)
+@flow(name="promote", log_prints=False, persist_result=False)
+@hide_foreign_words
 def promote(
     version: int = Field(description="The version to make champion."),
     reason: str = Field(description="Why; it is kept in the ledger."),
@@ -26,7 +28,8 @@ def promote(
     return promote_version(_open(config, overrides), version, reason, override, _publish_findings)
 
 
-@flow(name="roll-back", log_prints=False)
+@flow(name="roll-back", log_prints=False, persist_result=False)
+@hide_foreign_words
 def roll_back(
     reason: str = Field(description="Why; it is kept in the ledger."),
     to: int | None = Field(None, description="A version. Empty: the previous champion."),

@@ -11,10 +11,16 @@ from prefect.cache_policies import NO_CACHE
 from prefect.client.schemas.objects import State, TaskRun
 from prefect.tasks import Task
 
+from flows.faults import hide_foreign_words
 from flows.notices import find_problems, tell, tell_cut_off
 from flows.operations import close_flow_runs, collapse_missed
 from sentiflow.data.ingest import Ingested
-from sentiflow.errors import LedgerUnreachable, RegistryUnreachable, SentiflowError
+from sentiflow.errors import (
+    LedgerUnreachable,
+    RegistryUnreachable,
+    SentiflowError,
+    UnforeseenError,
+)
 from sentiflow.operations.night import Night
 from sentiflow.operations.opening import open_night
 from sentiflow.operations.request import NightRequest
@@ -24,7 +30,8 @@ from sentiflow.reporting.summary import write_markdown
 from sentiflow.settings import find_home
 
 
-@flow(name="retrain", log_prints=False)
+@flow(name="retrain", log_prints=False, persist_result=False)
+@hide_foreign_words
 def retrain(request: NightRequest = NightRequest()) -> NightRecord:
     """Run one night and return what came of it."""
     flow_run_id = runtime.flow_run.id
@@ -51,8 +58,8 @@ def retrain(request: NightRequest = NightRequest()) -> NightRecord:
 def may_help(_: Task[..., Any], __: TaskRun, state: State[Any]) -> bool:
     """Say whether trying again can help: not when sentiflow itself said what is wrong."""
     error = state.result(raise_on_failure=False)
-    is_silent = isinstance(error, RegistryUnreachable | LedgerUnreachable)
-    return is_silent or not isinstance(error, SentiflowError)
+    can_mend = isinstance(error, RegistryUnreachable | LedgerUnreachable | UnforeseenError)
+    return can_mend or not isinstance(error, SentiflowError)
 
 
 # Reading sources and talking to the registry is what another try can mend; training is not.
@@ -63,6 +70,7 @@ computing = task(cache_policy=NO_CACHE)
 
 
 @reading_or_writing
+@hide_foreign_words
 def ingest(night: Night) -> Ingested:
     """Read every source into a snapshot; quarantine what cannot be used."""
     with night.clock.measure("ingest"):
@@ -70,12 +78,14 @@ def ingest(night: Night) -> Ingested:
 
 
 @reading_or_writing
+@hide_foreign_words
 def find_unchanged(night: Night, ingested: Ingested) -> int | None:
     """Return the last accepted version if rows, settings, code and lock are the same."""
     return rows.find_unchanged(night, ingested)
 
 
 @reading_or_writing
+@hide_foreign_words
 def validate(night: Night, ingested: Ingested) -> None:
     """Check the whole night's profile with Great Expectations."""
     with night.clock.measure("validate"):
@@ -83,6 +93,7 @@ def validate(night: Night, ingested: Ingested) -> None:
 
 
 @computing
+@hide_foreign_words
 def split(night: Night, ingested: Ingested) -> rows.Splits:
     """Part the snapshot into train, validation and test."""
     with night.clock.measure("split"):
@@ -90,6 +101,7 @@ def split(night: Night, ingested: Ingested) -> rows.Splits:
 
 
 @computing
+@hide_foreign_words
 def tokenize(night: Night, splits: rows.Splits) -> learning.Tokens:
     """Fit the vocabulary on the training side and encode."""
     with night.clock.measure("tokenize"):
@@ -97,6 +109,7 @@ def tokenize(night: Night, splits: rows.Splits) -> learning.Tokens:
 
 
 @computing
+@hide_foreign_words
 def train(night: Night, splits: rows.Splits, tokens: learning.Tokens) -> learning.Trained:
     """Train the network in a child process."""
     with night.clock.measure("train"):
@@ -104,6 +117,7 @@ def train(night: Night, splits: rows.Splits, tokens: learning.Tokens) -> learnin
 
 
 @computing
+@hide_foreign_words
 def evaluate(night: Night, splits: rows.Splits, trained: learning.Trained) -> learning.Evaluated:
     """Score model and baselines on the test side."""
     with night.clock.measure("evaluate"):
@@ -111,6 +125,7 @@ def evaluate(night: Night, splits: rows.Splits, trained: learning.Trained) -> le
 
 
 @reading_or_writing
+@hide_foreign_words
 def register(
     night: Night,
     ingested: Ingested,
@@ -123,6 +138,7 @@ def register(
 
 
 @reading_or_writing
+@hide_foreign_words
 def decide(night: Night, splits: rows.Splits, evaluated: learning.Evaluated, number: int) -> None:
     """Score champion and challenger on the same rows, prove the artifact, and rule."""
     with night.clock.measure("decide"):

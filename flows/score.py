@@ -8,13 +8,15 @@ from prefect import flow, task
 from prefect.artifacts import create_markdown_artifact
 from prefect.cache_policies import NO_CACHE
 
+from flows.faults import hide_foreign_words
 from flows.retrain import may_help
 from sentiflow.operations.score_request import ScoreRequest, answer_request
 from sentiflow.serving.scoring import Scored
 from sentiflow.settings import find_home
 
 
-@flow(name="score", log_prints=False)
+@flow(name="score", log_prints=False, persist_result=False)
+@hide_foreign_words
 def score(request: ScoreRequest) -> dict[str, Any]:
     """Answer the sources of a request and return the counts."""
     model, version, scored = answer(request)
@@ -24,6 +26,7 @@ def score(request: ScoreRequest) -> dict[str, Any]:
 
 # Another try goes on where the last one stopped, as a new run of the flow does.
 @task(cache_policy=NO_CACHE, retries=2, retry_delay_seconds=[5, 30], retry_condition_fn=may_help)
+@hide_foreign_words
 def answer(request: ScoreRequest) -> tuple[str, int, Scored]:
     """Read, answer and write, chunk by chunk."""
     return answer_request(request, find_home())

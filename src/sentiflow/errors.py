@@ -19,20 +19,44 @@
     ├── TrainingError             1   training ended without a model
     │   ├── TrainingDiverged          the loss became NaN or infinite
     │   └── TrainingTimedOut          training.max_minutes passed
-    └── ArtifactError             1   a stored snapshot, bundle or step is broken
+    ├── ArtifactError             1   a stored snapshot, bundle or step is broken
+    └── UnforeseenError           1   somebody else's error, without its words
 
-Every message says what was required, what was received and what to do next.
+Every message says what was required, what was received and what to do next. It is stored and
+sent, so it quotes nothing that stands in a file; what only who asked may see is its `detail`.
+Other packages' errors quote what they choke on, so their words are never shown or kept:
+`describe_error` and `format_traceback` say of them what can be told.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import errno
+import os
+import traceback
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import PurePath
+from typing import Final, Self
+
+_PACKAGE: Final = PurePath(__file__).parent
 
 
 class SentiflowError(Exception):
-    """Something went wrong that is not one of the more specific cases."""
+    """Something went wrong that is not one of the more specific cases.
+
+    Attributes:
+        detail: more, for the terminal of who asked only; never stored, sent or pickled.
+    """
 
     exit_code = 1
+
+    def __init__(self, *args: object, detail: str | None = None) -> None:
+        """Keep the public message and, apart from it, what only who asked may see."""
+        super().__init__(*args)
+        self.detail = detail
+
+    def __reduce__(self) -> tuple[Callable[..., Self], tuple[object, ...], dict[str, object]]:
+        """Leave the detail behind when the error is pickled: that is a way of storing it."""
+        return type(self), self.args, {**self.__dict__, "detail": None}
 
 
 class UsageError(SentiflowError):
@@ -74,6 +98,10 @@ class DataRejected(SentiflowError):
         """Keep the reasons, so that they can be reported one by one."""
         super().__init__("The data was rejected: " + " ".join(reasons))
         self.reasons = tuple(reasons)
+
+    def __reduce__(self) -> tuple[Callable[..., Self], tuple[object, ...], dict[str, object]]:
+        """Give the reasons, of which the message is made."""
+        return type(self), (self.reasons,), {}
 
 
 class GateNotEvaluated(SentiflowError):
@@ -133,3 +161,67 @@ class TrainingTimedOut(TrainingError):
 
 class ArtifactError(SentiflowError):
     """A stored file is missing, damaged or does not do what it did when it was made."""
+
+
+class UnforeseenError(SentiflowError):
+    """Somebody else's error, by its type and place: its own words may quote a review."""
+
+    @classmethod
+    def of(cls, error: BaseException) -> Self:
+        """Return what may be kept of an error, with the frames that it came through."""
+        raised = cls(f"{describe_error(error)}. This was not foreseen: please report it.")
+        return raised.with_traceback(error.__traceback__)
+
+
+def describe_error(error: BaseException) -> str:
+    """Return what may be stored and sent of any error, in a clause.
+
+    An error of sentiflow says it itself; of any other its type is told, and what is known
+    without its words: the system's name of the fault, or the place in sentiflow.
+
+    >>> describe_error(FileNotFoundError(2, "No such file", "a review.txt"))
+    'FileNotFoundError: No such file or directory'
+    >>> describe_error(ValueError("could not convert string to float: 'Great soup'"))
+    'ValueError'
+    """
+    if isinstance(error, SentiflowError):
+        return str(error)
+    name = type(error).__name__
+    if isinstance(error, OSError) and error.errno is not None and error.errno in errno.errorcode:
+        return f"{name}: {os.strerror(error.errno)}"
+    return f"{name}{_find_place(error)}"
+
+
+def format_traceback(error: BaseException) -> str:
+    """Return a traceback with frames and types, in which only errors of sentiflow have words."""
+    return "\n".join(_list_chain(error))
+
+
+def forget_causes(error: BaseException) -> None:
+    """Part an error from those it came from, whose words whoever formats it would quote.
+
+    Their frames and types stay, as a note.
+    """
+    cause = error.__cause__ or (None if error.__suppress_context__ else error.__context__)
+    error.__cause__ = error.__context__ = None
+    if cause is not None:
+        error.add_note(f"It came from:\n{format_traceback(cause)}")
+
+
+def _find_place(error: BaseException) -> str:
+    """Return where in sentiflow it was raised or passed last, as ", snapshot.py line 12"."""
+    for frame in reversed(traceback.extract_tb(error.__traceback__)):
+        path = PurePath(frame.filename)
+        if path.is_relative_to(_PACKAGE):
+            return f", {path.name} line {frame.lineno}"
+    return ""
+
+
+def _list_chain(error: BaseException) -> Iterator[str]:
+    cause = error.__cause__ or (None if error.__suppress_context__ else error.__context__)
+    if cause is not None:
+        yield from _list_chain(cause)
+        yield "Then:"
+    yield "".join(traceback.format_tb(error.__traceback__)).rstrip("\n")
+    words = f": {error}" if isinstance(error, SentiflowError) else ""
+    yield f"{type(error).__name__}{words}"

@@ -13,7 +13,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, Any
 
-from sentiflow.errors import ArtifactError
+from sentiflow.errors import ArtifactError, describe_error
 from sentiflow.processes import ProcessName, name_this_process
 
 TEMPORARY_PREFIX = ".unfinished-"
@@ -103,7 +103,8 @@ def read_json(path: Path) -> Any:
         return json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
         raise ArtifactError(
-            f"A stored result must be readable JSON. Received: path={path}, error={error}. "
+            f"A stored result must be readable JSON. Received: path={path}, "
+            f"{describe_error(error)}. "
             "Remove it and run again: it is made anew."
         ) from error
 

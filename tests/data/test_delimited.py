@@ -7,8 +7,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from sentiflow.data.columns import WantedColumns
 from sentiflow.data.delimited import read_csv
-from sentiflow.data.formats import Record, WantedColumns
+from sentiflow.data.formats import Record
 from sentiflow.data.reviews import Rejection
 from sentiflow.data.streams import ByteStream, Mark
 from sentiflow.errors import SourceError
@@ -212,9 +213,10 @@ def test_a_byte_order_mark_and_spaces_are_no_part_of_the_header() -> None:
     assert rows == [(2, "Good", "5", None)]
 
 
-def test_a_header_without_the_columns_is_refused_by_naming_those_it_has() -> None:
-    with pytest.raises(SourceError, match=r"columns=\['Review', 'Stars'\]") as caught:
+def test_a_header_without_the_columns_is_refused_and_says_which_may_be_meant() -> None:
+    with pytest.raises(SourceError, match=r"2 columns, none of that name\. .*column 1\?") as caught:
         read_table(b"Review;Stars\nGood;5\n")
+    assert caught.value.detail == "Its columns: Review, Stars."
     assert "--set data.columns.text=COLUMN" in str(caught.value)
     assert "\n" not in str(caught.value)
 

@@ -283,7 +283,7 @@ def test_a_connection_that_breaks_gives_the_rows_before(tmp_path: Path) -> None:
     rows, (rejection,) = read_all("flaky://flaky.jsonl", write_reviews(tmp_path / "a.jsonl", [1]))
     assert rows["line"].tolist() == [1, 1]
     assert (rejection.line, rejection.rule) == (2, "truncated_file")
-    assert "the server is silent" in rejection.reason
+    assert "TimeoutError" in rejection.reason
 
 
 def test_chunks_have_the_raw_columns_and_at_most_the_given_rows(tmp_path: Path) -> None:
@@ -339,7 +339,7 @@ def test_a_file_without_the_text_is_refused_in_every_format(tmp_path: Path, name
         table.to_json(path, orient="records", lines=True)
     else:
         table.to_parquet(path)
-    message = r"'text' is required.*columns=\['Review', 'stars'\].*--set data\.columns\.text=COLUMN"
+    message = r"'text' is required.*2 columns.*column 1\?.*--set data\.columns\.text=COLUMN"
     with pytest.raises(SourceError, match=message):
         read_all(path)
     rows, _ = read_all(path, columns={"text": "Review"})

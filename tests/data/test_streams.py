@@ -69,7 +69,7 @@ def test_an_error_ends_the_stream_and_is_kept() -> None:
     stream = ByteStream(read)
     assert stream.peek(100) == b"abc"
     assert read_all(stream) == b"abc"
-    assert stream.damage == "LookupError: connection lost"
+    assert stream.damage == "LookupError"
 
 
 @pytest.mark.parametrize("compress", COMPRESSIONS)

@@ -12,7 +12,7 @@ from typing import Annotated, Any
 
 import typer
 
-from sentiflow.errors import SentiflowError
+from sentiflow.errors import SentiflowError, format_traceback
 
 app = typer.Typer(
     add_completion=False,
@@ -52,12 +52,17 @@ def answer_with(
         answer = {**failed, "reasons": [str(error)], "error": type(error).__name__}
         text, code = "", error.exit_code
         if not as_json:
-            print(f"Error: {error}", file=sys.stderr)
+            print(f"Error: {write_for_asker(error)}", file=sys.stderr)
     if as_json:
         _print(json.dumps(answer, ensure_ascii=False))
     elif text:
         _print(text)
     raise typer.Exit(code)
+
+
+def write_for_asker(error: SentiflowError) -> str:
+    """Return an error with what only who asked may see of it."""
+    return f"{error} {error.detail}" if error.detail else str(error)
 
 
 def _print(text: str) -> None:
@@ -107,9 +112,8 @@ class _LiveLine(logging.Handler):
             start = "\r\x1b[2K" if self._is_live else ""
             level = "" if record.levelno <= logging.INFO else f"{record.levelname.lower()}: "
             sys.stderr.write(f"{start}  {level}{message}\n")
-            if record.exc_info:
-                # Only what nobody foresaw comes with a traceback.
-                sys.stderr.write(logging.Formatter().formatException(record.exc_info) + "\n")
+            if record.exc_info and record.exc_info[1]:
+                sys.stderr.write(format_traceback(record.exc_info[1]) + "\n")
             self._is_live = False
         sys.stderr.flush()
 

@@ -20,7 +20,7 @@ from sentiflow.cli.common import (
     prepare_home,
     show_progress,
 )
-from sentiflow.errors import SentiflowError, UsageError
+from sentiflow.errors import SentiflowError, UsageError, describe_error
 
 
 @app.command()
@@ -70,10 +70,15 @@ def run(
         home = prepare_home()
         check_request(request)
         with show_progress():
-            record = _run_flow(request, home)
+            record, detail = _run_flow(request, home)
         from sentiflow.reporting.summary import write_text
 
-        text = write_text(record) + "\n\n" + _suggest(record, home)
+        text = (
+            write_text(record)
+            + (f"\n\n  {detail}" if detail else "")
+            + "\n\n"
+            + _suggest(record, home)
+        )
         return record.model_dump(mode="json"), text, record.exit_code
 
     answer_with(
@@ -201,11 +206,17 @@ def _run_flow(request: Any, home: Path) -> Any:
     record = find_record(home, str(state.state_details.flow_run_id))
     if record is None or record.mlflow_run_id is None:
         # The night never opened: the flow's own error says why.
-        error = state.result(raise_on_failure=False)
+        error: Any = state.result(raise_on_failure=False)
         if isinstance(error, SentiflowError):
             raise error
-        raise SentiflowError(f"The night could not be opened: {error}.")
-    return record
+        raise SentiflowError(f"The night could not be opened: {describe_error(error)}.")
+    return record, _find_detail(state)
+
+
+def _find_detail(state: Any) -> str | None:
+    """Return what only who asked may see of a night's error; the record has the rest."""
+    error = state.result(raise_on_failure=False)
+    return error.detail if isinstance(error, SentiflowError) else None
 
 
 def _suggest(record: Any, home: Path) -> str:

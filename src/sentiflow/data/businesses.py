@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from sentiflow.data.formats import WantedColumns
+from sentiflow.data.columns import WantedColumns
 from sentiflow.data.reviews import Rejection, replace_surrogates
 from sentiflow.data.rows import Progress, read_rows
 from sentiflow.data.sources import find_files

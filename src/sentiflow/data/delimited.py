@@ -8,9 +8,9 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from typing import Final
 
+from sentiflow.data.columns import WantedColumns
 from sentiflow.data.formats import (
     Record,
-    WantedColumns,
     reject_long,
     reject_undecodable,
     report_damage,

@@ -8,69 +8,25 @@ per wanted column, as read.
 from __future__ import annotations
 
 import json
-import logging
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator
 from typing import IO, Any, Final, NoReturn
 
 import orjson
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from sentiflow.data.columns import WantedColumns
 from sentiflow.data.lines import SHOWN_CHARACTERS, LineReader, LongLine, choose_codec, show_line
 from sentiflow.data.reviews import Rejection, replace_surrogates
 from sentiflow.data.streams import ByteStream, Mark
-from sentiflow.errors import SourceError
+from sentiflow.errors import SourceError, describe_error
 from sentiflow.settings import DataSettings
 
 Row = tuple[Any, ...]
 Record = tuple[Row, int] | Rejection
 
 _HEAD_BYTES: Final = 1 << 12
-_SHOWN_COLUMNS: Final = 30
 _BATCH_ROWS: Final = 1_000
-
-logger = logging.getLogger(__name__)
-
-
-@dataclass(frozen=True)
-class WantedColumns:
-    """The columns to read from a source, and which of them it must have.
-
-    Attributes:
-        names: one column of the source per value of a row; None yields None.
-        required: columns that must be there, each with what to do when it is not.
-        named: optional columns that the user named, each with its settings key.
-        archive_word: which file of a tar archive is meant: the one with this in its name.
-    """
-
-    names: tuple[str | None, ...]
-    required: Mapping[str, str]
-    named: Mapping[str, str]
-    archive_word: str
-
-    def check(self, received: Sequence[str], file: str) -> None:
-        """Compare with the columns that a file has; warn about named ones it lacks.
-
-        Raises:
-            SourceError: a required column is missing, or a wanted one is there twice.
-        """
-        shown = [column[:60] for column in received[:_SHOWN_COLUMNS]]
-        for column, advice in self.required.items():
-            if column not in received:
-                raise SourceError(
-                    f"A column named {column!r} is required. "
-                    f"Received: file={file!r}, columns={shown}. {advice}"
-                )
-        for name in self.names:
-            if name is not None and received.count(name) > 1:
-                raise SourceError(
-                    f"The column {name!r} must be there once. "
-                    f"Received: file={file!r}, columns={shown}. Rename one of them."
-                )
-        for column, key in self.named.items():
-            if column not in received:
-                logger.warning("%s has no column %r (%s): taken as missing", file, column, key)
 
 
 def read_jsonl(
@@ -168,7 +124,7 @@ def read_parquet(
                 yield _check_row((file, number, *values), codec, data)
             report_share(number / table.metadata.num_rows)
     except (pa.ArrowException, OSError, EOFError) as error:
-        yield report_damage(file, number + 1, f"{type(error).__name__}: {error}", "")
+        yield report_damage(file, number + 1, describe_error(error), "")
 
 
 def report_damage(file: str, line: int, damage: str, raw: str) -> Rejection:

@@ -7,10 +7,10 @@ import tempfile
 from collections.abc import Callable, Iterator
 from typing import IO, Final
 
+from sentiflow.data.columns import WantedColumns
 from sentiflow.data.delimited import read_csv
 from sentiflow.data.formats import (
     Record,
-    WantedColumns,
     read_jsonl,
     read_parquet,
     report_damage,
@@ -223,8 +223,8 @@ def _read_tar(
     elif not found:
         raise SourceError(
             f"A tar archive must hold a JSON file with {wanted.archive_word!r} in its name, or "
-            f"just one. Received: file={file.name!r}, JSON files={others[:30]}. Unpack it and "
-            "name the right file."
+            f"just one. Received: file={file.name!r}, {len(others)} JSON files, none of that name. "
+            "Unpack it and name the right file."
         )
 
 

@@ -24,7 +24,7 @@ import pyarrow.parquet as pq
 
 from sentiflow.data.row_digests import KEPT_SCHEMA, ROW_DIGEST, TEXT_DIGEST, add_digests
 from sentiflow.data.splitting import SPLITS, assign_buckets, name_splits
-from sentiflow.errors import ArtifactError
+from sentiflow.errors import ArtifactError, describe_error
 from sentiflow.files import (
     digest_file,
     digest_json,
@@ -299,7 +299,8 @@ def read_split(
             parts.append(reviews.loc[name_splits(buckets, split) == wanted, list(columns)])
     except (OSError, pa.ArrowException) as error:
         raise ArtifactError(
-            f"A snapshot must be readable. Received: folder={snapshot.folder}, error={error}. "
+            f"A snapshot must be readable. Received: folder={snapshot.folder}, "
+            f"{describe_error(error)}. "
             "Remove that folder and run again."
         ) from error
     if not parts:

@@ -23,12 +23,13 @@ import fsspec
 import pandas as pd
 from fsspec.spec import AbstractFileSystem
 
-from sentiflow.data.formats import Row, WantedColumns
+from sentiflow.data.columns import WantedColumns
+from sentiflow.data.formats import Row
 from sentiflow.data.lines import choose_codec
 from sentiflow.data.reviews import RAW_COLUMNS, REVIEW_COLUMNS, Rejection
 from sentiflow.data.rows import FORMATS, Progress, read_rows
 from sentiflow.data.streams import TAR_SUFFIXES, Mark, SourceFile, strip_compression
-from sentiflow.errors import SourceError
+from sentiflow.errors import SourceError, describe_error
 from sentiflow.files import hide_secrets
 from sentiflow.settings import ColumnSettings, DataSettings
 
@@ -197,7 +198,8 @@ def _find(path: str) -> list[SourceFile]:
     except Exception as error:
         raise SourceError(
             "A path or a URL of a known protocol is required. "
-            f"Received: {shown!r} ({error}). Correct it."
+            f"Received: {shown!r} ({describe_error(error)}). Correct it.",
+            detail=hide_secrets(str(error)),
         ) from error
     try:
         return _list_files(filesystem, inner, shown)
@@ -206,8 +208,8 @@ def _find(path: str) -> list[SourceFile]:
     except Exception as error:
         raise SourceError(
             f"The source must be there and readable. Received: {shown!r} "
-            f"({type(error).__name__}: {hide_secrets(str(error))}). "
-            "Check the address, the permissions and the connection."
+            f"({describe_error(error)}). Check the address, the permissions and the connection.",
+            detail=hide_secrets(str(error)),
         ) from error
 
 

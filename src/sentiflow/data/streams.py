@@ -11,6 +11,7 @@ import gzip
 import io
 import lzma
 import tarfile
+import zlib
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from tarfile import EOFHeaderError, HeaderError, ReadError  # type: ignore[attr-defined]
@@ -18,7 +19,7 @@ from typing import IO, Final, Protocol, Self, cast
 
 from fsspec.spec import AbstractFileSystem
 
-from sentiflow.errors import SourceError
+from sentiflow.errors import SourceError, describe_error
 from sentiflow.files import hide_secrets
 
 BLOCK_BYTES: Final = 1 << 16
@@ -89,9 +90,9 @@ class SourceFile:
             handle: IO[bytes] = self.filesystem.open(self.path, "rb")
         except Exception as error:
             raise SourceError(
-                f"The file must be readable. Received: {self.name!r} "
-                f"({type(error).__name__}: {hide_secrets(str(error))}). "
-                "Check that it still exists and that you may read it."
+                f"The file must be readable. Received: {self.name!r} ({describe_error(error)}). "
+                "Check that it still exists and that you may read it.",
+                detail=hide_secrets(str(error)),
             ) from error
         return handle
 
@@ -141,7 +142,7 @@ class ByteStream(io.RawIOBase):
         """Why the stream ended before its end, as a clause; None when it is whole."""
         if self._beneath is not None and self._beneath.damage is not None:
             return self._beneath.damage
-        return None if self._damage is None else f"{type(self._damage).__name__}: {self._damage}"
+        return None if self._damage is None else _describe_damage(self._damage)
 
     def readable(self) -> bool:
         """Say yes, as Python's readers ask."""
@@ -179,6 +180,17 @@ class ByteStream(io.RawIOBase):
             return b""
         self.bytes_read += len(block)
         return block
+
+
+def _describe_damage(error: Exception) -> str:
+    """Return why a stream broke off, without a byte of it."""
+    name = type(error).__name__
+    if isinstance(error, gzip.BadGzipFile):
+        return f"{name}: a CRC, a length or a header is wrong"
+    if isinstance(error, EOFError | zlib.error | lzma.LZMAError | tarfile.TarError):
+        # Their words are fixed, and say more than the type.
+        return f"{name}: {error}"
+    return describe_error(error)
 
 
 def unpack(stream: ByteStream, name: str) -> ByteStream:

@@ -17,7 +17,7 @@ import numpy as np
 import numpy.typing as npt
 import tensorflow as tf
 
-from sentiflow.errors import ArtifactError
+from sentiflow.errors import ArtifactError, describe_error
 from sentiflow.files import new_folder, read_json, write_json
 from sentiflow.model.network import build_network
 from sentiflow.model.probes import PROBES
@@ -137,7 +137,8 @@ def load_bundle(folder: Path) -> Bundle:
         model = keras.saving.load_model(folder / _MODEL, compile=False, safe_mode=True)
     except (OSError, ValueError, TypeError, KeyError) as error:
         raise ArtifactError(
-            f"A bundle's model must load. Received: folder={folder}, error={error}."
+            f"A bundle's model must load. Received: folder={folder}, {describe_error(error)}.",
+            detail=str(error)[:300],
         ) from error
     bundle = Bundle(model, description, folder)
     check_probes(bundle)

@@ -106,13 +106,24 @@ def train_in_child(
         if code != 0:
             errors.seek(0)
             lines = errors.read()[-4_000:].strip().splitlines()
-            last = lines[-1] if lines else "no output"
+            last = _cut_words(lines[-1]) if lines else "no output"
             raise TrainingError(
                 f"The training process must end with code 0. Received: code={code}, last line: "
                 f"{last}. A negative code is a signal (-9 often means too little memory)."
             )
     trained: dict[str, Any] = read_json(Path(job.output) / "training.json")
     return trained
+
+
+def _cut_words(line: str) -> str:
+    """Return the last line of a traceback without the words of a foreign error.
+
+    >>> _cut_words("ValueError: could not convert 'Great soup'")
+    'ValueError'
+    """
+    name, colon, _ = line.partition(": ")
+    is_foreign = colon and not name.startswith("sentiflow.")
+    return name if is_foreign and name.replace(".", "").isidentifier() else line
 
 
 def _follow(lines: IO[str], on_epoch: Callable[[dict[str, float]], None]) -> str | None:

@@ -15,7 +15,10 @@ from sentiflow.errors import (
     LedgerConflict,
     NightRefused,
     SentiflowError,
+    UnforeseenError,
     UsageError,
+    describe_error,
+    format_traceback,
 )
 from sentiflow.files import use_scratch
 from sentiflow.operations.cut_off import TellCutOff, find_ending, record_cut_off
@@ -97,6 +100,10 @@ def open_night(
         except DataRejected as error:
             night.end("rejected", error.reasons, error.exit_code)
             _tell_ending(night, "rejected", str(error))
+            raise
+        except UnforeseenError as error:
+            # A task of the flow met it: by now it is without its words.
+            _end_unexpectedly(night, error)
             raise
         except SentiflowError as error:
             night.end("failed", [str(error)], error.exit_code)
@@ -189,7 +196,7 @@ def _close_unopened(
     """Record and tell a night that never opened: nobody else would say so."""
     record = NightRecord(
         night=name_night_asked(request),
-        reasons=[str(error) if isinstance(error, SentiflowError) else f"{error!r}"[:500]],
+        reasons=[describe_error(error)],
         prefect_flow_run_id=flow_run_id,
         refused=isinstance(error, NightRefused),
         refused_by_night=error.night if isinstance(error, NightRefused) else None,
@@ -237,8 +244,8 @@ def _end_unexpectedly(night: Night, error: BaseException) -> None:
         night.end("failed", [reason], 1)
         _tell_ending(night, "failed", reason)
         return
-    logger.exception("the night ended unexpectedly")
-    reason = f"{type(error).__name__}: {error}"[:500]
+    logger.error("the night ended unexpectedly\n%s", format_traceback(error))
+    reason = str(error if isinstance(error, SentiflowError) else UnforeseenError.of(error))
     if night.is_deciding:
         # Whatever it was, the gate gave no ruling: that is its own outcome.
         ending = not_evaluated([reason])

@@ -27,6 +27,7 @@ from sentiflow.errors import (
     ArtifactError,
     GateNotEvaluated,
     NoModelError,
+    describe_error,
 )
 from sentiflow.model.engine import load_engine
 from sentiflow.patience import Patience, ask_mlflow, describe_failure
@@ -352,7 +353,8 @@ class Registry:
             model = self._ask_for_files(version, lambda: mlflow.pyfunc.load_model(version.uri))
         except (*_FAILURES, ArtifactError, ImportError, ValueError) as error:
             raise ArtifactError(
-                f"Version {version.number} of {version.name} must load. Received: {error}."
+                f"Version {version.number} of {version.name} must load. Received: "
+                f"{describe_error(error)}."
             ) from error
         return RegisteredModel(version, model)
 

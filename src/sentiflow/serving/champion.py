@@ -19,7 +19,7 @@ from typing import Final, Literal
 import numpy as np
 import numpy.typing as npt
 
-from sentiflow.errors import GateNotEvaluated
+from sentiflow.errors import GateNotEvaluated, SentiflowError, describe_error
 from sentiflow.release.registry import CHAMPION, Registry, Version
 from sentiflow.serving.batching import Model
 from sentiflow.serving.copies import LocalCopies, is_same
@@ -260,4 +260,5 @@ class ChampionFollower:
 
 
 def _shorten(error: Exception) -> str:
-    return " ".join(f"{type(error).__name__}: {error}".split())[:500]
+    name = f"{type(error).__name__}: " if isinstance(error, SentiflowError) else ""
+    return " ".join(f"{name}{describe_error(error)}".split())[:500]

@@ -31,7 +31,13 @@ from sentiflow.data.reviews import type_reviews
 from sentiflow.data.sources import find_files, read
 from sentiflow.data.streams import SourceFile
 from sentiflow.data.validation import RowChecker
-from sentiflow.errors import ArtifactError, SentiflowError, SourceError, UsageError
+from sentiflow.errors import (
+    ArtifactError,
+    SentiflowError,
+    SourceError,
+    UsageError,
+    describe_error,
+)
 from sentiflow.files import TEMPORARY_PREFIX, digest_json, hide_secrets, new_file
 from sentiflow.progress import report_progress
 from sentiflow.serving.answers import ANSWER_SCHEMA, check_output, join_parts
@@ -188,8 +194,9 @@ def _name_job(
         except Exception as error:
             # Every kind of file system raises errors of its own.
             raise SourceError(
-                f"The file must be readable. Received: {file.name!r} ({type(error).__name__}: "
-                f"{hide_secrets(str(error))}). Check that it still exists."
+                f"The file must be readable. Received: {file.name!r} ({describe_error(error)}). "
+                "Check that it still exists.",
+                detail=hide_secrets(str(error)),
             ) from error
         sources.append([file.name, file.size, str(identity)])
     reading = data.model_dump(mode="json", include=_READING)
