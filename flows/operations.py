@@ -23,6 +23,7 @@ from flows.faults import hide_foreign_words
 from flows.late_nights import tell_late
 from flows.notices import tell_cut_off
 from flows.runs import find_run, read_runs
+from sentiflow.markup import escape_markdown
 from sentiflow.operations.request import NightRequest
 from sentiflow.operations.sweep import sweep
 from sentiflow.settings import find_home, load_settings, prepare_environment
@@ -52,7 +53,8 @@ def maintenance(
     done += sweep(home, settings, close_flow_runs, tell_cut_off=tell)
     create_markdown_artifact(
         key="maintenance",
-        markdown="\n".join(f"- {sentence}" for sentence in done) or "Nothing was to be done.",
+        markdown="\n".join(f"- {escape_markdown(sentence)}" for sentence in done)
+        or "Nothing was to be done.",
         description=f"{len(done)} things done",
     )
     return done

@@ -9,6 +9,7 @@ from prefect.artifacts import create_markdown_artifact
 from pydantic import Field
 
 from flows.faults import hide_foreign_words
+from sentiflow.markup import fence_markdown
 from sentiflow.operations.releases import Desk, open_desk
 from sentiflow.operations.releases import promote as promote_version
 from sentiflow.operations.releases import roll_back as roll_back_to
@@ -48,5 +49,5 @@ def _open(config: str | None, overrides: tuple[str, ...]) -> Desk:
 
 def _publish_findings(text: str) -> None:
     create_markdown_artifact(
-        key="gate-findings", markdown=f"```\n{text}\n```", description="What the gate found"
+        key="gate-findings", markdown=fence_markdown(text), description="What the gate found"
     )

@@ -10,6 +10,7 @@ from prefect.cache_policies import NO_CACHE
 
 from flows.faults import hide_foreign_words
 from flows.retrain import may_help
+from sentiflow.markup import escape_markdown
 from sentiflow.operations.score_request import ScoreRequest, answer_request
 from sentiflow.serving.scoring import Scored
 from sentiflow.settings import find_home
@@ -41,13 +42,14 @@ def publish(model: str, version: int, scored: Scored) -> None:
         "quarantined": f"{scored.quarantined:,}",
         "seconds": f"{scored.seconds:,.1f}",
         "reviews per second": f"{scored.reviews_per_second:,.0f}",
-        "output": f"`{scored.output}`",
-        "quarantine": f"`{scored.quarantine}`" if scored.quarantine else "none",
+        "output": scored.output,
+        "quarantine": scored.quarantine or "none",
     }
-    lines = [f"## Scored with {model} version {version}", "", "| | |", "|---|---|"]
-    lines += [f"| {name} | {value} |" for name, value in counts.items()]
+    shown = escape_markdown(model)
+    lines = [f"## Scored with {shown} version {version}", "", "| | |", "|---|---|"]
+    lines += [f"| {name} | {escape_markdown(value)} |" for name, value in counts.items()]
     create_markdown_artifact(
         key="score-summary",
         markdown="\n".join(lines),
-        description=f"{scored.scored:,} reviews answered by {model} version {version}",
+        description=f"{scored.scored:,} reviews answered by {shown} version {version}",
     )

@@ -243,6 +243,7 @@ def write_notice(
     shown = tuple(_clean(reason) for reason in reasons[:_MOST_REASONS])
     more = len(reasons) - len(shown)
     known = [page for page in pages if page]
+    title = _clean(title)
     lines = [
         title,
         *(f"• {reason}" for reason in shown),

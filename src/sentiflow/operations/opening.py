@@ -21,6 +21,7 @@ from sentiflow.errors import (
     format_traceback,
 )
 from sentiflow.files import use_scratch
+from sentiflow.markup import escape_markdown
 from sentiflow.operations.cut_off import TellCutOff, find_ending, record_cut_off
 from sentiflow.operations.lease import hold_lease
 from sentiflow.operations.night import (
@@ -322,7 +323,8 @@ def _log_record(night: Night) -> None:
         {
             "sentiflow.outcome": record.outcome,
             "sentiflow.fingerprint": record.fingerprint or "",
-            "mlflow.note.content": "  \n".join(record.reasons) or record.outcome,
+            "mlflow.note.content": "  \n".join(map(escape_markdown, record.reasons))
+            or record.outcome,
         }
     )
     night.run.log_metrics(

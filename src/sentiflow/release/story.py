@@ -11,6 +11,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Final
 
+from sentiflow.markup import escape_markdown
 from sentiflow.release.identity import is_about, name_runs, read_run
 from sentiflow.release.standing import MAKES_CHAMPION, Event, Kind, Standing, apply_event
 
@@ -138,8 +139,8 @@ def _tell_replaced(stories: dict[Key, Story], before: Standing, event: Event) ->
     key = (before.promotions[-1].to_version or 0, before.champion_run)
     word = "Rolled back from" if event.kind == "rolled_back" else "Replaced"
     line = (
-        f"**{word}** by {event.actor} on {_write_time(event.time)}: version {event.to_version} is "
-        f"champion. {_shorten(event.reason)}".rstrip()
+        f"**{word}** by {_shorten(event.actor)} on {_write_time(event.time)}: "
+        f"version {event.to_version} is champion. {_shorten(event.reason)}".rstrip()
     )
     story = stories.get(key, Story())
     outcome = "rolled_back" if event.kind == "rolled_back" else story.outcome
@@ -160,9 +161,9 @@ def _tell_waiting_no_more(stories: dict[Key, Story], waiting: Event, event: Even
 
 
 def _write_line(event: Event) -> str:
-    night = f", night {event.details['night']}" if event.details.get("night") else ""
+    night = f", night {_shorten(str(event.details['night']))}" if event.details.get("night") else ""
     word = event.kind.replace("_", " ")
-    head = f"**{word}** by {event.actor} on {_write_time(event.time)}{night}"
+    head = f"**{word}** by {_shorten(event.actor)} on {_write_time(event.time)}{night}"
     return f"{head}: {_shorten(event.reason)}" if event.reason else f"{head}."
 
 
@@ -172,7 +173,9 @@ def _write_time(time: datetime) -> str:
 
 def _shorten(reason: str) -> str:
     line = " ".join(reason.split())
-    return line if len(line) <= _LONGEST_LINE else line[: _LONGEST_LINE - 2] + " …"
+    short = line if len(line) <= _LONGEST_LINE else line[: _LONGEST_LINE - 2] + " …"
+    # Whoever gave it chose its signs, and the description is Markdown.
+    return escape_markdown(short)
 
 
 def _list_links(story: Story) -> list[str]:

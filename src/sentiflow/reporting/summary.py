@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Final
 
+from sentiflow.markup import escape_markdown
 from sentiflow.reporting.record import NightRecord
 
 _METRICS: Final = (
@@ -65,20 +66,21 @@ def write_text(record: NightRecord) -> str:
 
 def write_markdown(record: NightRecord) -> str:
     """Return the summary that Prefect shows with the flow run."""
+    model = escape_markdown(record.model)
     lines = [
-        f"# Night {record.night} of {record.model}: {record.outcome}",
-        *(f"- {reason}" for reason in record.reasons),
-        *(f"- Warning: {warning}" for warning in record.warnings),
-        *([f"- {record.no_champion}"] if record.no_champion else []),
+        f"# Night {record.night} of {model}: {record.outcome}",
+        *(f"- {escape_markdown(reason)}" for reason in record.reasons),
+        *(f"- Warning: {escape_markdown(warning)}" for warning in record.warnings),
+        *([f"- {escape_markdown(record.no_champion)}"] if record.no_champion else []),
     ]
     if record.rows:
         lines += ["", f"**Rows** {_describe_rows(record)}"]
     if record.metrics:
         header, *rows = _tabulate_metrics(record)
         lines += ["", f"| {' | '.join(header)} |", "|---" * len(header) + "|"]
-        lines += [f"| {' | '.join(row)} |" for row in rows]
+        lines += [f"| {' | '.join(map(escape_markdown, row))} |" for row in rows]
     if record.version is not None:
-        lines += ["", f"**Version** {record.version} of `{record.model}`, {_champion(record)}"]
+        lines += ["", f"**Version** {record.version} of {model}, {_champion(record)}"]
     if record.decision:
         lines += [
             "",
