@@ -1,8 +1,10 @@
 import json
 import math
 import os
+import random
 import subprocess
 import sys
+import threading
 import time
 from pathlib import Path
 
@@ -25,13 +27,13 @@ TRAINING = TrainingSettings(
 
 def make_reviews(count: int, seed: int) -> tuple[TokenIds, np.ndarray]:
     """Rows whose label says which of the ids 2 and 3 comes last: order is all there is."""
-    random = np.random.default_rng(seed)
+    draw = np.random.default_rng(seed)
     rows, labels = [], []
     for _ in range(count):
-        length = int(random.integers(2, 9))
-        row = random.integers(4, 12, length)
-        first, second = sorted(random.choice(length, 2, replace=False))
-        label = int(random.integers(0, 2))
+        length = int(draw.integers(2, 9))
+        row = draw.integers(4, 12, length)
+        first, second = sorted(draw.choice(length, 2, replace=False))
+        label = int(draw.integers(0, 2))
         row[first], row[second] = (3, 2) if label else (2, 3)
         rows.append(row)
         labels.append(label)
@@ -64,6 +66,27 @@ def test_a_run_repeats_to_the_bit(undisturbed: Trained) -> None:
     assert are_equal(undisturbed, again)
     losses = [[log["val_loss"] for log in run.history] for run in (undisturbed, again)]
     assert losses[0] == losses[1]
+
+
+def test_whatever_else_draws_random_numbers_in_the_process_a_run_repeats(
+    undisturbed: Trained,
+) -> None:
+    # Threads of Prefect, MLflow and others do, at their own times: more of them under load.
+    ended = threading.Event()
+
+    def draw() -> None:
+        while not ended.wait(0.0005):
+            random.random()
+            np.random.random()
+
+    thread = threading.Thread(target=draw)
+    thread.start()
+    try:
+        again = train()
+    finally:
+        ended.set()
+        thread.join()
+    assert are_equal(undisturbed, again)
 
 
 def test_another_seed_is_another_model(undisturbed: Trained) -> None:

@@ -138,12 +138,12 @@ class WordDropout(keras.layers.Layer):  # type: ignore[misc]
         unknown: the unknown token's id.
     """
 
-    def __init__(self, rate: float, unknown: int, **keywords: Any) -> None:
-        """Keep the settings."""
+    def __init__(self, rate: float, unknown: int, seed: int | None = None, **keywords: Any) -> None:
+        """Keep the settings; the seed is of the first chances only, so no setting."""
         super().__init__(**keywords)
         self.rate = rate
         self.unknown = unknown
-        self.seed_generator = keras.random.SeedGenerator()
+        self.seed_generator = keras.random.SeedGenerator(seed)
 
     def call(self, token_ids: tf.Tensor, training: bool = False) -> tf.Tensor:
         """Hide words of (n, steps) int32; padding, 0, stays."""

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import random
+from collections.abc import Iterator
 from typing import Any, Final
 
 import keras
@@ -17,43 +19,73 @@ _CELLS: Final = {
 }
 
 
-def build_network(network: NetworkSettings, vocabulary_size: int) -> keras.Model:
+def build_network(network: NetworkSettings, vocabulary_size: int, seed: int = 0) -> keras.Model:
     """Return the model token_ids → class probabilities, with fresh weights.
 
     Args:
         network: cells, widths, pooling and dropout.
         vocabulary_size: number of ids, padding and unknown included.
+        seed: the fresh weights follow from it alone. Keras by itself draws them from the random
+            numbers of the whole process, of which any thread may take some in between.
 
     Returns:
         A model from int32 (n, steps), 0 = padding on the right, to float32 (n, 2): P(negative)
         and P(positive). Padding changes nothing; a row of padding only is answered too.
     """
+    seeds = _draw_seeds(seed)
     token_ids = keras.Input(shape=(None,), dtype="int32", name="token_ids")
     lengths = TokenCount(name="lengths")(token_ids)
     words: Any = token_ids
     if network.word_dropout:
-        words = WordDropout(network.word_dropout, UNKNOWN, name="word_dropout")(words)
-    embedded: Any = keras.layers.Embedding(vocabulary_size, network.embedding, name="embedding")(
-        words
-    )
-    embedded = _dropout(embedded, network.embedding_dropout, "embedding_dropout")
+        words = WordDropout(network.word_dropout, UNKNOWN, seed=next(seeds), name="word_dropout")(
+            words
+        )
+    embedded: Any = keras.layers.Embedding(
+        vocabulary_size,
+        network.embedding,
+        embeddings_initializer=keras.initializers.RandomUniform(seed=next(seeds)),
+        name="embedding",
+    )(words)
+    embedded = _dropout(embedded, network.embedding_dropout, "embedding_dropout", seeds)
     states = embedded
     for index, units in enumerate(network.units):
-        states = _read_both_ways(states, lengths, network, units, index)
+        states = _read_both_ways(states, lengths, network, units, index, seeds)
     pooled = Pooling(network.pooling, name="pooling")(states, lengths)
     if network.embedding_skip:
         mean = Pooling("mean", name="embedding_mean")(embedded, lengths)
         pooled = keras.layers.Concatenate(name="with_embedding_mean")([pooled, mean])
     for index, units in enumerate(network.dense):
-        pooled = _dropout(pooled, network.dropout, f"dropout_{index}")
-        pooled = keras.layers.Dense(units, activation="relu", name=f"dense_{index}")(pooled)
-    pooled = _dropout(pooled, network.dropout, "dropout")
-    probabilities = keras.layers.Dense(2, activation="softmax", name="probabilities")(pooled)
+        pooled = _dropout(pooled, network.dropout, f"dropout_{index}", seeds)
+        pooled = keras.layers.Dense(
+            units,
+            activation="relu",
+            kernel_initializer=keras.initializers.GlorotUniform(seed=next(seeds)),
+            name=f"dense_{index}",
+        )(pooled)
+    pooled = _dropout(pooled, network.dropout, "dropout", seeds)
+    probabilities = keras.layers.Dense(
+        2,
+        activation="softmax",
+        kernel_initializer=keras.initializers.GlorotUniform(seed=next(seeds)),
+        name="probabilities",
+    )(pooled)
     return keras.Model(token_ids, probabilities, name=f"sentiment_{network.cell}")
 
 
+def _draw_seeds(seed: int) -> Iterator[int]:
+    """Give one seed after another, the ones that Keras draws after `set_random_seed`."""
+    draw = random.Random(seed)
+    while True:
+        yield draw.randint(1, 1_000_000_000)
+
+
 def _read_both_ways(
-    states: Any, lengths: Any, network: NetworkSettings, units: int, index: int
+    states: Any,
+    lengths: Any,
+    network: NetworkSettings,
+    units: int,
+    index: int,
+    seeds: Iterator[int],
 ) -> Any:
     """Run one recurrent layer forwards and, where asked for, another one backwards.
 
@@ -67,6 +99,9 @@ def _read_both_ways(
             return_sequences=True,
             dropout=network.input_dropout,
             recurrent_dropout=network.recurrent_dropout,
+            kernel_initializer=keras.initializers.GlorotUniform(seed=next(seeds)),
+            recurrent_initializer=keras.initializers.Orthogonal(seed=next(seeds)),
+            seed=next(seeds),
             name=f"{network.cell}_{index}_{direction}",
         )(sequence)
 
@@ -80,5 +115,7 @@ def _read_both_ways(
     return keras.layers.Concatenate(name=f"both_ways_{index}")([forward, backward])
 
 
-def _dropout(states: Any, share: float, name: str) -> Any:
-    return keras.layers.Dropout(share, name=name)(states) if share else states
+def _dropout(states: Any, share: float, name: str, seeds: Iterator[int]) -> Any:
+    if not share:
+        return states
+    return keras.layers.Dropout(share, seed=next(seeds), name=name)(states)

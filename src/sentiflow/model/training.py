@@ -98,7 +98,7 @@ def train_network(
     """
     keras.utils.set_random_seed(training.seed)
     tf.config.experimental.enable_op_determinism()
-    network = build_network(network_settings, vocabulary_size)
+    network = build_network(network_settings, vocabulary_size, training.seed)
     optimizer = keras.optimizers.Adam(
         learning_rate=training.learning_rate,
         global_clipnorm=training.clip_norm,
