@@ -5,13 +5,15 @@ from __future__ import annotations
 import json
 import os
 import shutil
-import sqlite3
+import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import hypothesis
 import pytest
+from recorded import FirstNight, copy_home, live_first_night
+from warm import WarmPython
 
 # How long an example takes says something of the machine, not of the code.
 hypothesis.settings.register_profile("sentiflow", deadline=None)
@@ -217,16 +219,44 @@ def prepared_home(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture
 def desk(prepared_home: Path, tmp_path: Path) -> Path:
     """A copy of the prepared home; MLflow's artifacts are moved to where the copy is."""
-    home = tmp_path / "home"
-    shutil.copytree(prepared_home, home)
-    with sqlite3.connect(home / "mlflow.db") as connection:
-        for table, column in (
-            ("experiments", "artifact_location"), ("runs", "artifact_uri"),
-            ("logged_models", "artifact_location"),
-            ("model_versions", "source"), ("model_versions", "storage_location"),
-        ):  # fmt: skip
-            connection.execute(
-                f"UPDATE {table} SET {column} = replace({column}, ?, ?)",
-                (str(prepared_home), str(home)),
-            )
-    return home
+    return copy_home(prepared_home, tmp_path / "home")
+
+
+@pytest.fixture(scope="session")
+def warm_python(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """What starts Python with the libraries imported already, in sys.executable's place."""
+    warm = WarmPython(tmp_path_factory.mktemp("warm"))
+    warm.start()
+    yield warm.executable
+    warm.stop()
+
+
+@pytest.fixture
+def warm_children(warm_python: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let the processes that sentiflow starts from this one start warm."""
+    monkeypatch.setattr(sys, "executable", warm_python)
+
+
+@pytest.fixture(scope="session")
+def first_night(
+    prefect_server: None, warm_python: str, tmp_path_factory: pytest.TempPathFactory
+) -> FirstNight:
+    """A first night that was promoted: to read, and to copy where another one follows it."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(sys, "executable", warm_python)
+        return live_first_night(tmp_path_factory.mktemp("first"), patch)
+
+
+@pytest.fixture
+def lived(home: Path, first_night: FirstNight) -> FirstNight:
+    """The test's home as the first night left it."""
+    copy_home(first_night.home, home)
+    return FirstNight(home, first_night.reviews, first_night.record)
+
+
+@pytest.fixture
+def trained(home: Path, first_night: FirstNight) -> FirstNight:
+    """The test's home as if the first night had ended before it registered anything."""
+    copy_home(first_night.home, home, "ingest", "snapshots", "steps")
+    shutil.copy(first_night.blank_database, home / "mlflow.db")
+    return FirstNight(home, first_night.reviews, first_night.record)

@@ -7,7 +7,6 @@ import os
 import resource
 import shutil
 import subprocess
-import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -27,7 +26,7 @@ Command = Callable[..., tuple[int, Any]]
 
 
 @pytest.fixture
-def call(desk: Path) -> Command:
+def call(desk: Path, warm_python: str) -> Command:
     """Run a command as a user would, and give its exit code and JSON answer."""
 
     def run(*arguments: str, **options: Any) -> tuple[int, Any]:
@@ -37,7 +36,7 @@ def call(desk: Path) -> Command:
             **options.pop("environment", {}),
         }  # fmt: skip
         finished = subprocess.run(
-            [sys.executable, "-m", "sentiflow", *arguments, "--json"],
+            [warm_python, "-m", "sentiflow", *arguments, "--json"],
             capture_output=True, text=True, env=environment, check=False, **options,
         )  # fmt: skip
         assert "Traceback" not in finished.stderr, finished.stderr

@@ -15,6 +15,7 @@ import pandas as pd
 import pytest
 from mlflow import MlflowClient
 from prefect.states import Failed
+from recorded import FIRST, NEXT, FirstNight
 from small import SMALL, write_plain_reviews
 
 from flows.retrain import decide, may_help, retrain
@@ -37,7 +38,10 @@ from sentiflow.reporting.decision_record import DecisionRecord, find_decision_fi
 from sentiflow.reporting.record import NightRecord, find_record
 from sentiflow.settings import LeaseSettings, SplitSettings
 
-pytestmark = [pytest.mark.usefixtures("prefect_server"), pytest.mark.filterwarnings("ignore")]
+pytestmark = [
+    pytest.mark.usefixtures("prefect_server", "warm_children"),
+    pytest.mark.filterwarnings("ignore"),
+]
 
 
 @pytest.fixture
@@ -45,11 +49,9 @@ def night(home: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., NightRec
     """Run a night with small settings and give its record, also when it failed."""
     monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{home / 'mlflow.db'}")
 
-    def run(data: Path, *overrides: str, **request: Any) -> NightRecord:
-        state = retrain(
-            NightRequest(data=(str(data),), overrides=(*SMALL, *overrides), **request),
-            return_state=True,
-        )
+    def run(data: Path, *overrides: str, as_of: date = NEXT, **request: Any) -> NightRecord:
+        every = {"data": (str(data),), "overrides": (*SMALL, *overrides), "as_of": as_of}
+        state = retrain(NightRequest(**every, **request), return_state=True)
         record = find_record(home, str(state.state_details.flow_run_id))
         assert record is not None, "every night is recorded, also one that never opened"
         if isinstance(error := state.result(raise_on_failure=False), UsageError):
@@ -61,7 +63,8 @@ def night(home: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., NightRec
 
 
 def client(home: Path) -> MlflowClient:
-    return MlflowClient(f"sqlite:///{home / 'mlflow.db'}")
+    uri = f"sqlite:///{home / 'mlflow.db'}"
+    return MlflowClient(uri, uri)
 
 
 def aliases(home: Path, name: str = "sentiflow") -> dict[str, int]:
@@ -150,79 +153,73 @@ def test_a_night_promotes_and_a_second_one_with_nothing_new_is_skipped(
 
 @pytest.mark.slow
 def test_a_forced_night_of_equal_data_ties_and_keeps_the_champion(
-    home: Path, tmp_path: Path, night: Callable[..., NightRecord]
+    lived: FirstNight, night: Callable[..., NightRecord]
 ) -> None:
-    reviews = write_plain_reviews(tmp_path / "reviews.jsonl")
-    first, second = night(reviews), night(reviews, force=True)
+    second = night(lived.reviews, as_of=FIRST, force=True)
     # Same rows, settings and seeds: the same model, so the gate sees a tie.
-    assert second.metrics["log_loss"] == first.metrics["log_loss"]
+    assert second.metrics["log_loss"] == lived.record.metrics["log_loss"]
     assert (second.outcome, second.exit_code) == ("kept", 0)
     assert "ties keep" in " ".join(second.reasons)
-    assert second.champion_metrics["accuracy"] == first.metrics["accuracy"]
-    assert aliases(home) == {"champion": 1, "challenger": 2}
+    assert second.champion_metrics is not None
+    assert second.champion_metrics["accuracy"] == lived.record.metrics["accuracy"]
+    assert second.reused_steps == []
+    assert aliases(lived.home) == {"champion": 1, "challenger": 2}
 
 
 @pytest.mark.slow
 def test_finished_steps_are_reused_when_only_the_gate_changed(
-    tmp_path: Path, night: Callable[..., NightRecord]
+    lived: FirstNight, night: Callable[..., NightRecord]
 ) -> None:
-    reviews = write_plain_reviews(tmp_path / "reviews.jsonl")
-    night(reviews)
-    second = night(reviews, "gate.min_accuracy=0.55")
+    second = night(lived.reviews, "gate.min_accuracy=0.55")
     assert second.reused_steps == ["tokenize", "train", "baseline", "evaluate"]
     assert second.outcome == "kept"
 
 
 @pytest.mark.slow
 def test_half_a_file_ends_the_night_before_training(
-    home: Path, tmp_path: Path, night: Callable[..., NightRecord]
+    lived: FirstNight, tmp_path: Path, night: Callable[..., NightRecord]
 ) -> None:
-    reviews = write_plain_reviews(tmp_path / "reviews.jsonl")
-    night(reviews)
-    lines = reviews.read_bytes().splitlines(keepends=True)
-    reviews.write_bytes(b"".join(lines[: len(lines) // 2]))
-    record = night(reviews)
+    lines = lived.reviews.read_bytes().splitlines(keepends=True)
+    half = tmp_path / "half.jsonl"
+    half.write_bytes(b"".join(lines[: len(lines) // 2]))
+    record = night(half)
     assert (record.outcome, record.exit_code) == ("rejected", 3)
     assert "train" not in record.seconds
     assert any("half" in reason or "rows" in reason for reason in record.reasons)
-    assert client(home).get_run(record.mlflow_run_id).info.status == "FAILED"
-    assert aliases(home) == {"champion": 1, "challenger": 1}
+    assert client(lived.home).get_run(record.mlflow_run_id).info.status == "FAILED"
+    assert aliases(lived.home) == {"champion": 1, "challenger": 1}
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("override", ["data.positive_above=4", "split.test_share=0.25"])
 def test_settings_of_another_lineage_end_the_night_by_name(
-    tmp_path: Path, night: Callable[..., NightRecord], override: str
+    lived: FirstNight, night: Callable[..., NightRecord], override: str
 ) -> None:
-    reviews = write_plain_reviews(tmp_path / "reviews.jsonl")
-    night(reviews)
     with pytest.raises(LineageError, match=override.split("=")[0]):
-        night(reviews, override)
+        night(lived.reviews, override)
 
 
 @pytest.mark.slow
 def test_a_new_lineage_starts_without_a_champion(
-    home: Path, tmp_path: Path, night: Callable[..., NightRecord]
+    lived: FirstNight, night: Callable[..., NightRecord]
 ) -> None:
-    reviews = write_plain_reviews(tmp_path / "reviews.jsonl")
-    night(reviews)
-    second = night(reviews, "data.positive_above=4", new_lineage=True, reason="five stars only")
+    other = "data.positive_above=4"
+    second = night(lived.reviews, other, new_lineage=True, reason="five stars only")
     assert second.champion_metrics is None
-    third = night(reviews, "data.positive_above=4", force=True)
+    third = night(lived.reviews, other, "gate.min_accuracy=0.55")
     assert third.champion_version == (second.version if second.outcome == "promoted" else None)
-    tags = client(home).get_model_version("sentiflow", str(second.version)).tags
+    tags = client(lived.home).get_model_version("sentiflow", str(second.version)).tags
     assert tags["sentiflow.new_lineage_reason"] == "five stars only"
 
 
 @pytest.mark.slow
 def test_an_unloadable_champion_is_kept_until_it_is_superseded_on_purpose(
-    home: Path, tmp_path: Path, night: Callable[..., NightRecord]
+    lived: FirstNight, night: Callable[..., NightRecord]
 ) -> None:
-    reviews = write_plain_reviews(tmp_path / "reviews.jsonl")
-    night(reviews)
+    home, another = lived.home, "gate.min_accuracy=0.55"
     for model in (home / "mlartifacts").rglob("model.keras"):
         model.write_bytes(b"broken")
-    record = night(reviews, force=True)
+    record = night(lived.reviews, another)
     assert (record.outcome, record.exit_code) == ("failed", GateNotEvaluated.exit_code)
     assert "champion is kept" in record.reasons[0]
     assert "--supersede --reason" in record.reasons[0]
@@ -230,47 +227,44 @@ def test_an_unloadable_champion_is_kept_until_it_is_superseded_on_purpose(
     assert list_kinds(home)[-1] == "not_evaluated"
 
     with pytest.raises(UsageError, match="--supersede needs a reason"):
-        night(reviews, supersede=True)
-    record = night(reviews, supersede=True, reason="its file was damaged by the disk")
+        night(lived.reviews, another, supersede=True)
+    reason = "its file was damaged by the disk"
+    record = night(lived.reviews, another, supersede=True, reason=reason)
     assert (record.outcome, record.champion_version) == ("promoted", record.version)
     assert aliases(home)["champion"] == record.version
     event = read_events(home)[-1]
     assert (event.kind, event.from_version, event.to_version) == ("superseded", 1, record.version)
-    assert event.reason == "its file was damaged by the disk"
+    assert event.reason == reason
 
 
 @pytest.mark.slow
 def test_a_champion_deleted_in_mlflow_is_superseded_though_its_alias_went_with_it(
-    home: Path, tmp_path: Path, night: Callable[..., NightRecord]
+    lived: FirstNight, night: Callable[..., NightRecord]
 ) -> None:
-    reviews = write_plain_reviews(tmp_path / "reviews.jsonl")
-    night(reviews)
-    client(home).delete_model_version("sentiflow", "1")
-    record = night(reviews, supersede=True, reason="deleted by mistake")
-    assert (record.outcome, aliases(home)["champion"]) == ("promoted", record.version)
-    assert list_kinds(home)[-3:] == ["moved_outside", "registered", "superseded"]
-    assert read_events(home)[-1].from_version == 1
+    client(lived.home).delete_model_version("sentiflow", "1")
+    record = night(lived.reviews, supersede=True, reason="deleted by mistake")
+    assert (record.outcome, aliases(lived.home)["champion"]) == ("promoted", record.version)
+    assert list_kinds(lived.home)[-3:] == ["moved_outside", "registered", "superseded"]
+    assert read_events(lived.home)[-1].from_version == 1
 
 
 @pytest.mark.slow
 def test_manual_approval_leaves_the_challenger_waiting(
-    home: Path, tmp_path: Path, night: Callable[..., NightRecord]
+    trained: FirstNight, night: Callable[..., NightRecord]
 ) -> None:
-    reviews = write_plain_reviews(tmp_path / "reviews.jsonl")
-    record = night(reviews, "gate.approval=manual")
+    record = night(trained.reviews, "gate.approval=manual")
     assert (record.outcome, record.exit_code, record.champion_version) == ("waiting", 0, None)
     assert "sentiflow promote" in record.reasons[-1]
-    assert aliases(home) == {"challenger": 1}
-    again = night(reviews, "gate.approval=manual")
+    assert aliases(trained.home) == {"challenger": 1}
+    again = night(trained.reviews, "gate.approval=manual")
     assert again.outcome == "skipped", "a night that was ruled on is not asked again"
 
 
 @pytest.mark.slow
 def test_a_hold_and_a_move_outside_block_automatic_promotion(
-    home: Path, tmp_path: Path, night: Callable[..., NightRecord]
+    lived: FirstNight, night: Callable[..., NightRecord]
 ) -> None:
-    reviews = write_plain_reviews(tmp_path / "reviews.jsonl")
-    night(reviews)
+    home = lived.home
     ledger = Ledger(f"sqlite:///{home / 'ledger.db'}")
     sequence = len(read_events(home))
     hold = NewEvent(kind="hold", actor="ada", reason="something is off")
@@ -278,7 +272,7 @@ def test_a_hold_and_a_move_outside_block_automatic_promotion(
     # The alias is taken away in MLflow's UI; by the policy alone this night would be promoted.
     client(home).delete_registered_model_alias("sentiflow", "champion")
     fresh = ("gate.max_champion_age=0", "gate.margin=0.4", "training.seed=3")
-    record = night(reviews, *fresh, force=True)
+    record = night(lived.reviews, *fresh)
     assert record.outcome == "kept"
     assert "something is off" in " ".join(record.reasons)
     assert "moved away outside sentiflow" in " ".join(record.reasons)
@@ -299,17 +293,17 @@ class BrokenReport:
 
 @pytest.mark.slow
 def test_whatever_breaks_while_deciding_keeps_the_champion_and_says_so(
-    home: Path, tmp_path: Path, night: Callable[..., NightRecord], monkeypatch: pytest.MonkeyPatch
+    trained: FirstNight, night: Callable[..., NightRecord], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     broken = BrokenReport()
     monkeypatch.setattr("sentiflow.operations.stages.releasing.write_report", broken)
     monkeypatch.setattr(decide, "retries", 0)
-    record = night(write_plain_reviews(tmp_path / "reviews.jsonl"))
+    record = night(trained.reviews)
     assert (record.outcome, record.exit_code) == ("failed", 4)
     assert "No space left" in record.reasons[0]
     assert "champion is kept" in record.reasons[0]
-    assert "champion" not in aliases(home)
-    assert list_kinds(home) == ["registered", "not_evaluated"]
+    assert "champion" not in aliases(trained.home)
+    assert list_kinds(trained.home) == ["registered", "not_evaluated"]
 
 
 class BusyLedger(Ledger):
@@ -331,8 +325,7 @@ class BusyLedger(Ledger):
 @pytest.mark.slow
 @pytest.mark.parametrize(("times", "outcome"), [(2, "promoted"), (99, "failed")])
 def test_a_night_that_loses_the_race_decides_again_or_keeps(
-    home: Path,
-    tmp_path: Path,
+    trained: FirstNight,
     night: Callable[..., NightRecord],
     monkeypatch: pytest.MonkeyPatch,
     times: int,
@@ -340,26 +333,26 @@ def test_a_night_that_loses_the_race_decides_again_or_keeps(
 ) -> None:
     monkeypatch.setattr("sentiflow.release.ledger.Ledger", BusyLedger)
     monkeypatch.setattr(BusyLedger, "times", times)
-    record = night(write_plain_reviews(tmp_path / "reviews.jsonl"))
+    record = night(trained.reviews)
     assert record.outcome == outcome, record.reasons
-    assert list_kinds(home).count("promoted") == (outcome == "promoted")
-    assert ("champion" in aliases(home)) is (outcome == "promoted")
+    assert list_kinds(trained.home).count("promoted") == (outcome == "promoted")
+    assert ("champion" in aliases(trained.home)) is (outcome == "promoted")
     assert record.exit_code == (0 if outcome == "promoted" else 4)
 
 
 @pytest.mark.slow
 def test_an_old_champion_gives_way_to_an_equal_model_and_the_best_of_the_year_is_asked_too(
-    home: Path, tmp_path: Path, night: Callable[..., NightRecord]
+    lived: FirstNight, tmp_path: Path, night: Callable[..., NightRecord]
 ) -> None:
-    fresh = ("gate.margin=0.4", "gate.min_newest_rows=10")
-    first = write_plain_reviews(tmp_path / "first.jsonl", rows=400)
+    home = lived.home
+    fresh = ("gate.margin=0.4", "gate.min_newest_rows=10", "training.seed=5")
     more = write_plain_reviews(tmp_path / "more.jsonl", rows=700)
-    assert night(first, *fresh, as_of=date(2026, 7, 1)).outcome == "promoted"
-    young = night(more, *fresh, "training.seed=4", as_of=date(2026, 7, 20))
+    young = night(more, *fresh, as_of=date(2026, 7, 20))
     assert young.outcome == "kept"
     assert "19 nights old" in " ".join(young.reasons)
 
-    second = night(more, *fresh, "training.seed=5", as_of=date(2026, 8, 1))
+    second = night(more, *fresh, "gate.min_accuracy=0.55", as_of=date(2026, 8, 1))
+    assert "train" in second.reused_steps
     assert second.outcome == "promoted", second.reasons
     decision = read_decision_of(home, second)
     assert (decision.champion_version, decision.decision["basis"]) == (1, "fresh")
@@ -372,7 +365,7 @@ def test_an_old_champion_gives_way_to_an_equal_model_and_the_best_of_the_year_is
     assert findings["newest"]["rows"] == findings["newest_rows"]
     assert findings["looks"] == 1
 
-    third = night(more, *fresh, "training.seed=6", as_of=date(2026, 9, 15))
+    third = night(more, *fresh[:2], "training.seed=6", as_of=date(2026, 9, 15))
     assert third.outcome == "promoted", third.reasons
     assert read_decision_of(home, third).findings["best_version"] == 1
     assert [event.kind for event in read_events(home) if event.kind != "registered"] == [
@@ -382,17 +375,16 @@ def test_an_old_champion_gives_way_to_an_equal_model_and_the_best_of_the_year_is
 
 @pytest.mark.slow
 def test_a_model_that_learned_swapped_labels_does_not_replace_the_champion(
-    home: Path, tmp_path: Path, night: Callable[..., NightRecord]
+    lived: FirstNight, tmp_path: Path, night: Callable[..., NightRecord]
 ) -> None:
-    night(write_plain_reviews(tmp_path / "reviews.jsonl"))
     # Half the labels are wrong. The balance would give it away, so that check is off here: what
     # the gate is left with is a worse model.
     noisy = write_plain_reviews(tmp_path / "noisy.jsonl", flip=0.45)
     record = night(noisy, "validation.max_balance_shift=1.0")
     assert record.outcome == "kept"
-    assert aliases(home)["champion"] == 1
+    assert aliases(lived.home)["champion"] == 1
     # Who is who: each side of the comparison is that model's own figure on tonight's rows.
-    compared = read_decision_of(home, record).findings["comparison"]["accuracy"]
+    compared = read_decision_of(lived.home, record).findings["comparison"]["accuracy"]
     assert record.champion_metrics is not None
     assert compared["challenger"] == pytest.approx(record.metrics["accuracy"])
     assert compared["champion"] == pytest.approx(record.champion_metrics["accuracy"])
@@ -401,14 +393,12 @@ def test_a_model_that_learned_swapped_labels_does_not_replace_the_champion(
 
 @pytest.mark.slow
 def test_an_older_night_registers_but_never_moves_the_champion(
-    home: Path, tmp_path: Path, night: Callable[..., NightRecord]
+    lived: FirstNight, night: Callable[..., NightRecord]
 ) -> None:
-    reviews = write_plain_reviews(tmp_path / "reviews.jsonl", flip=0.2)
-    night(reviews, as_of=date(2026, 7, 2))
-    record = night(reviews, "training.seed=3", as_of=date(2026, 7, 1))
+    record = night(lived.reviews, as_of=date(2026, 6, 30))
     assert record.outcome == "kept"
     assert any("backfill" in reason for reason in record.reasons)
-    assert aliases(home) == {"champion": 1, "challenger": 2}
+    assert aliases(lived.home) == {"champion": 1, "challenger": 2}
 
 
 @pytest.mark.slow
@@ -487,10 +477,9 @@ def test_rejected_data_is_told_as_the_flows_own_failure(
 
 @pytest.mark.slow
 def test_a_category_trains_a_model_of_its_own_and_leaves_the_champion_alone(
-    home: Path, tmp_path: Path, night: Callable[..., NightRecord]
+    lived: FirstNight, tmp_path: Path, night: Callable[..., NightRecord]
 ) -> None:
-    reviews = write_plain_reviews(tmp_path / "reviews.jsonl", rows=900)
-    night(reviews)
+    home = lived.home
     businesses = tmp_path / "businesses.jsonl"
     businesses.write_text(
         "".join(
@@ -499,6 +488,7 @@ def test_a_category_trains_a_model_of_its_own_and_leaves_the_champion_alone(
             for n in range(4)
         )
     )
+    reviews = write_plain_reviews(tmp_path / "reviews.jsonl", rows=900)
     record = night(reviews, businesses=str(businesses), category="Restaurants")
     assert record.model == "sentiflow-restaurants"
     assert record.rows["left_out"] == 450

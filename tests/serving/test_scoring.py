@@ -9,7 +9,6 @@ import os
 import random
 import signal
 import subprocess
-import sys
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -291,9 +290,10 @@ def test_the_same_job_cannot_run_twice_at_once(
 
 
 CHILD = """
-import sys, time
+import os, sys, time
 from pathlib import Path
 
+print(os.getpid(), flush=True)
 import numpy as np
 
 from sentiflow.serving.scoring import score_sources
@@ -317,8 +317,9 @@ score_sources(SlowModel(), "model", 7, [source], Path(output), settings, Path(ho
 @pytest.mark.slow
 @pytest.mark.parametrize("suffix", [".csv", ".jsonl.gz", ".parquet"])
 def test_a_job_killed_at_random_and_run_again_gives_the_undisturbed_output(
-    home: Path, tmp_path: Path, write_reviews: Write, review: Review, suffix: str
-) -> None:
+    home: Path, tmp_path: Path, write_reviews: Write, review: Review, suffix: str,
+    warm_python: str,
+) -> None:  # fmt: skip
     reviews = [review(n) for n in range(600)]
     for number in range(0, 600, 37):
         reviews[number]["text"] = ""
@@ -326,11 +327,13 @@ def test_a_job_killed_at_random_and_run_again_gives_the_undisturbed_output(
     undisturbed, output = tmp_path / f"undisturbed{suffix}", tmp_path / f"out{suffix}"
     whole = score(source, undisturbed, tmp_path / "another home")
     draw = random.Random(suffix)
-    command = [sys.executable, "-c", CHILD, str(source), str(output), str(home)]
+    command = [warm_python, "-c", CHILD, str(source), str(output), str(home)]
     kills_in_work = 0
     code = None
     for attempt in range(12):
-        child = subprocess.Popen(command, env={**os.environ, "GX_ANALYTICS_ENABLED": "false"})
+        child = subprocess.Popen(command, stdout=subprocess.PIPE)
+        assert child.stdout is not None
+        pid = int(child.stdout.readline())
         parts_before = len(list((home / "scoring").glob("*/part-*")))
         # Imports take seconds: the clock of a random kill starts with the first new part.
         while child.poll() is None and attempt < 4:
@@ -339,9 +342,10 @@ def test_a_job_killed_at_random_and_run_again_gives_the_undisturbed_output(
                 break
             time.sleep(0.002)
         if attempt < 4 and child.poll() is None:
-            child.send_signal(signal.SIGKILL)
+            os.kill(pid, signal.SIGKILL)
             kills_in_work += 1
-        code = child.wait(timeout=120)
+        child.communicate(timeout=120)
+        code = child.returncode
         if code == 0:
             break
         assert code == -signal.SIGKILL
