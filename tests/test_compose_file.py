@@ -65,7 +65,8 @@ def test_only_loopback_ports_are_published_and_none_of_the_database(
     }
     assert read_compose({})["networks"]["database"] == {"internal": True}
     assert services["postgres"]["networks"] == ["database"]
-    assert "networks" not in services["predictions"], "it has no business with the database"
+    # It reads the ledger, as a role that can do nothing else (tests/test_make_databases.py).
+    assert services["predictions"]["networks"] == ["database", "default"]
 
 
 def test_what_lasts_has_a_health_check_and_what_waits_waits_for_it(
@@ -168,7 +169,7 @@ def test_secrets_are_drawn_once_for_their_owner_alone(
     first = read_secrets(tmp_path / "secrets")
     drawn = [text for name, text in first.items() if name.endswith(("PASSWORD", "KEY")) and text]
     assert all(len(text) >= 43 for text in drawn)
-    assert len(set(drawn)) == 7
+    assert len(set(drawn)) == 8
     for path in list_files(tmp_path / "secrets"):
         assert stat.S_IMODE(path.stat().st_mode) == 0o600
     assert make_secrets().returncode == 0
@@ -190,6 +191,9 @@ def test_a_given_secret_is_used_and_a_renewed_one_is_new_wherever_it_is_read(
     second = read_secrets(tmp_path / "secrets")
     assert second["predictions/SENTIFLOW_API_KEY"] == "from-a-file"
     assert second["nights/SENTIFLOW_PING_URL"] == "https://ping/x"
+    reads = second["predictions/SENTIFLOW_LEDGER_URL"]
+    assert reads.startswith("postgresql+psycopg2://ledger_reader:")
+    assert reads == first["predictions/SENTIFLOW_LEDGER_URL"]
     url = second["nights/SENTIFLOW_LEDGER_URL"]
     assert url == "postgresql+psycopg2://ledger:led%2Fger@db:5432/ledger"
     changed = {name for name in first if first[name] != second[name]}

@@ -23,6 +23,9 @@ from sentiflow.operations.databases import check_encoding, create_database
 
 # Each role and the databases that are its own.
 ROLES = {"prefect": ("prefect",), "mlflow": ("mlflow", "mlflow_auth"), "ledger": ("ledger",)}
+# Roles that may read one database, of the owner named, and nothing else: predictions say by the
+# ledger which version is champion, and others can reach them.
+READERS = {"ledger_reader": ("ledger", "ledger")}
 
 
 def main() -> None:
@@ -32,6 +35,11 @@ def main() -> None:
             make_role(cursor, role, os.environ[f"{role.upper()}_DATABASE_PASSWORD"])
             for database in databases:
                 make_database(cursor, database, role)
+        for role in READERS:
+            make_role(cursor, role, os.environ[f"{role.upper()}_DATABASE_PASSWORD"])
+    for role, (database, owner) in READERS.items():
+        with connect(database) as cursor:
+            let_read(cursor, role, database, owner)
     with connect("prefect") as cursor:
         cursor.execute("CREATE EXTENSION IF NOT EXISTS pg_trgm")
     with connect("mlflow_auth") as cursor:
@@ -80,6 +88,20 @@ def make_database(cursor: Any, database: str, owner: str) -> None:
     else:
         create_database(cursor, database, owner)
     cursor.execute(sql.SQL("REVOKE ALL ON DATABASE {} FROM PUBLIC").format(name))
+
+
+def let_read(cursor: Any, role: str, database: str, owner: str) -> None:
+    """Let a role read the tables of a database, those that its owner makes later too."""
+    for statement in (
+        "GRANT CONNECT ON DATABASE {database} TO {role}",
+        "GRANT USAGE ON SCHEMA public TO {role}",
+        "GRANT SELECT ON ALL TABLES IN SCHEMA public TO {role}",
+        "ALTER DEFAULT PRIVILEGES FOR ROLE {owner} IN SCHEMA public "
+        "GRANT SELECT ON TABLES TO {role}",
+    ):
+        names = {"database": database, "role": role, "owner": owner}
+        quoted = {key: sql.Identifier(name) for key, name in names.items()}
+        cursor.execute(sql.SQL(statement).format(**quoted))
 
 
 def set_mlflow_password(url: str, password: str) -> None:

@@ -23,6 +23,7 @@ DRAWN = {
     "PREFECT_DATABASE_PASSWORD": "database",
     "MLFLOW_DATABASE_PASSWORD": "database",
     "LEDGER_DATABASE_PASSWORD": "database",
+    "LEDGER_READER_DATABASE_PASSWORD": "database",
     "PREFECT_SERVER_API_AUTH_STRING": "prefect",
     "MLFLOW_AUTH_ADMIN_PASSWORD": "mlflow",
     "MLFLOW_FLASK_SERVER_SECRET_KEY": "mlflow",
@@ -109,7 +110,11 @@ def arrange(values: Mapping[str, str], host: str) -> dict[str, dict[str, str]]:
         "PREFECT_API_AUTH_STRING": clients,
         "SENTIFLOW_LEDGER_URL": make_url("psycopg2", "ledger", "ledger"),
     }
-    files["predictions"]["MLFLOW_TRACKING_PASSWORD"] = admin
+    files["predictions"] |= {
+        "MLFLOW_TRACKING_PASSWORD": admin,
+        # It may read the ledger and nothing else.
+        "SENTIFLOW_LEDGER_URL": make_url("psycopg2", "ledger_reader", "ledger"),
+    }
     return files
 
 

@@ -27,7 +27,7 @@ from sentiflow.release.ledger_tables import EVENTS, PROJECTIONS
 from sentiflow.release.standing import KINDS, MAKES_CHAMPION, Event, Kind, NewEvent
 
 _NEEDS_REASON: Final[frozenset[Kind]] = frozenset(
-    {"rolled_back", "hold", "released", "adopted", "reverted", "superseded"}
+    {"attested", "rolled_back", "hold", "released", "adopted", "reverted", "superseded"}
 )
 _LONGEST: Final = {"model": 250, "actor": 200, "reason": 2_000, "lineage": 64, "decision": 64}
 _LARGEST_DETAILS: Final = 20_000
@@ -52,19 +52,28 @@ class Ledger:
     It may be used from threads and after a fork.
     """
 
-    def __init__(self, url: str, read_clock: Callable[[], datetime] | None = None) -> None:
+    def __init__(
+        self,
+        url: str,
+        read_clock: Callable[[], datetime] | None = None,
+        *,
+        may_create: bool = True,
+    ) -> None:
         """Remember the address; nothing is asked yet.
 
         Args:
             url: `sqlite:///…` (a file) or `postgresql://…`.
             read_clock: what tells the time, with a time zone. None: on PostgreSQL the
                 server's clock, which is one for all machines; on SQLite this machine's.
+            may_create: whether tables are made where there are none. A reader who must not, or
+                whose role cannot, finds no events there.
 
         Raises:
             SettingsError: the address is none of the two.
         """
         self._database = LedgerDatabase(url)
         self._read_clock = read_clock
+        self._may_create = may_create
 
     def read(self, model: str) -> tuple[Event, ...]:
         """Return a model's events, oldest first.
@@ -73,6 +82,8 @@ class Ledger:
             LedgerUnreachable: the database did not answer.
             GateNotEvaluated: an event is of a kind this version does not know.
         """
+        if self._is_missing():
+            return ()
         with self._database.begin() as connection:
             return _read_events(connection, model)
 
@@ -84,6 +95,18 @@ class Ledger:
         """
         with self._database.begin() as connection:
             return _read_mark(connection, model)
+
+    def read_head(self, model: str) -> tuple[int, Mark]:
+        """Return a model's last sequence (0 before the first) and its mark: cheap to ask often.
+
+        Raises:
+            LedgerUnreachable: the database did not answer.
+        """
+        if self._is_missing():
+            return 0, Mark()
+        with self._database.begin() as connection:
+            last = select(func.max(EVENTS.c.sequence)).where(EVENTS.c.model == model)
+            return connection.scalar(last) or 0, _read_mark(connection, model)
 
     def list_models(self) -> list[str]:
         """Return the names of all models with events.
@@ -138,6 +161,9 @@ class Ledger:
     def close(self) -> None:
         """Let go of the database."""
         self._database.close()
+
+    def _is_missing(self) -> bool:
+        return not self._may_create and not self._database.is_there()
 
     def _append(
         self, connection: Connection, model: str, sequence: int, events: Sequence[NewEvent]
@@ -236,7 +262,7 @@ def _check_event(model: str, new: NewEvent) -> dict[str, Any]:
                 f"A ledger event that is {new.kind} must have its {name}. Received: {name}="
                 f"{columns[name]!r}. Give it, for example --reason 'worse on short reviews'."
             )
-    if new.kind in MAKES_CHAMPION | {"waiting"} and new.to_version is None:
+    if new.kind in MAKES_CHAMPION | {"waiting", "attested"} and new.to_version is None:
         raise UsageError(
             f"A ledger event that is {new.kind} must name a version. Received: to_version=None."
         )

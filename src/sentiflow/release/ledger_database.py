@@ -18,7 +18,7 @@ from sqlalchemy.pool import NullPool
 
 from sentiflow.errors import LedgerUnreachable, SettingsError
 from sentiflow.files import hide_secrets
-from sentiflow.release.ledger_tables import create_tables, has_tables
+from sentiflow.release.ledger_tables import create_tables, has_events, has_tables
 
 _WAIT_SECONDS: Final = 30
 _CONNECT_SECONDS: Final = 10
@@ -58,10 +58,15 @@ class LedgerDatabase:
             LedgerUnreachable: the database did not answer, or another writer took too long.
             SettingsError: the database belongs to something else.
         """
-        try:
+        with self._explain():
             self._prepare()
             with self._open(writes) as connection:
                 yield connection
+
+    @contextmanager
+    def _explain(self) -> Iterator[None]:
+        try:
+            yield
         except (SQLAlchemyError, OSError) as error:
             said = " ".join(str(getattr(error, "orig", None) or error).split())
             reason = hide_secrets(said)[:300]
@@ -69,6 +74,22 @@ class LedgerDatabase:
                 f"The release ledger must answer. Received: url={_show_url(self._url)}, "
                 f"error={reason}. Mend that and run again; the champion is kept."
             ) from error
+
+    def is_there(self) -> bool:
+        """Return whether the ledger's tables are there; nothing is made.
+
+        Raises:
+            LedgerUnreachable: the database did not answer.
+            SettingsError: the database belongs to something else.
+        """
+        if self._has_tables:
+            return True
+        if self.is_sqlite and not os.path.exists(str(self._url.database)):
+            return False
+        with self._explain(), self._open(writes=False) as connection:
+            # What an older version lacks beside these is nothing that is only read.
+            self._has_tables = has_events(connection)
+        return self._has_tables
 
     def close(self) -> None:
         """Let go of the database."""

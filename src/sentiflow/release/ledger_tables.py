@@ -139,6 +139,17 @@ for _dialect, _statements in (("sqlite", _SQLITE), ("postgresql", _POSTGRESQL)):
 _CREATION_LOCK: Final = 0x33184D2F68B4501
 
 
+def has_events(connection: Connection) -> bool:
+    """Return whether there are tables to read a history from.
+
+    Raises:
+        SettingsError: the database belongs to something else.
+    """
+    return has_tables(connection) or {EVENTS.name, PROJECTIONS.name} <= set(
+        inspect(connection).get_table_names()
+    )
+
+
 def has_tables(connection: Connection) -> bool:
     """Return whether all of the ledger's tables are there.
 
