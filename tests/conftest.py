@@ -176,6 +176,7 @@ def prepared_home(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
     from sentiflow.model.bundle import save_bundle
     from sentiflow.model.network import build_network
+    from sentiflow.release.known_files import KnownFiles, digest_bundle
     from sentiflow.release.ledger import Ledger
     from sentiflow.release.registry import CHAMPION, Registry
     from sentiflow.release.standing import Kind, NewEvent
@@ -191,10 +192,12 @@ def prepared_home(tmp_path_factory: pytest.TempPathFactory) -> Path:
     bundle = home / "bundle"
     save_bundle(bundle, ["good", "bad", "!"], weights, settings, np.array([3], np.uint64))
     lineage = {"sentiflow.lineage": "abc"}
+    files, runs = digest_bundle(bundle), {}
     for number in (1, 2, 3, 4):
         with track_run(registry.uri, "test", home / "mlartifacts", "run", {}) as run:
             tags = {**lineage, "sentiflow.night": f"2026-01-0{number}"}
             registry.register("sentiflow", run.id, bundle, tags, lineage, "a version")
+            runs[number] = run.id
     ledger = Ledger(f"sqlite:///{home / 'ledger.db'}")
     for number in (1, 2, 3, 4):
         verdict: Kind = "promoted" if number < 4 else "kept"
@@ -208,7 +211,10 @@ def prepared_home(tmp_path_factory: pytest.TempPathFactory) -> Path:
         event = NewEvent(
             kind=verdict, actor="night", reason=f"Reason {number}.", lineage="abc",
             from_version=number - 1 or None, to_version=number,
-            decision=keep_decision(home, record), details={"night": f"2026-01-0{number}"},
+            decision=keep_decision(home, record),
+            details={
+                "night": f"2026-01-0{number}", **KnownFiles(runs[number], files).as_details(),
+            },
         )  # fmt: skip
         ledger.append("sentiflow", number - 1, [event])
     registry.point("sentiflow", CHAMPION, 3)

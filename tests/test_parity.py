@@ -22,6 +22,7 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 import pytest
+from attested import crown, know
 
 from sentiflow.model.bundle import Bundle, load_bundle, save_bundle
 from sentiflow.model.network import build_network
@@ -73,6 +74,7 @@ def bundle(home: Path, texts: list[str]) -> Bundle:
     with track_run(registry.uri, "test", home / "mlartifacts", "run", {}) as run:
         version = registry.register("sentiflow", run.id, home / "bundle", {}, {}, "")
     registry.point("sentiflow", CHAMPION, version.number)
+    crown(home, version, home / "bundle")
     return made
 
 
@@ -143,7 +145,10 @@ def test_the_registered_version_answers_alike_in_a_fresh_process(
     home: Path, bundle: Bundle, texts: list[str], expected: npt.NDArray[np.float32]
 ) -> None:
     uri = f"sqlite:///{home / 'mlflow.db'}"
-    found = inspect_version(uri, "sentiflow", 1, texts, expected, home / "scratch", 120)
+    version = Registry(uri).find_version("sentiflow", 1)
+    assert version is not None
+    known = know(version, home / "bundle")
+    found = inspect_version(uri, "sentiflow", 1, known, texts, expected, home / "scratch", 120)
     assert found.difference <= TOLERANCE
     assert (found.changed_labels, found.odd_failures) == (0, 0)
 

@@ -20,6 +20,7 @@
     │   ├── TrainingDiverged          the loss became NaN or infinite
     │   └── TrainingTimedOut          training.max_minutes passed
     ├── ArtifactError             1   a stored snapshot, bundle or step is broken
+    │   └── UnknownFiles          4   a version's files are not those that the ledger knows
     └── UnforeseenError           1   somebody else's error, without its words
 
 Every message says what was required, what was received and what to do next. It is stored and
@@ -161,6 +162,12 @@ class TrainingTimedOut(TrainingError):
 
 class ArtifactError(SentiflowError):
     """A stored file is missing, damaged or does not do what it did when it was made."""
+
+
+class UnknownFiles(ArtifactError):
+    """A version's files are not those that the ledger knows, so they are not loaded."""
+
+    exit_code = 4
 
 
 class UnforeseenError(SentiflowError):

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
+from attested import crown, know
 
 from flows.score import score
 from sentiflow.errors import NoModelError, UsageError
@@ -47,6 +48,7 @@ def version(home: Path, monkeypatch: pytest.MonkeyPatch) -> Version:
         tags = {"sentiflow.lineage": "abc"}
         made = registry.register("sentiflow", run.id, home / "bundle", tags, tags, "a version")
     registry.point("sentiflow", "champion", made.number)
+    crown(home, made, home / "bundle")
     return made
 
 
@@ -79,7 +81,8 @@ def test_the_champion_answers_a_source_through_the_flow(
     rows = pd.read_parquet(output)
     used = [one for one in reviews if one["text"]]
     assert rows["review_id"].tolist() == [one["review_id"] for one in used]
-    model = Registry(f"sqlite:///{home / 'mlflow.db'}").load(version)
+    known = know(version, home / "bundle")
+    model = Registry(f"sqlite:///{home / 'mlflow.db'}").load(version, known, tmp_path)
     expected = model.predict([one["text"] for one in used])
     np.testing.assert_allclose(rows["probability"], expected, atol=1e-5)
     assert rows["probability"].std() > 0

@@ -1,4 +1,4 @@
-"""What was live at a moment, from a real ledger: also where services followed something else."""
+"""What was live at a moment, from a real ledger: also where the alias stood elsewhere."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def open_desk(folder: Path, *happened: Happened) -> Desk:
     return Desk(load_settings(None, []), folder, "sentiflow", registry, ledger, "ada")
 
 
-def test_a_moment_while_the_alias_stood_elsewhere_names_what_services_followed(
+def test_a_moment_while_the_alias_stood_elsewhere_says_where(
     tmp_path: Path,
 ) -> None:
     live = find_live(open_desk(tmp_path, PROMOTED, MOVED, REVERTED), "2026-01-10")
@@ -50,8 +50,7 @@ def test_a_moment_while_the_alias_stood_elsewhere_names_what_services_followed(
         "sentiflow: version 1 was champion by the ledger at 2026-01-10 23:59 UTC, since "
         "2026-01-01 10:00, by ada.",
         "  a reason",
-        "  But the alias, which services follow, stood at version 2 from 2026-01-05 10:00 UTC "
-        "(when that was noticed).",
+        "  But the alias stood at version 2 from 2026-01-05 10:00 UTC (when that was noticed).",
     ]
 
 
@@ -82,7 +81,7 @@ def test_a_move_is_among_the_changes_of_its_day(
 def test_an_alias_that_was_gone_is_said_to_be_gone(tmp_path: Path) -> None:
     live = find_live(open_desk(tmp_path, PROMOTED, TAKEN_AWAY), "2026-01-10")
     assert live["moved_outside"] == {"version": None, "noticed": "2026-01-05T10:00:00+00:00"}
-    assert "the alias, which services follow, was gone from 2026-01-05" in write_live(live)
+    assert "the alias was gone from 2026-01-05" in write_live(live)
 
 
 def test_an_alias_that_stood_before_the_ledger_began_is_named(tmp_path: Path) -> None:

@@ -8,18 +8,29 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from attested import know
 
-from sentiflow.errors import GateNotEvaluated, ReleaseForbidden
+from sentiflow.errors import GateNotEvaluated, ReleaseForbidden, UnknownFiles
 from sentiflow.release.checks import (
     Inspection,
     count_changed_labels,
     inspect_version,
     probe_version,
 )
+from sentiflow.release.known_files import KnownFiles
 from sentiflow.release.registry import Registry, Version
 
 pytestmark = pytest.mark.filterwarnings("ignore")
 TEXTS = ["good food", "bad !", "", "half \ud800", "<b>good</b>", "\x00"]
+
+
+# Of a version that the test's process never looks at.
+UNKNOWN = KnownFiles("run", {})
+
+
+@pytest.fixture(scope="module")
+def tiny_known(tiny_version: Version, tiny_folder: Path) -> KnownFiles:
+    return know(tiny_version, tiny_folder / "bundle")
 
 
 def as_answers(*values: float) -> np.ndarray:
@@ -45,11 +56,11 @@ def test_changed_labels_are_counted_but_for_those_at_the_edge(
 
 @pytest.mark.slow
 def test_a_version_is_found_sound_in_a_fresh_process(
-    tiny_registry: Registry, tiny_version: Version, tmp_path: Path
+    tiny_registry: Registry, tiny_version: Version, tiny_known: KnownFiles, tmp_path: Path
 ) -> None:
-    answers = tiny_registry.load(tiny_version).predict(TEXTS)
+    answers = tiny_registry.load(tiny_version, tiny_known, tmp_path).predict(TEXTS)
     found = inspect_version(
-        tiny_registry.uri, "model", tiny_version.number, TEXTS, answers, tmp_path, 120
+        tiny_registry.uri, "model", tiny_version.number, tiny_known, TEXTS, answers, tmp_path, 120
     )
     assert 0 <= found.difference <= 1e-5
     assert (found.changed_labels, found.odd_texts, found.odd_failures) == (0, 1_000, 0)
@@ -57,19 +68,20 @@ def test_a_version_is_found_sound_in_a_fresh_process(
     assert found.artifact_mb == pytest.approx(
         tiny_registry.measure_artifact_mb(tiny_version), abs=0.001
     )
-    probe_version(tiny_registry.uri, "model", tiny_version.number, tmp_path, 120)
+    probe_version(tiny_registry.uri, "model", tiny_version.number, tiny_known, tmp_path, 120)
     assert list(tmp_path.iterdir()) == [], "the texts are removed again"
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("value", [0.9, np.nan])
 def test_other_probabilities_are_shown_as_a_difference(
-    tiny_registry: Registry, tiny_version: Version, tmp_path: Path, value: float
-) -> None:
-    answers = tiny_registry.load(tiny_version).predict(TEXTS)
+    tiny_registry: Registry, tiny_version: Version, tiny_known: KnownFiles, tmp_path: Path,
+    value: float,
+) -> None:  # fmt: skip
+    answers = tiny_registry.load(tiny_version, tiny_known, tmp_path).predict(TEXTS)
     answers[2] = value
     found = inspect_version(
-        tiny_registry.uri, "model", tiny_version.number, TEXTS, answers, tmp_path, 120
+        tiny_registry.uri, "model", tiny_version.number, tiny_known, TEXTS, answers, tmp_path, 120
     )
     assert not found.difference <= 1e-5
     assert found.as_dict()["difference"] is None or np.isfinite(found.difference)
@@ -81,10 +93,10 @@ def test_a_version_that_is_not_there_is_not_evaluated_and_not_probed(
 ) -> None:
     with pytest.raises(GateNotEvaluated, match="load and answer in a fresh process"):
         inspect_version(
-            tiny_registry.uri, "model", 99, TEXTS, np.zeros(6, np.float32), tmp_path, 120
+            tiny_registry.uri, "model", 99, UNKNOWN, TEXTS, np.zeros(6, np.float32), tmp_path, 120
         )
     with pytest.raises(ReleaseForbidden, match="champion stays"):
-        probe_version(tiny_registry.uri, "model", 99, tmp_path, 120)
+        probe_version(tiny_registry.uri, "model", 99, UNKNOWN, tmp_path, 120)
     assert list(tmp_path.iterdir()) == []
 
 
@@ -122,7 +134,9 @@ def write_found(odd_failures: int = 0, answers: str = "np.full(6, 0.75, np.float
 def inspect(tmp_path: Path, seconds: float = 60) -> Inspection:
     given = np.full(6, 0.75, np.float32)
     try:
-        return inspect_version("sqlite://", "model", 1, TEXTS, given, tmp_path / "x", seconds)
+        return inspect_version(
+            "sqlite://", "model", 1, UNKNOWN, TEXTS, given, tmp_path / "x", seconds
+        )
     finally:
         assert list((tmp_path / "x").iterdir()) == [], "the texts are removed in every case"
 
@@ -173,7 +187,7 @@ def test_a_process_that_takes_too_long_is_not_evaluated(
 
 def test_one_probability_does_not_stand_for_all_texts(tmp_path: Path) -> None:
     with pytest.raises(GateNotEvaluated, match=r"shape=\(1,\)"):
-        inspect_version("sqlite://", "model", 1, TEXTS, as_answers(0.5), tmp_path, 60)
+        inspect_version("sqlite://", "model", 1, UNKNOWN, TEXTS, as_answers(0.5), tmp_path, 60)
 
 
 def test_a_version_that_fails_on_odd_texts_may_not_become_champion(
@@ -181,4 +195,13 @@ def test_a_version_that_fails_on_odd_texts_may_not_become_champion(
 ) -> None:
     use_process(write_found(odd_failures=2, answers="np.zeros(0, np.float32)"))
     with pytest.raises(ReleaseForbidden, match="2 of 1,000"):
-        probe_version("sqlite://", "model", 1, tmp_path / "x", 60)
+        probe_version("sqlite://", "model", 1, UNKNOWN, tmp_path / "x", 60)
+
+
+def test_a_version_whose_files_the_ledger_does_not_know_is_never_asked(
+    use_process: Callable[[str], None], tmp_path: Path
+) -> None:
+    use_process(write_found(answers="np.zeros(0, np.float32)"))
+    with pytest.raises(UnknownFiles, match="sentiflow attest 1 --reason"):
+        probe_version("sqlite://", "model", 1, None, tmp_path / "x", 60)
+    assert not (tmp_path / "x").exists()

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
+from attested import know
 
 from sentiflow.errors import ArtifactError, NoModelError, RegistryUnreachable
 from sentiflow.release.registry import Registry, Version
@@ -16,21 +17,24 @@ TEXTS = ["good food", "bad !", "", "half \ud800", "<b>good</b>", "\x00"]
 
 
 def test_a_loaded_version_answers_and_knows_what_it_was_trained_on(
-    tiny_registry: Registry, tiny_version: Version
+    tiny_registry: Registry, tiny_version: Version, tiny_folder: Path, tmp_path: Path
 ) -> None:
-    model = tiny_registry.load(tiny_version)
+    known = know(tiny_version, tiny_folder / "bundle")
+    model = tiny_registry.load(tiny_version, known, tmp_path)
+    assert list(tmp_path.iterdir()) == [], "the copy is removed again"
     assert model.predict(TEXTS).shape == (len(TEXTS),)
     assert model.read_trained_on().tolist() == [3, 7]
 
 
 def test_the_artifact_is_measured_and_its_bundle_fetched(
-    tiny_registry: Registry, tiny_version: Version, tmp_path: Path
+    tiny_registry: Registry, tiny_version: Version, tiny_folder: Path, tmp_path: Path
 ) -> None:
     from sentiflow.model.bundle import load_bundle
 
+    known = know(tiny_version, tiny_folder / "bundle")
     bundle = tiny_registry.fetch_bundle(tiny_version, tmp_path / "fetched")
     assert load_bundle(bundle).predict(TEXTS) == pytest.approx(
-        tiny_registry.load(tiny_version).predict(TEXTS), abs=1e-6
+        tiny_registry.load(tiny_version, known, tmp_path / "scratch").predict(TEXTS), abs=1e-6
     )
     files = sum(path.stat().st_size for path in (tmp_path / "fetched").rglob("*") if path.is_file())
     assert tiny_registry.measure_artifact_mb(tiny_version) == pytest.approx(files / 1e6, rel=0.05)

@@ -22,22 +22,26 @@ import pytest
 from fastapi.testclient import TestClient
 
 from sentiflow.errors import UsageError
+from sentiflow.release.explained import ChampionReader
+from sentiflow.release.ledger import Ledger
 from sentiflow.release.registry import Registry, Version
 from sentiflow.serving.app import listen, make_app
 from sentiflow.serving.batching import Model
-from sentiflow.serving.champion import ChampionFollower, Failure, Served, State
+from sentiflow.serving.champion import ChampionFollower
 from sentiflow.serving.copies import LocalCopies
+from sentiflow.serving.state import Failure, Served, State
 from sentiflow.settings import ServingSettings
 
 pytestmark = pytest.mark.filterwarnings("ignore")
 SECRET = "dreadful"
+READER = ChampionReader(Ledger("sqlite:////nowhere/ledger.db", may_create=False), "model")
 
 
 class StandingFollower(ChampionFollower):
     """Serves what it is given and asks nobody: the limits and errors need no registry."""
 
     def __init__(self, model: Model | None, version: Version | None = None) -> None:
-        super().__init__(Registry("sqlite://"), "model", Path("nowhere"), 1.0, 1)
+        super().__init__(Registry("sqlite://"), READER, "model", Path("nowhere"), 1.0, 1)
         version = version or Version("model", 4, "run-4", {})
         if model is not None:
             self.state = State(served=Served(version, model, datetime.now(UTC), "registry"))
@@ -269,6 +273,8 @@ def test_the_model_page_says_what_serves_and_what_failed(
         "outcome": "promoted",
         "decision": "abc",
         "registry": "unreachable since 2026-01-03T04:05:06+00:00",
+        "ledger": "no answer yet",
+        "warnings": [],
         "failed_version": 8,
         "failure": "ArtifactError: broken",
     }

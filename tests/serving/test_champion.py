@@ -16,10 +16,16 @@ import numpy.typing as npt
 import pytest
 
 from sentiflow.errors import ArtifactError, RegistryUnreachable
+from sentiflow.release.explained import ChampionReader
+from sentiflow.release.known_files import KnownFiles, digest_bundle
+from sentiflow.release.ledger import Ledger
+from sentiflow.release.projection import settle
 from sentiflow.release.registry import CHAMPION, Registry, Version
+from sentiflow.release.standing import NewEvent
 from sentiflow.serving import champion
 from sentiflow.serving.batching import Model
 from sentiflow.serving.champion import ChampionFollower
+from sentiflow.serving.copies import Copy
 
 pytestmark = pytest.mark.filterwarnings("ignore")
 
@@ -30,8 +36,10 @@ class ShelfRegistry(Registry):
     The slow tests below follow a real registry.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, ledger: Path) -> None:
         super().__init__("sqlite://")
+        self.ledger_file = ledger
+        self.ledger = Ledger(f"sqlite:///{ledger}")
         self.bundles: dict[int, Path] = {}
         self.pointed: int | None = None
         self.is_down = False
@@ -43,15 +51,34 @@ class ShelfRegistry(Registry):
         assert (name, alias) == ("model", CHAMPION)
         if self.is_down:
             raise RegistryUnreachable("The model registry must answer.")
-        if self.pointed is None:
-            return None
-        return Version(name, self.pointed, f"run-{self.pointed}", self.tags)
+        return self.find_version(name, self.pointed) if self.pointed is not None else None
+
+    def find_version(self, name: str, number: int) -> Version | None:
+        return Version(name, number, f"run-{number}", self.tags)
+
+    def point(self, name: str, alias: str, number: int) -> None:
+        self.pointed = number
+
+    def promote(self, number: int) -> None:
+        """Make a version champion as a night does: in the real ledger, then the alias follows."""
+        promote(self, self.ledger, number, self.bundles[number])
 
     def fetch_bundle(self, version: Version, folder: Path) -> Path:
         self.fetched.append(version.number)
         if self.artifacts_are_down:
             raise ArtifactError("The artifact must be there.")
         return Path(shutil.copytree(self.bundles[version.number], folder / "model" / "bundle"))
+
+
+def promote(registry: Registry, ledger: Ledger, number: int, bundle: Path) -> None:
+    version = registry.find_version("model", number)
+    assert version is not None
+    known = KnownFiles(version.run_id, digest_bundle(bundle))
+    event = NewEvent(
+        kind="promoted", actor="night", to_version=number, details=known.as_details()
+    )  # fmt: skip
+    ledger.append("model", ledger.read_head("model")[0], [event])
+    assert settle(registry, ledger, "model", "night").moved is None
 
 
 class QuickFollower(ChampionFollower):
@@ -90,10 +117,10 @@ def make_bundle(tmp_path: Path) -> Callable[[str], Path]:
 
 
 @pytest.fixture
-def registry(make_bundle: Callable[[str], Path]) -> ShelfRegistry:
-    shelf = ShelfRegistry()
+def registry(make_bundle: Callable[[str], Path], tmp_path: Path) -> ShelfRegistry:
+    shelf = ShelfRegistry(tmp_path / "ledger.db")
     shelf.bundles = {1: make_bundle("0.2"), 2: make_bundle("0.7")}
-    shelf.pointed = 1
+    shelf.promote(1)
     return shelf
 
 
@@ -107,7 +134,8 @@ def follow(tmp_path: Path) -> Callable[..., ChampionFollower]:
     def make(
         registry: Registry, poll_seconds: float = 0.05, kind: type[ChampionFollower] = QuickFollower
     ) -> ChampionFollower:
-        return kind(registry, "model", tmp_path / "serving", poll_seconds, 4)
+        reader = ChampionReader(Ledger(f"sqlite:///{tmp_path / 'ledger.db'}"), "model")
+        return kind(registry, reader, "model", tmp_path / "serving", poll_seconds, 4)
 
     return make
 
@@ -132,13 +160,13 @@ def test_the_champion_is_served_and_followed(
     first = follower.find_served()
     follower.poll()
     assert registry.fetched == [1], "the same version is not fetched again"
-    registry.pointed = 2
+    registry.promote(2)
     follower.poll()
     assert answer_of(follower) == (2, 0.7)
     assert list_kept(tmp_path) == ["2"]
     assert first is not None
     assert float(first.predict(["text"])[0]) == pytest.approx(0.2), "who holds it may go on"
-    registry.pointed = 1
+    registry.promote(1)
     follower.poll()
     assert answer_of(follower) == (1, 0.2), "a rollback is followed too"
 
@@ -175,7 +203,7 @@ def test_a_champion_that_does_not_load_leaves_the_old_one_and_is_tried_less_and_
     follower = follow(registry, poll_seconds=5.0)
     follower.poll()
     registry.bundles[2] = broken
-    registry.pointed = 2
+    registry.promote(2)
     tried_at = []
     for _ in range(200):
         before = len(registry.fetched)
@@ -192,7 +220,7 @@ def test_a_champion_that_does_not_load_leaves_the_old_one_and_is_tried_less_and_
     assert "ArtifactError" in failure.reason
     assert "Version 2 of model does not load, version 1 goes on" in caplog.text
     assert list_kept(tmp_path) == ["1"], "the last good one is kept, the broken one is not"
-    registry.pointed = 1
+    registry.promote(1)
     follower.poll()
     assert follower.state.failure is None, "what is wanted is served"
 
@@ -203,10 +231,12 @@ def test_a_mended_champion_is_served_at_the_next_try(
 ) -> None:  # fmt: skip
     follower = follow(registry, poll_seconds=0.001)
     registry.bundles[1] = broken
+    registry.promote(1)
     follower.poll()
     assert follower.find_served() is None
     assert follower.state.failure is not None
     registry.bundles[1] = make_bundle("0.3")
+    registry.promote(1)
     time.sleep(0.01)
     follower.poll()
     assert answer_of(follower) == (1, 0.3)
@@ -255,8 +285,8 @@ def test_a_start_without_a_registry_serves_the_local_copy(
     served = again.find_served()
     assert served is not None
     assert served.loaded_from == "local copy"
-    registry.pointed = 2
     registry.is_down = False
+    registry.promote(2)
     wait_until(lambda: answer_of(again) == (2, 0.7))
     again.stop()
 
@@ -276,7 +306,7 @@ def test_a_start_over_a_registry_that_hangs_serves_the_local_copy(
             assert answers.wait(30)
             return super().find_alias(name, alias)
 
-    hanging = Hanging()
+    hanging = Hanging(registry.ledger_file)
     again = follow(hanging)
     again.start()
     wait_until(lambda: again.find_served() is not None)
@@ -316,7 +346,7 @@ def test_the_local_copy_serves_while_the_champions_artifact_is_not_to_be_had(
     registry: ShelfRegistry, follow: Callable[..., ChampionFollower]
 ) -> None:
     follow(registry).poll()
-    registry.pointed = 2
+    registry.promote(2)
     registry.artifacts_are_down = True
     again = follow(registry)
     again.start()
@@ -335,7 +365,7 @@ def test_a_disk_that_takes_nothing_leaves_the_old_one_serving(
     def fail(version: Version, folder: Path) -> Path:
         raise OSError(28, "No space left on device")
 
-    registry.pointed = 2
+    registry.promote(2)
     registry.fetch_bundle = fail  # type: ignore[method-assign]
     follower.poll()
     assert answer_of(follower) == (1, 0.2)
@@ -354,6 +384,7 @@ def wait_until(claim: Callable[[], bool], seconds: float = 20.0) -> None:
 def test_nothing_is_served_before_there_is_a_champion(
     follow: Callable[..., ChampionFollower], registry: ShelfRegistry, tmp_path: Path
 ) -> None:
+    registry.ledger_file.unlink()
     registry.pointed = None
     follower = follow(registry)
     follower.poll()
@@ -371,6 +402,194 @@ def test_the_state_is_replaced_as_a_whole(
     follower.poll()
     assert before.served is None, "who read the state before sees what was"
     assert follower.state.served is not None
+
+
+# ---- Only what the ledger explains ------------------------------------------------------------
+
+
+def test_an_alias_moved_by_hand_is_told_once_and_not_followed_until_it_is_adopted(
+    registry: ShelfRegistry, follow: Callable[..., ChampionFollower],
+    caplog: pytest.LogCaptureFixture,
+) -> None:  # fmt: skip
+    follower = follow(registry)
+    follower.poll()
+    registry.pointed = 2
+    for _ in range(3):
+        follower.poll()
+    assert answer_of(follower) == (1, 0.2)
+    assert registry.fetched == [1]
+    (warning,) = follower.state.list_warnings()
+    assert "points at version 2, and no event of the ledger put it there" in warning
+    assert caplog.text.count(warning) == 1
+    # Noted by maintenance or a night it still is not explained.
+    assert settle(registry, registry.ledger, "model", "maintenance").moved is not None
+    follower.poll()
+    assert follower.state.list_warnings() == [warning]
+    registry.promote(2)
+    follower.poll()
+    assert answer_of(follower) == (2, 0.7)
+    assert follower.state.list_warnings() == []
+
+
+def test_an_alias_that_only_lags_behind_a_release_is_no_move(
+    registry: ShelfRegistry, follow: Callable[..., ChampionFollower],
+    caplog: pytest.LogCaptureFixture,
+) -> None:  # fmt: skip
+    follower = follow(registry)
+    follower.poll()
+    known = KnownFiles("run-2", digest_bundle(registry.bundles[2]))
+    event = NewEvent(kind="promoted", actor="night", to_version=2, details=known.as_details())
+    registry.ledger.append("model", 1, [event])
+    follower.poll()
+    assert answer_of(follower) == (2, 0.7), "the commit is in the ledger, not in the alias"
+    assert follower.state.list_warnings() == []
+    settle(registry, registry.ledger, "model", "night")
+    follower.poll()
+    assert "no event" not in caplog.text
+
+
+def test_a_release_between_the_look_at_the_alias_and_that_at_the_ledger_is_no_move(
+    registry: ShelfRegistry, follow: Callable[..., ChampionFollower],
+    caplog: pytest.LogCaptureFixture,
+) -> None:  # fmt: skip
+    follower = follow(registry)
+    follower.poll()
+    looks = []
+
+    class Between(ShelfRegistry):
+        """Promotes right after it was asked for the alias, once."""
+
+        def find_alias(self, name: str, alias: str) -> Version | None:
+            found = super().find_alias(name, alias)
+            if not looks:
+                looks.append(found)
+                registry.promote(2)
+                self.pointed = 2
+            return found
+
+    between = Between(registry.ledger_file)
+    between.bundles, between.pointed = registry.bundles, 1
+    follower._registry = between
+    follower.poll()
+    assert answer_of(follower) == (2, 0.7)
+    assert "no event" not in caplog.text
+
+
+def test_while_the_ledger_is_away_nothing_is_followed_and_what_it_explained_goes_on(
+    registry: ShelfRegistry, follow: Callable[..., ChampionFollower]
+) -> None:
+    follower = follow(registry)
+    follower.poll()
+    aside = registry.ledger_file.rename(registry.ledger_file.with_name("aside"))
+    registry.ledger_file.mkdir()
+    registry.pointed = 2
+    follower.poll()
+    follower.poll()
+    assert answer_of(follower) == (1, 0.2)
+    assert "The ledger does not answer since" in follower.state.list_warnings()[0]
+    again = follow(registry)
+    again.start()
+    wait_until(lambda: again.find_served() is not None)
+    assert answer_of(again) == (1, 0.2), "a start without it serves the copy that is kept"
+    again.stop()
+    registry.ledger_file.rmdir()
+    aside.rename(registry.ledger_file)
+    registry.pointed = 1
+    registry.promote(2)
+    follower.poll()
+    assert answer_of(follower) == (2, 0.7)
+    assert follower.state.list_warnings() == []
+
+
+def test_files_that_are_not_those_the_ledger_knows_are_not_loaded(
+    registry: ShelfRegistry, follow: Callable[..., ChampionFollower], tmp_path: Path
+) -> None:
+    follower = follow(registry)
+    follower.poll()
+    registry.promote(2)
+    (registry.bundles[2] / "answer").write_text("0.9")
+    follower.poll()
+    assert answer_of(follower) == (1, 0.2)
+    assert follower.state.failure is not None
+    assert "UnknownFiles" in follower.state.failure.reason
+    assert "1 changed" in follower.state.failure.reason
+    assert list_kept(tmp_path) == ["1"]
+
+
+def test_a_champion_whose_files_the_ledger_does_not_know_goes_on_from_its_copy_alone(
+    registry: ShelfRegistry, follow: Callable[..., ChampionFollower], tmp_path: Path
+) -> None:
+    follow(registry).poll()
+    # As a home was left by a sentiflow that kept no digests: neither has them.
+    registry.ledger_file.unlink()
+    old = NewEvent(kind="promoted", actor="night", to_version=1)
+    Ledger(f"sqlite:///{registry.ledger_file}").append("model", 0, [old])
+    description = tmp_path / "serving" / "1" / "version.json"
+    kept = json.loads(description.read_text())
+    del kept["sha256"]
+    description.write_text(json.dumps(kept))
+    again = follow(registry)
+    again.poll()
+    assert answer_of(again) == (1, 0.2)
+    assert any("sentiflow attest 1" in warning for warning in again.state.list_warnings())
+    shutil.rmtree(description.parent)
+    without = follow(registry)
+    without.poll()
+    assert without.find_served() is None
+    assert without.state.failure is not None
+    assert "sentiflow attest 1" in without.state.failure.reason
+    assert registry.fetched == [1], "never from the registry"
+    known = KnownFiles("run-1", digest_bundle(registry.bundles[1]))
+    attested = NewEvent(
+        kind="attested", actor="ada", reason="looked at", to_version=1, details=known.as_details()
+    )
+    registry.ledger.append("model", 1, [attested])
+    without.poll()
+    again.poll()
+    assert answer_of(without) == answer_of(again) == (1, 0.2)
+    assert again.state.list_warnings() == []
+
+
+def test_the_number_of_another_model_is_not_the_champions(
+    registry: ShelfRegistry, follow: Callable[..., ChampionFollower]
+) -> None:
+    follower = follow(registry)
+    follower.poll()
+
+    class Anew(ShelfRegistry):
+        """Its versions were made by other runs."""
+
+        def find_version(self, name: str, number: int) -> Version | None:
+            return Version(name, number, "another-run", {})
+
+    anew = Anew(registry.ledger_file)
+    anew.bundles, anew.pointed = registry.bundles, 1
+    follower._registry = anew
+    follower.poll()
+    assert answer_of(follower) == (1, 0.2)
+    assert "another model by now" in follower.state.list_warnings()[0]
+    assert anew.fetched == []
+
+
+def test_a_process_without_descriptors_goes_on_following(
+    registry: ShelfRegistry, follow: Callable[..., ChampionFollower],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:  # fmt: skip
+    follower = follow(registry)
+    registry.is_down = True
+    tried = []
+
+    def fail() -> list[Copy]:
+        tried.append(1)
+        raise OSError(24, "Too many open files")
+
+    monkeypatch.setattr(follower._copies, "list_copies", fail)
+    follower.start()
+    wait_until(lambda: len(tried) > 2)
+    registry.is_down = False
+    monkeypatch.undo()
+    wait_until(lambda: follower.find_served() is not None)
+    follower.stop()
 
 
 # ---- The real registry and a real service from here on -------------------------------------
@@ -423,16 +642,20 @@ json.dump({"answers": answers, "failed": failed}, open(out, "w"))
 """
 
 
+Published = tuple[Registry, dict[int, float], dict[int, Path], int]
+
+
 @pytest.fixture(scope="module")
 def published(
     tmp_path_factory: pytest.TempPathFactory, constant_bundle: Callable[[float], Path]
-) -> tuple[Registry, dict[int, float], int]:
-    """Three sound versions in a real registry with what each answers, and one broken version."""
+) -> Published:
+    """Three sound versions in a real registry, what each answers, all bundles, a broken version."""
     from sentiflow.tracking import track_run
 
     folder = tmp_path_factory.mktemp("registry")
     registry = Registry(f"sqlite:///{folder / 'mlflow.db'}")
     answers: dict[int, float] = {}
+    bundles: dict[int, Path] = {}
     broken = 0
     for turn, probability in enumerate((0.1, 0.4, 0.8, 0.9)):
         bundle = constant_bundle(probability)
@@ -442,24 +665,31 @@ def published(
             file.write_bytes(file.read_bytes()[: file.stat().st_size // 2])
         with track_run(registry.uri, "test", folder / "artifacts", "run", {}) as run:
             version = registry.register("model", run.id, bundle, {}, {}, "a version")
+        bundles[version.number] = bundle
         if turn == 3:
             broken = version.number
         else:
             answers[version.number] = probability
-    return registry, answers, broken
+    return registry, answers, bundles, broken
 
 
 @pytest.mark.slow
 def test_no_request_fails_and_every_answer_fits_its_version_while_the_champion_moves(
-    published: tuple[Registry, dict[int, float], int], tmp_path: Path
+    published: Published, tmp_path: Path
 ) -> None:
-    registry, expected, broken = published
+    registry, expected, bundles, broken = published
+    registry.unpoint("model", CHAMPION)
     numbers = sorted(expected)
-    registry.point("model", CHAMPION, numbers[0])
+    ledger = Ledger(f"sqlite:///{tmp_path / 'ledger.db'}")
+
+    def release(number: int) -> None:
+        promote(registry, ledger, number, bundles[number])
+
+    release(numbers[0])
     log, out, stop = tmp_path / "log", tmp_path / "answers.json", tmp_path / "stop"
     with log.open("wb") as output:
         service = subprocess.Popen(
-            [sys.executable, "-c", SERVE, str(tmp_path / "home"), registry.uri], stderr=output
+            [sys.executable, "-c", SERVE, str(tmp_path), registry.uri], stderr=output
         )
     try:
         wait_until(lambda: "on http://127.0.0.1:" in log.read_text(), 60)
@@ -469,10 +699,10 @@ def test_no_request_fails_and_every_answer_fits_its_version_while_the_champion_m
         moved = 0
         for turn in range(1, 11):
             if turn == 6:
-                registry.point("model", CHAMPION, broken)
+                release(broken)
                 wait_until(lambda: f"Version {broken} of model does not load" in log.read_text())
             number = numbers[turn % 3]
-            registry.point("model", CHAMPION, number)
+            release(number)
             line = f"Serving version {number} of model."
             wait_until(lambda line=line, before=turn // 3: log.read_text().count(line) > before)
             moved += 1
@@ -498,8 +728,9 @@ def test_a_real_bundle_that_is_damaged_on_disk_is_not_served(
     follow: Callable[..., ChampionFollower], tmp_path: Path,
     constant_bundle: Callable[[float], Path], damage: str,
 ) -> None:  # fmt: skip
-    shelf = ShelfRegistry()
-    shelf.bundles, shelf.pointed = {1: constant_bundle(0.1)}, 1
+    shelf = ShelfRegistry(tmp_path / "ledger.db")
+    shelf.bundles = {1: constant_bundle(0.1)}
+    shelf.promote(1)
     follower = follow(shelf, kind=ChampionFollower)
     follower.poll()
     assert answer_of(follower) == (1, 0.1)
@@ -519,13 +750,14 @@ def test_a_real_bundle_that_is_damaged_on_disk_is_not_served(
 
 @pytest.mark.slow
 def test_the_real_registrys_champion_is_kept_and_served_after_the_registry_is_gone(
-    published: tuple[Registry, dict[int, float], int],
+    published: Published,
     follow: Callable[..., ChampionFollower],
     tmp_path: Path,
 ) -> None:
-    registry, expected, _ = published
+    registry, expected, bundles, _ = published
     number = max(expected)
-    registry.point("model", CHAMPION, number)
+    registry.unpoint("model", CHAMPION)
+    promote(registry, Ledger(f"sqlite:///{tmp_path / 'ledger.db'}"), number, bundles[number])
     follower = follow(registry, kind=ChampionFollower)
     follower.poll()
     assert answer_of(follower) == (number, pytest.approx(expected[number], abs=1e-4))

@@ -36,9 +36,12 @@ from datetime import UTC, datetime
 from pathlib import Path
 import numpy as np
 logging.basicConfig(level=logging.WARNING, stream=sys.stderr)
+from sentiflow.release.explained import ChampionReader
+from sentiflow.release.ledger import Ledger
 from sentiflow.release.registry import Registry, Version
 from sentiflow.serving.app import answer_requests, listen, make_app
-from sentiflow.serving.champion import ChampionFollower, Served, State
+from sentiflow.serving.champion import ChampionFollower
+from sentiflow.serving.state import Served, State
 from sentiflow.serving.measurements import Measurements
 from sentiflow.settings import ServingSettings
 
@@ -51,9 +54,11 @@ class Gated:
             time.sleep(0.01)
         return np.full(len(texts), 0.75, np.float32)
 
+READER = ChampionReader(Ledger("sqlite:////nowhere/ledger.db", may_create=False), "model")
+
 class Standing(ChampionFollower):
     def __init__(self):
-        super().__init__(Registry("sqlite://"), "model", Path("nowhere"), 1.0, 1)
+        super().__init__(Registry("sqlite://"), READER, "model", Path("nowhere"), 1.0, 1)
         version = Version("model", 4, "run-4", {})
         self.state = State(served=Served(version, Gated(), datetime.now(UTC), "registry"))
     def start(self):

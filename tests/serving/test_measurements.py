@@ -7,8 +7,8 @@ from typing import Any
 from prometheus_client.parser import text_string_to_metric_families
 
 from sentiflow.release.registry import Version
-from sentiflow.serving.champion import Served, State
 from sentiflow.serving.measurements import Measurements
+from sentiflow.serving.state import Served, State
 
 
 def read(measurements: Measurements) -> dict[str, float]:

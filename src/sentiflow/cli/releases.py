@@ -122,6 +122,25 @@ def revert(
 
 
 @app.command()
+def attest(
+    versions: Annotated[list[int], typer.Argument(help="The versions to enter.")],
+    reason: ReasonOption,
+    config: ConfigOption = None,
+    overrides: SetOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Enter the files of versions that the ledger does not know, so that they may be loaded."""
+
+    def act(desk: Desk) -> tuple[dict[str, Any], str]:
+        from sentiflow.operations.attesting import attest, write_attested
+
+        done = attest(desk, versions, reason)
+        return done, write_attested(done)
+
+    _answer_at_desk(act, config, overrides, as_json)
+
+
+@app.command()
 def history(
     at: Annotated[
         str | None, typer.Option("--at", help="Which version was live on a date or at a time?")

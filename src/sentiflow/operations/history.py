@@ -200,7 +200,7 @@ def write_live(live: dict[str, Any]) -> str:
     if moved:
         stood = f"stood at version {moved['version']}" if moved["version"] else "was gone"
         lines.append(
-            f"  But the alias, which services follow, {stood} from {_write_time(moved['noticed'])} "
+            f"  But the alias {stood} from {_write_time(moved['noticed'])} "
             "UTC (when that was noticed)."
         )
     if len(changes) > 1 or any(change["kind"] not in MAKES_CHAMPION for change in changes):

@@ -22,6 +22,7 @@ from sentiflow.errors import (
 )
 from sentiflow.files import use_scratch
 from sentiflow.markup import escape_markdown
+from sentiflow.operations.attesting import refuse_unknown_champion
 from sentiflow.operations.cut_off import TellCutOff, find_ending, record_cut_off
 from sentiflow.operations.lease import hold_lease
 from sentiflow.operations.night import (
@@ -156,6 +157,9 @@ def _open(
     settled = settle(registry, ledger, lineage.name, find_actor(), may_begin_anew=request.supersede)
     if not request.new_lineage:
         check_lineage(lineage, registry.read_model_tags(lineage.name))
+        if not request.supersede:
+            events = ledger.read(lineage.name)
+            refuse_unknown_champion(registry, lineage.name, lineage.digest, events)
     # After the registry was waited for: a sweep asks MLflow once.
     swept = sweep(home, settings, close_flow_runs, lease, tell_cut_off)
     tags = {

@@ -114,7 +114,7 @@ def promote(desk: Desk, number: int, reason: str, override: bool, show: Show) ->
             does not load and answer in a fresh process.
         LedgerConflict: someone else changed the model meanwhile.
     """
-    _require_reason(reason)
+    require_reason(reason)
     standing = desk.settle()
     version = desk.registry.resolve(desk.model, str(number))
     if standing.is_champion(number, version.run_id):
@@ -170,7 +170,7 @@ def roll_back(desk: Desk, reason: str, to: int | None) -> dict[str, Any]:
         ReleaseForbidden: that version does not load and answer in a fresh process.
         LedgerConflict: someone else changed the model meanwhile.
     """
-    _require_reason(reason)
+    require_reason(reason)
     standing = desk.settle()
     if standing.champion is None:
         raise NoModelError(f"{desk.model} has no champion to roll back. See sentiflow status.")
@@ -210,7 +210,7 @@ def release_hold(desk: Desk, reason: str) -> dict[str, Any]:
     Raises:
         UsageError: no hold is in force.
     """
-    _require_reason(reason)
+    require_reason(reason)
     standing = desk.settle()
     if standing.hold is None:
         raise UsageError(f"{desk.model} has no hold to release. See sentiflow status.")
@@ -227,7 +227,7 @@ def adopt(desk: Desk, reason: str) -> dict[str, Any]:
         NoModelError: it was taken away, or that version is gone.
         ReleaseForbidden: that version does not load and answer in a fresh process.
     """
-    _require_reason(reason)
+    require_reason(reason)
     standing = desk.settle()
     moved = standing.moved
     if moved is None:
@@ -265,7 +265,7 @@ def revert(desk: Desk, reason: str) -> dict[str, Any]:
         NoModelError: the version it would go back to is gone from the registry.
         ReleaseForbidden: the alias does not follow what was written.
     """
-    _require_reason(reason)
+    require_reason(reason)
     standing = desk.settle()
     if standing.moved is None:
         raise UsageError(f"The champion alias of {desk.model} was not moved outside sentiflow.")
@@ -385,11 +385,13 @@ def _fetch_decision(desk: Desk, digest: str, number: int) -> Path:
 
 def _probe(desk: Desk, version: Version) -> None:
     from sentiflow.release.checks import probe_version
+    from sentiflow.release.known_files import find_known
 
     probe_version(
         desk.registry.uri,
         version.name,
         version.number,
+        find_known(desk.ledger.read(desk.model), version),
         desk.home / "scratch",
         desk.settings.gate.check_seconds,
     )
@@ -432,6 +434,11 @@ def _explain_ways_out(moved: Event) -> str:
     )
 
 
-def _require_reason(reason: str) -> None:
+def require_reason(reason: str) -> None:
+    """Refuse to change anything without a reason.
+
+    Raises:
+        UsageError: there is none.
+    """
     if not reason.strip():
         raise UsageError("A change of what is live needs a reason that is kept: --reason …")

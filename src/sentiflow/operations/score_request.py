@@ -8,9 +8,10 @@ from typing import TYPE_CHECKING, Any
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from sentiflow.operations.answering import find_answering
 from sentiflow.serving.answers import check_output
 from sentiflow.serving.scoring import Scored, score_sources
-from sentiflow.settings import find_tracking_uri, load_settings, prepare_environment
+from sentiflow.settings import load_settings, prepare_environment
 
 if TYPE_CHECKING:
     from sentiflow.release.registry import RegisteredModel
@@ -33,7 +34,7 @@ class ScoreRequest(BaseModel):
 def answer_request(request: ScoreRequest, home: Path) -> tuple[str, int, Scored]:
     """Score the sources of a request with the registered model it names.
 
-    An alias is looked up once, at the start: a champion that moves meanwhile does not mix
+    The champion is looked up once, at the start: a champion that moves meanwhile does not mix
     two models in one output.
 
     Returns:
@@ -49,15 +50,13 @@ def answer_request(request: ScoreRequest, home: Path) -> tuple[str, int, Scored]
     # A wrong path is told before a server is asked.
     check_output(output)
     settings = load_settings(request.config, request.overrides)
-    from sentiflow.release.registry import Registry
-
-    registry = Registry(find_tracking_uri(settings.tracking, home))
-    version = registry.resolve(settings.model.name, request.model)
+    answering = find_answering(settings, request.model, home)
+    version = answering.version
 
     @cache
     def load() -> RegisteredModel:
         # Loading takes seconds, which a wrong source or a finished job need not wait for.
-        return registry.load(version)
+        return answering.load()
 
     scored = score_sources(
         lambda texts: load().predict(texts),

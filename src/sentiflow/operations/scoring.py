@@ -6,7 +6,7 @@ import json
 import tempfile
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -17,10 +17,8 @@ from sentiflow.data.sources import find_files
 from sentiflow.dates import find_today
 from sentiflow.errors import DataRejected
 from sentiflow.files import make_temporary_prefix
-from sentiflow.settings import Settings, find_tracking_uri, load_settings
-
-if TYPE_CHECKING:
-    from sentiflow.release.registry import RegisteredModel
+from sentiflow.operations.answering import find_answering
+from sentiflow.settings import load_settings
 
 
 def predict_texts(
@@ -32,7 +30,7 @@ def predict_texts(
         NoModelError: there is no such version.
     """
     settings = load_settings(config, overrides)
-    model = _load(settings, which, home)
+    model = find_answering(settings, which, home).load()
     rows = [
         {
             "text": text,
@@ -71,7 +69,7 @@ def evaluate_version(
     settings = load_settings(config, overrides)
     # A wrong path is told before a model is loaded for it.
     find_files(data, settings.data)
-    model = _load(settings, which, home)
+    model = find_answering(settings, which, home).load()
     with tempfile.TemporaryDirectory(prefix=make_temporary_prefix(), dir=home) as folder:
         ingested = read_sources(
             data, businesses, settings, find_today(settings.schedule), Path(folder)
@@ -129,10 +127,3 @@ def write_evaluation(evaluation: dict[str, Any]) -> str:
         for part in evaluation["slices"]
     ]
     return "\n".join(lines)
-
-
-def _load(settings: Settings, which: str, home: Path) -> RegisteredModel:
-    from sentiflow.release.registry import Registry
-
-    registry = Registry(find_tracking_uri(settings.tracking, home))
-    return registry.load(registry.resolve(settings.model.name, which))

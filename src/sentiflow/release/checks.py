@@ -1,7 +1,7 @@
 """Ask a registered version in a fresh process, as whoever serves it would.
 
-Run as a module it is that process: it loads one version by its address, answers the given and
-the odd texts, takes the time of single ones, and writes what it found.
+Run as a module it is that process: it loads one version whose files the ledger knows, answers
+the given and the odd texts, takes the time of single ones, and writes what it found.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Sequence
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any, Final
 
@@ -22,6 +23,7 @@ from sentiflow.errors import ArtifactError, GateNotEvaluated, ReleaseForbidden
 from sentiflow.files import make_temporary_prefix, read_json, write_json
 from sentiflow.patience import Patience
 from sentiflow.release.inspection import Inspection
+from sentiflow.release.known_files import KnownFiles, explain_unknown
 from sentiflow.release.odd_texts import make_odd_texts
 
 TOLERANCE: Final = 1e-5
@@ -41,6 +43,7 @@ def inspect_version(
     uri: str,
     name: str,
     number: int,
+    known: KnownFiles,
     texts: Sequence[str],
     probabilities: npt.NDArray[np.float32],
     scratch: Path,
@@ -52,6 +55,7 @@ def inspect_version(
         uri: the registry's address.
         name: the registered model's name.
         number: the version.
+        known: what the ledger knows of its files.
         texts: n texts.
         probabilities: what the version answered in this process, shape (n,).
         scratch: folder for the exchange; the texts are removed from it in every case.
@@ -67,7 +71,7 @@ def inspect_version(
             f"Version {number} of {name} must be compared on {len(texts)} probabilities. Received: "
             f"shape={probabilities.shape}. Answer all texts in this process first."
         )
-    found, answers = _ask_fresh_process(uri, name, number, texts, scratch, seconds)
+    found, answers = _ask_fresh_process(uri, name, number, known, texts, scratch, seconds)
     return Inspection(
         difference=_measure_difference(answers, probabilities),
         changed_labels=count_changed_labels(answers, probabilities),
@@ -75,16 +79,29 @@ def inspect_version(
     )
 
 
-def probe_version(uri: str, name: str, number: int, scratch: Path, seconds: float) -> None:
+def probe_version(
+    uri: str, name: str, number: int, known: KnownFiles | None, scratch: Path, seconds: float
+) -> None:
     """Make sure that a version loads and answers soundly in a fresh process.
 
     Asked before a person moves the champion: loading checks the version's own probe texts.
 
+    Args:
+        uri: the registry's address.
+        name: the registered model's name.
+        number: the version.
+        known: what the ledger knows of its files; None when it knows nothing.
+        scratch: folder for the exchange.
+        seconds: how long the process may take.
+
     Raises:
-        ReleaseForbidden: it does not.
+        UnknownFiles: the ledger knows nothing of its files.
+        ReleaseForbidden: it does not load, or does not answer soundly.
     """
+    if known is None:
+        raise explain_unknown(name, [number])
     try:
-        found, _ = _ask_fresh_process(uri, name, number, [], scratch, seconds)
+        found, _ = _ask_fresh_process(uri, name, number, known, [], scratch, seconds)
     except GateNotEvaluated as error:
         raise ReleaseForbidden(f"{error} The champion stays as it is.") from error
     if found["odd_failures"]:
@@ -110,7 +127,13 @@ def _measure_difference(
 
 
 def _ask_fresh_process(
-    uri: str, name: str, number: int, texts: Sequence[str], scratch: Path, seconds: float
+    uri: str,
+    name: str,
+    number: int,
+    known: KnownFiles,
+    texts: Sequence[str],
+    scratch: Path,
+    seconds: float,
 ) -> tuple[dict[str, Any], npt.NDArray[np.float32]]:
     scratch.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(prefix=make_temporary_prefix(), dir=scratch) as folder:
@@ -122,6 +145,7 @@ def _ask_fresh_process(
                 "uri": uri,
                 "name": name,
                 "number": number,
+                "known": asdict(known),
                 "texts": list(texts),
                 "answers": str(answers_file),
                 "found": str(found_file),
@@ -171,7 +195,7 @@ def answer_job(job_file: Path) -> None:
     if version is None:
         raise ArtifactError(json.dumps({"missing": [job["name"], job["number"]]}))
     started = time.monotonic()
-    model = registry.load(version)
+    model = registry.load(version, KnownFiles(**job["known"]), job_file.parent)
     load_seconds = time.monotonic() - started
     np.save(job["answers"], model.predict(job["texts"]), allow_pickle=False)
     odd = make_odd_texts()

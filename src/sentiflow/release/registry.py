@@ -7,11 +7,12 @@ is None, the second raises, so that an unreachable registry can never read as "n
 from __future__ import annotations
 
 import importlib.metadata
+import tempfile
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any, Final, TypeVar
+from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 import mlflow
 import numpy as np
@@ -29,8 +30,13 @@ from sentiflow.errors import (
     NoModelError,
     describe_error,
 )
+from sentiflow.files import make_temporary_prefix
 from sentiflow.model.engine import load_engine
 from sentiflow.patience import Patience, ask_mlflow, describe_failure
+from sentiflow.release.known_files import KnownFiles, check_files, digest_bundle
+
+if TYPE_CHECKING:
+    from sentiflow.model.bundle import Bundle
 
 CHAMPION: Final = "champion"
 CHALLENGER: Final = "challenger"
@@ -339,24 +345,37 @@ class Registry:
                 f"The run {run_id} must hold {name}. Received: {str(error)[:300]}."
             ) from error
 
-    def load(self, version: Version) -> RegisteredModel:
-        """Load a version's artifact.
+    def load(self, version: Version, known: KnownFiles, scratch: Path) -> RegisteredModel:
+        """Copy a version's bundle, and load that very copy if its files are the known ones.
+
+        Nothing else of the artifact is looked at: what lies beside the bundle is never run.
+
+        Args:
+            version: the version.
+            known: what the ledger knows of its files; see `known_files.require_known`.
+            scratch: where it is copied to; the copy is removed again.
 
         Raises:
+            UnknownFiles: they are others.
             ArtifactError: it does not load or fails its probes.
             RegistryUnreachable: the registry did not answer.
         """
-        mlflow.set_tracking_uri(self.uri)
-        mlflow.set_registry_uri(self.uri)
         load_engine()
-        try:
-            model = self._ask_for_files(version, lambda: mlflow.pyfunc.load_model(version.uri))
-        except (*_FAILURES, ArtifactError, ImportError, ValueError) as error:
-            raise ArtifactError(
-                f"Version {version.number} of {version.name} must load. Received: "
-                f"{describe_error(error)}."
-            ) from error
-        return RegisteredModel(version, model)
+        from sentiflow.model.bundle import load_bundle
+
+        scratch.mkdir(parents=True, exist_ok=True)
+        prefix = make_temporary_prefix()
+        with tempfile.TemporaryDirectory(prefix=prefix, dir=scratch) as folder:
+            copy = self.fetch_bundle(version, Path(folder))
+            check_files(version, digest_bundle(copy), known)
+            try:
+                bundle = load_bundle(copy)
+                return RegisteredModel(version, bundle, bundle.read_trained_on())
+            except (ArtifactError, ImportError, ValueError, OSError) as error:
+                raise ArtifactError(
+                    f"Version {version.number} of {version.name} must load. Received: "
+                    f"{describe_error(error)}."
+                ) from error
 
     def resolve(self, name: str, which: str) -> Version:
         """Return the version meant by `champion`, `challenger` or a number.
@@ -409,20 +428,21 @@ class Registry:
 class RegisteredModel:
     """A version loaded from the registry."""
 
-    def __init__(self, version: Version, model: Any) -> None:
-        """Keep the loaded model; `Registry.load` makes these."""
+    def __init__(
+        self, version: Version, bundle: Bundle, trained_on: npt.NDArray[np.uint64]
+    ) -> None:
+        """Keep the loaded bundle; `Registry.load` makes these."""
         self.version = version
-        self._model = model
+        self._bundle = bundle
+        self._trained_on = trained_on
 
     def predict(self, texts: Sequence[str]) -> npt.NDArray[np.float32]:
         """Return P(positive) of n texts; shape (n,), dtype float32."""
-        answers = self._model.predict(pd.DataFrame({"text": list(texts)}, dtype=object))
-        return np.array(answers["probability"], dtype=np.float32)
+        return self._bundle.predict(texts)
 
     def read_trained_on(self) -> npt.NDArray[np.uint64]:
         """Return the sorted digests of the texts this version was trained on; dtype uint64."""
-        digests: npt.NDArray[np.uint64] = self._model.unwrap_python_model().bundle.read_trained_on()
-        return digests
+        return self._trained_on
 
 
 _SIGNATURE: Final = ModelSignature(

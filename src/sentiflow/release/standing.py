@@ -17,6 +17,7 @@ from sentiflow.release.identity import is_about, name_runs, read_run
 
 Kind = Literal[
     "registered",
+    "attested",
     "promoted",
     "rejected",
     "kept",
@@ -146,7 +147,7 @@ def fold_events(events: Iterable[Event]) -> Standing:
     - waiting ends when that version, or a newer one, becomes champion, and when numbers that
       were given out already are given to other models.
     - moved_outside ends when it is adopted or reverted, or when any version is made champion.
-    - registered, rejected, kept, not_evaluated, refused and failed change nothing.
+    - registered, attested, rejected, kept, not_evaluated, refused and failed change nothing.
 
     Args:
         events: one model's events, by sequence.

@@ -24,10 +24,12 @@ from starlette.exceptions import HTTPException
 
 from sentiflow.errors import UsageError
 from sentiflow.model.engine import load_engine
+from sentiflow.release.explained import ChampionReader
+from sentiflow.release.ledger import Ledger
 from sentiflow.release.registry import Registry
 from sentiflow.release.story import OUTCOME_TAG
 from sentiflow.serving.batching import Batcher, ModelFailed, NotReady, TooManyWaiting
-from sentiflow.serving.champion import ChampionFollower, Served, State
+from sentiflow.serving.champion import ChampionFollower
 from sentiflow.serving.connections import BACKLOG, Connections, find_room, guard_connections
 from sentiflow.serving.doorkeeper import Application, Doorkeeper
 from sentiflow.serving.measurements import Measurements
@@ -40,7 +42,14 @@ from sentiflow.serving.schemas import (
     Refusal,
     explain,
 )
-from sentiflow.settings import ServingSettings, Settings, find_api_key, find_tracking_uri
+from sentiflow.serving.state import Served, State
+from sentiflow.settings import (
+    ServingSettings,
+    Settings,
+    find_api_key,
+    find_ledger_url,
+    find_tracking_uri,
+)
 
 _LOOPBACK: Final = frozenset(("127.0.0.1", "localhost", "[::1]"))
 _CODES: Final = {400: "bad_request", 404: "not_found", 405: "method_not_allowed"}
@@ -68,8 +77,10 @@ def serve(settings: Settings, home: Path, model_name: str) -> None:
         os.environ["MLFLOW_HTTP_REQUEST_MAX_RETRIES"] = "0"
         load_engine()
         registry = Registry(find_tracking_uri(settings.tracking, home))
+        ledger = Ledger(find_ledger_url(settings.ledger, home), may_create=False)
         follower = ChampionFollower(
             registry,
+            ChampionReader(ledger, model_name),
             model_name,
             home / "serving" / model_name,
             serving.poll_seconds,
@@ -253,17 +264,19 @@ def _add_routes(
             }
         )
 
-    @app.get("/health")
+    @app.get("/health", response_model_exclude_none=True)
     async def health() -> Health:
         """Tell that the service is alive."""
         return Health(status="alive")
 
-    @app.get("/ready", responses={503: {"model": ErrorAnswer}})
+    @app.get("/ready", responses={503: {"model": ErrorAnswer}}, response_model_exclude_none=True)
     async def ready() -> Health:
-        """Tell whether a model is loaded."""
+        """Tell whether a model is loaded, and what a person should look at."""
+        warnings = follower.state.list_warnings()
         if follower.find_served() is None:
-            raise Refusal(503, "not_ready", "No model is loaded yet.", _RETRY)
-        return Health(status="ready")
+            message = " ".join(["No model is loaded yet.", *warnings])
+            raise Refusal(503, "not_ready", message, _RETRY)
+        return Health(status="ready", warnings=warnings or None)
 
     @app.get("/v1/model", responses={401: {"model": ErrorAnswer}})
     async def model() -> ModelAnswer:
@@ -301,6 +314,10 @@ def _describe(name: str, state: State) -> ModelAnswer:
         registry = "no answer yet"
     else:
         registry = "reachable" if state.has_champion else "reachable, names no champion"
+    if state.ledger_silent_since is not None:
+        ledger = f"unreachable since {state.ledger_silent_since.isoformat(timespec='seconds')}"
+    else:
+        ledger = "reachable" if state.has_ledger else "no answer yet"
     return ModelAnswer(
         model=name,
         model_version=served.version.number if served else None,
@@ -311,6 +328,8 @@ def _describe(name: str, state: State) -> ModelAnswer:
         outcome=tags.get(OUTCOME_TAG),
         decision=tags.get("sentiflow.decision"),
         registry=registry,
+        ledger=ledger,
+        warnings=state.list_warnings(),
         failed_version=failure.version.number if failure else None,
         failure=failure.reason if failure else None,
     )

@@ -1,8 +1,13 @@
 """Follow the champion: fetch it, prove it aside, then serve it in place of the one before.
 
-A thread asks the registry every few seconds. What is served is one reference that is
-replaced in one step, so a request sees the old version or the new one, never a mixture, and
-never waits for the registry. A version that does not load leaves the old one serving.
+A thread asks registry and ledger every few seconds. The ledger says which version is champion and
+what its files are; the registry has them, and an alias that anyone may move. So only what the
+ledger explains is served, and an alias that stands elsewhere is told, not followed. Where the
+ledger does not answer, what it explained last goes on.
+
+What is served is one reference that is replaced in one step, so a request sees the old version or
+the new one, never a mixture, and never waits for a registry. A version that does not load leaves
+the old one serving.
 """
 
 from __future__ import annotations
@@ -10,19 +15,24 @@ from __future__ import annotations
 import logging
 import threading
 import time
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Final, Literal
+from typing import Final
 
-import numpy as np
-import numpy.typing as npt
-
-from sentiflow.errors import GateNotEvaluated, SentiflowError, describe_error
+from sentiflow.errors import ArtifactError, GateNotEvaluated, SentiflowError, describe_error
+from sentiflow.release.explained import ChampionReader, Explained
+from sentiflow.release.known_files import (
+    KnownFiles,
+    check_files,
+    digest_bundle,
+    explain_unknown,
+)
 from sentiflow.release.registry import CHAMPION, Registry, Version
 from sentiflow.serving.batching import Model
 from sentiflow.serving.copies import LocalCopies, is_same
+from sentiflow.serving.state import Failure, Served, State, describe_move
 
 # How long a start waits for the registry before it falls back on the local copy.
 PATIENCE: Final = 5.0
@@ -31,71 +41,13 @@ _LONGEST_PAUSE: Final = 600.0
 logger = logging.getLogger(__name__)
 
 
-@dataclass(frozen=True)
-class Served:
-    """A loaded version.
-
-    Attributes:
-        version: what it is in the registry.
-        model: the bundle.
-        since: since when it is served, UTC.
-        loaded_from: where its files came from.
-    """
-
-    version: Version
-    model: Model
-    since: datetime
-    loaded_from: Literal["registry", "local copy"]
-
-    def predict(self, texts: Sequence[str]) -> npt.NDArray[np.float32]:
-        """Return P(positive) of n texts; shape (n,), dtype float32."""
-        return self.model.predict(texts)
-
-
-@dataclass(frozen=True)
-class Failure:
-    """A champion that could not be loaded.
-
-    Attributes:
-        version: which one.
-        reason: why.
-        attempts: how often it was tried.
-        retry_at: when it is tried again, on the monotonic clock, in seconds.
-    """
-
-    version: Version
-    reason: str
-    attempts: int
-    retry_at: float
-
-
-@dataclass(frozen=True)
-class State:
-    """What a follower knows; replaced as a whole, so that readers never see half of a change.
-
-    Attributes:
-        served: the version that answers, or None.
-        failure: the champion that does not load, or None.
-        failed_loads: how many loads failed since the start.
-        last_answer: when the registry last answered, UTC, or None.
-        unreachable_since: when the registry stopped answering, UTC; None while it answers.
-        has_champion: whether the registry named one when it last answered.
-    """
-
-    served: Served | None = None
-    failure: Failure | None = None
-    failed_loads: int = 0
-    last_answer: datetime | None = None
-    unreachable_since: datetime | None = None
-    has_champion: bool = False
-
-
 class ChampionFollower:
     """Keeps the champion of one registered model loaded."""
 
     def __init__(
         self,
         registry: Registry,
+        reader: ChampionReader,
         name: str,
         folder: Path,
         poll_seconds: float,
@@ -105,7 +57,8 @@ class ChampionFollower:
         """Remember what to follow; `start` begins.
 
         Args:
-            registry: where the alias `champion` is.
+            registry: where the alias `champion` and the files are.
+            reader: says which version the ledger has as champion.
             name: the registered model's name.
             folder: where local copies are kept.
             poll_seconds: pause between two looks at the registry.
@@ -115,6 +68,7 @@ class ChampionFollower:
         self.name = name
         self.state = State()
         self._registry = registry
+        self._reader = reader
         self._copies = LocalCopies(folder)
         self._poll_seconds = poll_seconds
         self._batch = batch
@@ -138,17 +92,20 @@ class ChampionFollower:
         self._stopping.set()
 
     def poll(self) -> None:
-        """Look once at the registry and serve its champion if that is another version."""
+        """Look once at registry and ledger, and serve the champion if that is another version."""
         try:
-            version = self._registry.find_alias(self.name, CHAMPION)
-            self._update(
-                last_answer=datetime.now(UTC),
-                unreachable_since=None,
-                has_champion=version is not None,
-            )
-            # Taking an alias away is no order to stop: only a champion follows a champion.
+            alias = self._find_alias()
+            explained = self._explain(alias)
+            if explained is not None and explained.is_moved:
+                # Alias and ledger are read one after the other: a release may lie between.
+                alias = self._find_alias()
+                explained = self._explain(alias)
+            if explained is None:
+                return
+            self._note_move(explained, alias)
+            version = self._find_champion(explained, alias)
             if version is not None:
-                self._serve_champion(version)
+                self._serve_champion(version, explained.find_known(version))
         except Exception as error:
             # Whatever a registry, a network or a disk comes up with, following must go on.
             if self.state.unreachable_since is None:
@@ -162,12 +119,17 @@ class ChampionFollower:
         """
         for copy in self._copies.list_copies():
             try:
+                files = digest_bundle(copy.bundle)
+                if copy.files is not None and files != copy.files:
+                    raise ArtifactError("its files are not those that were kept")
                 model = self._load(copy.bundle)
             except Exception as error:
                 # Whatever is wrong with a damaged copy, it must not be served.
                 logger.warning("A damaged local copy is not served: %s", _shorten(error))
                 continue
-            served = Served(copy.version, model, datetime.now(UTC), "local copy")
+            # Whether the ledger knows them shows when it answers.
+            is_known = copy.files is not None
+            served = Served(copy.version, model, datetime.now(UTC), "local copy", files, is_known)
             with self._change:
                 # The registry may have answered in the meantime, and it knows better.
                 if self.state.served is None:
@@ -181,7 +143,11 @@ class ChampionFollower:
             before = self._served_since()
             self.poll()
             if self.state.served is None:
-                self.restore()
+                try:
+                    self.restore()
+                except OSError as error:
+                    # No descriptor, no disk: it is tried again, and following goes on.
+                    logger.warning("The local copies cannot be read: %s", _shorten(error))
             self._settled.set()
             if self._served_since() != before:
                 self._on_change()
@@ -195,19 +161,62 @@ class ChampionFollower:
         if not self._settled.wait(PATIENCE) and self.state.served is None:
             self.restore()
 
-    def _serve_champion(self, version: Version) -> None:
+    def _find_alias(self) -> Version | None:
+        alias = self._registry.find_alias(self.name, CHAMPION)
+        self._update(
+            last_answer=datetime.now(UTC), unreachable_since=None, has_champion=alias is not None
+        )
+        return alias
+
+    def _explain(self, alias: Version | None) -> Explained | None:
+        """Return what the ledger says, or None while it does not answer."""
+        try:
+            explained = self._reader.read(alias)
+        except Exception as error:
+            # Whatever a database comes up with, what it explained last goes on.
+            if self.state.ledger_silent_since is None:
+                logger.warning("The ledger fails, what is loaded goes on: %s", _shorten(error))
+                self._update(ledger_silent_since=datetime.now(UTC))
+            return None
+        self._update(has_ledger=True, ledger_silent_since=None)
+        return explained
+
+    def _note_move(self, explained: Explained, alias: Version | None) -> None:
+        move = describe_move(self.name, explained, alias) if explained.is_moved else None
+        if move is not None and move != self.state.move:
+            logger.warning("%s", move)
+        self._update(move=move)
+
+    def _find_champion(self, explained: Explained, alias: Version | None) -> Version | None:
+        """Return the ledger's champion as the registry has it; None where it has it not."""
+        standing = explained.standing
+        if standing.champion is None:
+            return None
+        version = alias
+        if version is None or version.number != standing.champion:
+            version = self._registry.find_version(self.name, standing.champion)
+        # Its number may stand for another model by now.
+        is_it = version is not None and standing.is_champion(version.number, version.run_id)
+        return version if is_it else None
+
+    def _serve_champion(self, version: Version, known: KnownFiles | None) -> None:
         served, failure = self.state.served, self.state.failure
-        if served is not None and is_same(served.version, version):
+        if (
+            served is not None
+            and is_same(served.version, version)
+            and (known is None or served.files == known.files)
+        ):
             # Tags may be set after the alias was moved.
-            self._update(served=replace(served, version=version), failure=None)
+            again = replace(served, version=version, is_known=known is not None)
+            self._update(served=again, failure=None)
             return
         attempts = 0
-        if failure is not None and is_same(failure.version, version):
+        if failure is not None and is_same(failure.version, version) and failure.known == known:
             if time.monotonic() < failure.retry_at:
                 return
             attempts = failure.attempts
         try:
-            model, loaded_from = self._fetch(version)
+            loaded = self._fetch(version, known)
         except GateNotEvaluated:
             raise
         except Exception as error:
@@ -220,29 +229,44 @@ class ChampionFollower:
                 reason,
             )  # fmt: skip
             self._update(
-                failure=Failure(version, reason, attempts + 1, time.monotonic() + pause),
+                failure=Failure(version, reason, attempts + 1, time.monotonic() + pause, known),
                 failed_loads=self.state.failed_loads + 1,
             )
             return
-        self._update(served=Served(version, model, datetime.now(UTC), loaded_from), failure=None)
+        self._update(served=loaded, failure=None)
         logger.info("Serving version %d of %s.", version.number, self.name)
 
-    def _fetch(self, version: Version) -> tuple[Model, Literal["registry", "local copy"]]:
-        """Load a version from its local copy, or from the registry, which makes that copy."""
+    def _fetch(self, version: Version, known: KnownFiles | None) -> Served:
+        """Load a version from its local copy, or from the registry, which makes that copy.
+
+        What the ledger does not know is never fetched, but the copy that was kept before is good
+        enough to go on with: an upgrade stops no service.
+        """
         with self._copies.lock():
             if copy := self._copies.find(version):
+                expected = known or (KnownFiles(version.run_id, copy.files) if copy.files else None)
                 try:
-                    return self._load(copy.bundle), "local copy"
+                    files = digest_bundle(copy.bundle)
+                    if expected is not None:
+                        check_files(version, files, expected)
+                    model = self._load(copy.bundle)
                 except Exception as error:
                     # Whatever is wrong with a damaged copy, it is fetched anew.
                     logger.warning("A damaged local copy is replaced: %s", _shorten(error))
+                else:
+                    since = datetime.now(UTC)
+                    return Served(version, model, since, "local copy", files, known is not None)
+            if known is None:
+                raise explain_unknown(version.name, [version.number])
             fetched = self._copies.make(
                 version, lambda folder: self._registry.fetch_bundle(version, folder)
             )
             with fetched as bundle:
+                files = digest_bundle(bundle)
+                check_files(version, files, known)
                 model = self._load(bundle)
             self._copies.remove_others(version)
-            return model, "registry"
+            return Served(version, model, datetime.now(UTC), "registry", files)
 
     def _load(self, folder: Path) -> Model:
         """Load a bundle, its probes checked, and run it once at its largest and smallest."""

@@ -6,7 +6,7 @@ import fcntl
 import logging
 import os
 import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
@@ -15,6 +15,7 @@ from typing import Final
 
 from sentiflow.errors import ArtifactError
 from sentiflow.files import new_folder, read_json, write_json
+from sentiflow.release.known_files import digest_bundle
 from sentiflow.release.registry import Version
 
 _DESCRIPTION: Final = "version.json"
@@ -32,11 +33,13 @@ class Copy:
         version: what it is a copy of.
         bundle: the bundle's folder.
         kept_at: when it was fetched, ISO time in UTC.
+        files: SHA-256 by file as they were then; None in a copy of an earlier sentiflow.
     """
 
     version: Version
     bundle: Path
     kept_at: str
+    files: Mapping[str, str] | None = None
 
 
 class LocalCopies:
@@ -70,9 +73,8 @@ class LocalCopies:
         for description in self.folder.glob(f"[0-9]*/{_DESCRIPTION}"):
             try:
                 kept = read_json(description)
-                copies.append(
-                    Copy(Version(**kept["version"]), description.parent / _BUNDLE, kept["kept_at"])
-                )
+                version, bundle = Version(**kept["version"]), description.parent / _BUNDLE
+                copies.append(Copy(version, bundle, kept["kept_at"], kept.get("sha256")))
             except (ArtifactError, KeyError, TypeError) as error:
                 logger.warning("A local copy is left alone: %s", error)
         return sorted(copies, key=lambda copy: copy.kept_at, reverse=True)
@@ -94,7 +96,11 @@ class LocalCopies:
             kept_at = datetime.now(UTC).isoformat()
             write_json(
                 temporary / _DESCRIPTION,
-                {"version": {**asdict(version), "tags": dict(version.tags)}, "kept_at": kept_at},
+                {
+                    "version": {**asdict(version), "tags": dict(version.tags)},
+                    "kept_at": kept_at,
+                    "sha256": digest_bundle(bundle),
+                },
             )
             yield bundle
 

@@ -9,7 +9,7 @@ from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, gene
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
-from sentiflow.serving.champion import State
+from sentiflow.serving.state import State
 
 
 class Measurements:
@@ -106,6 +106,16 @@ class _Standing(Collector):
             "sentiflow_registry_reachable",
             "1 while the registry answers.",
             value=float(state.last_answer is not None and state.unreachable_since is None),
+        )
+        yield GaugeMetricFamily(
+            "sentiflow_ledger_reachable",
+            "1 while the ledger answers.",
+            value=float(state.has_ledger and state.ledger_silent_since is None),
+        )
+        yield GaugeMetricFamily(
+            "sentiflow_champion_moved_outside",
+            "1 while the champion alias stands where no event of the ledger put it.",
+            value=float(state.move is not None),
         )
         yield CounterMetricFamily(
             "sentiflow_failed_loads", "Champions that did not load.", value=state.failed_loads

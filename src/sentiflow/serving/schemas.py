@@ -108,6 +108,7 @@ class Health(BaseModel):
     """Whether the service is alive, or ready."""
 
     status: Literal["alive", "ready"]
+    warnings: list[str] | None = None
 
 
 class ModelAnswer(BaseModel):
@@ -122,6 +123,8 @@ class ModelAnswer(BaseModel):
     outcome: str | None
     decision: str | None
     registry: str
+    ledger: str
+    warnings: list[str]
     failed_version: int | None
     failure: str | None
 

@@ -29,6 +29,8 @@ from sentiflow.operations.stages.learning import Evaluated
 from sentiflow.operations.stages.rows import Splits
 from sentiflow.release.findings import Findings, GateRows, fingerprint_rows
 from sentiflow.release.inspection import Inspection
+from sentiflow.release.known_files import KnownFiles, find_known, require_known
+from sentiflow.release.registry import Version
 from sentiflow.release.standing import Event, Kind, fold_events
 from sentiflow.settings import Settings
 
@@ -50,15 +52,27 @@ class InspectionOfCopies:
         self.registry = registry
 
     def __call__(
-        self, uri: str, name: str, number: int, texts: list[str], answers: npt.NDArray[np.float32],
-        scratch: Path, seconds: float,
+        self, uri: str, name: str, number: int, known: KnownFiles, texts: list[str],
+        answers: npt.NDArray[np.float32], scratch: Path, seconds: float,
     ) -> Inspection:  # fmt: skip
         own = self.registry.load(self.registry.resolve(name, str(number))).predict(texts)
         assert uri == self.registry.uri
+        assert known == KnownFiles(f"run-{number}", {})
         difference = float(np.abs(own - answers).max()) if len(own) == len(answers) else 1.0
         return Inspection(
             difference, 0, len(texts), 0, seconds, 1.0, 2.0, float(scratch.name == "scratch")
         )
+
+
+@pytest.fixture(autouse=True)
+def know_tables(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let the ledger know every version's files: a table has none, so there are none to differ."""
+
+    def know(_: object, version: Version) -> KnownFiles:
+        return KnownFiles(version.run_id, {})
+
+    monkeypatch.setattr(stage, "find_known", know)
+    monkeypatch.setattr(stage, "require_known", know)
 
 
 @pytest.fixture
@@ -489,3 +503,33 @@ def test_a_move_outside_holds_while_its_champion_is_there(
     night, _ = open_night(registry, home, supersede=True, reason="just so")
     (blocker,) = gather(night, tell(("promoted", CHAMPION), ("moved_outside", None))).blockers
     assert "moved away outside" in blocker
+
+
+def test_a_version_whose_files_the_ledger_does_not_know_is_not_loaded_for_the_gate(
+    registry: RegistryOfTables, home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(stage, "find_known", find_known)
+    monkeypatch.setattr(stage, "require_known", require_known)
+    known = [
+        replace(event, details=KnownFiles(f"run-{number}", {"a": "b"}).as_details())
+        for number, event in zip(
+            (CHALLENGER, 5, CHAMPION),
+            tell(("registered", CHALLENGER), ("promoted", 5), ("promoted", CHAMPION)),
+            strict=True,
+        )
+    ]
+    registry.nights[CHAMPION] = NIGHT - timedelta(days=40)
+    registry.add(5, NIGHT - timedelta(days=50), errs_in=12, accuracy=0.95)
+    night, _ = open_night(registry, home)
+    assert gather(night, tuple(known)).best_version == 5
+    assert night.record.warnings == []
+    # The champion must be known; a former one that is not is said, and left out.
+    registry.asked.clear()
+    former = (known[0], replace(known[1], details={}), known[2])
+    assert gather(night, former).best_version is None
+    assert "sentiflow attest 5 --reason" in night.record.warnings[0]
+    assert registry.asked == {CHAMPION: 1, CHALLENGER: 1}
+    registry.asked.clear()
+    with pytest.raises(ArtifactError, match=f"sentiflow attest {CHAMPION} --reason"):
+        gather(night, (*known[:2], replace(known[2], details={})))
+    assert registry.asked == {}

@@ -28,6 +28,7 @@ from sentiflow.release.findings import (
     fingerprint_rows,
 )
 from sentiflow.release.identity import name_runs, read_run
+from sentiflow.release.known_files import find_known, require_known
 from sentiflow.release.standing import (
     MAKES_CHAMPION,
     Event,
@@ -69,6 +70,7 @@ class Gate:
     texts: list[str]
     superseded: int | None = None
     _is_gone: bool = False
+    _events: tuple[Event, ...] = ()
     _answers: dict[int, npt.NDArray[np.float32]] = field(default_factory=dict)
     _alone: Findings | None = None
 
@@ -80,6 +82,7 @@ class Gate:
             ArtifactError: a version does not load.
             RegistryUnreachable: the registry did not answer.
         """
+        self._events = events
         if self._alone is None:
             self._alone = self._examine_challenger()
         champion = self._find_champion(standing)
@@ -116,6 +119,7 @@ class Gate:
             night.registry.uri,
             night.lineage.name,
             self.number,
+            require_known(self._events, self._resolve(self.number)),
             self.texts[:_PARITY_ROWS],
             answers[:_PARITY_ROWS],
             night.home / "scratch",
@@ -252,8 +256,15 @@ class Gate:
             and since <= version.tags["sentiflow.night"] <= night.date.isoformat()
             and "sentiflow.accuracy" in version.tags
         ]
+        known = [version for version in found if find_known(events, version)]
+        if len(known) < len(found):
+            unknown = [str(version.number) for version in found if version not in known]
+            night.warn(
+                f"Former champions whose files the ledger does not know were not compared with: "
+                f"sentiflow attest {' '.join(unknown)} --reason …"
+            )
         best = max(
-            found, key=lambda version: float(version.tags["sentiflow.accuracy"]), default=None
+            known, key=lambda version: float(version.tags["sentiflow.accuracy"]), default=None
         )
         return best and best.number
 
@@ -266,8 +277,12 @@ class Gate:
         return self._answers[number]
 
     def _load(self, number: int) -> Any:
-        registry, name = self.night.registry, self.night.lineage.name
-        return registry.load(registry.resolve(name, str(number)))
+        version = self._resolve(number)
+        known = require_known(self._events, version)
+        return self.night.registry.load(version, known, self.night.home / "scratch")
+
+    def _resolve(self, number: int) -> Any:
+        return self.night.registry.resolve(self.night.lineage.name, str(number))
 
 
 def _find_blockers(standing: Standing) -> tuple[str, ...]:

@@ -22,6 +22,7 @@ from sentiflow.operations.stages.rows import Splits
 from sentiflow.release.decision import Decision, decide
 from sentiflow.release.findings import Findings
 from sentiflow.release.identity import RUN_KEY, find_events
+from sentiflow.release.known_files import KnownFiles, digest_bundle, find_known
 from sentiflow.release.standing import Event, Standing
 from sentiflow.reporting.decision_record import DecisionRecord, keep_decision
 from sentiflow.reporting.report import write_report
@@ -87,17 +88,19 @@ def register(night: Night, ingested: Ingested, trained: Trained, evaluated: Eval
     night.run.log_json(describe_settings(night.settings), "settings.json")
     if night.code.lock_file is not None:
         night.run.log_files([night.code.lock_file], "environment")
-    _tell_registration(night, version, evaluated)
+    known = KnownFiles(version.run_id, digest_bundle(trained.bundle))
+    _tell_registration(night, version, evaluated, known)
     registry.point(name, CHALLENGER, version.number)
     return int(version.number)
 
 
-def _tell_registration(night: Night, version: Version, evaluated: Evaluated) -> None:
+def _tell_registration(
+    night: Night, version: Version, evaluated: Evaluated, known: KnownFiles
+) -> None:
     """Write the registration into the ledger, once per version."""
     for _ in range(_TRIES):
         events = night.ledger.read(night.lineage.name)
-        about = find_events(events, version.number, version.run_id)
-        if any(event.kind == "registered" for event in about):
+        if find_known(events, version) is not None:
             return
         try:
             night.tell_ledger(
@@ -105,7 +108,7 @@ def _tell_registration(night: Night, version: Version, evaluated: Evaluated) -> 
                 "registered",
                 f"Test accuracy {evaluated.metrics['accuracy']:.4f}.",
                 to_version=version.number,
-                details={RUN_KEY: version.run_id},
+                details=known.as_details(),
             )
         except LedgerConflict:
             continue

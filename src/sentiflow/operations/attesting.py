@@ -1,0 +1,159 @@
+"""Enter a version's files into the ledger on a person's word, once; and ask for it before a night.
+
+Versions that were registered before the ledger kept digests have none. No night enters them by
+itself: it would vouch for whatever lies in the registry just then, with nobody looking, and that
+is what the digests are there against.
+"""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Sequence
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
+
+from sentiflow.errors import UnknownFiles, UsageError
+from sentiflow.files import make_temporary_prefix
+from sentiflow.operations.releases import Desk, require_reason
+from sentiflow.release.known_files import (
+    KnownFiles,
+    digest_bundle,
+    explain_unknown,
+    find_known,
+)
+from sentiflow.release.standing import MAKES_CHAMPION, Event, NewEvent, fold_events
+
+if TYPE_CHECKING:
+    from sentiflow.release.registry import Registry, Version
+
+_YEAR: Final = timedelta(days=365)
+
+
+def attest(desk: Desk, numbers: Sequence[int], reason: str) -> dict[str, Any]:
+    """Enter the digests of versions' files into the ledger: all of them, or none.
+
+    Args:
+        desk: where.
+        numbers: the versions.
+        reason: why they are trusted; kept in the ledger.
+
+    Returns:
+        `model` and `versions`: of each its `version`, `run_id`, `night`, `files` (name → SHA-256)
+        and `equals_local_copy`, None where the predictions of this home keep no copy of it.
+
+    Raises:
+        UsageError: the ledger knows one of them already.
+        NoModelError: there is no such version.
+        UnknownFiles: one differs from the copy that the predictions fetched before.
+        LedgerConflict: someone else changed the model meanwhile.
+    """
+    require_reason(reason)
+    sequence = desk.settle().sequence
+    known = desk.ledger.read(desk.model)
+    events, entered = [], []
+    for number in dict.fromkeys(numbers):
+        version = desk.registry.resolve(desk.model, str(number))
+        if find_known(known, version) is not None:
+            raise UsageError(
+                f"A version is attested once. Received: version {number} of {desk.model}, whose "
+                "files the ledger knows. Leave it out."
+            )
+        files = _digest_version(desk, version)
+        entered.append(
+            {
+                "version": number,
+                "run_id": version.run_id,
+                "night": version.tags.get("sentiflow.night"),
+                "files": files,
+                "equals_local_copy": _compare_with_copy(desk, version, files),
+            }
+        )
+        events.append(
+            NewEvent(
+                kind="attested",
+                actor=desk.actor,
+                reason=reason,
+                lineage=version.tags.get("sentiflow.lineage"),
+                to_version=number,
+                details=KnownFiles(version.run_id, files).as_details(),
+            )
+        )
+    desk.ledger.append(desk.model, sequence, events)
+    return {"model": desk.model, "versions": entered}
+
+
+def write_attested(attested: dict[str, Any]) -> str:
+    """Return what was entered, as text."""
+    lines = []
+    for entry in attested["versions"]:
+        copy = " They equal the copy that predictions keep here." * bool(entry["equals_local_copy"])
+        lines.append(
+            f"The files of version {entry['version']} of {attested['model']} are in the ledger "
+            f"(night {entry['night'] or 'unknown'}, MLflow run {entry['run_id']}).{copy}"
+        )
+        lines += [f"  {digest}  {name}" for name, digest in sorted(entry["files"].items())]
+    return "\n".join(lines)
+
+
+def refuse_unknown_champion(
+    registry: Registry, model: str, lineage: str, events: Sequence[Event]
+) -> None:
+    """Refuse a night that would be compared with a champion whose files the ledger does not know.
+
+    Asked before anything is read or trained: the gate could not load it hours later.
+
+    Raises:
+        UnknownFiles: so it is; the error names the former champions of a year too, which nights
+            compare with at times.
+    """
+    standing = fold_events(events)
+    champion = standing.champion
+    version = registry.find_version(model, champion) if champion is not None else None
+    # One that was deleted, or is of another lineage, is the gate's to tell of.
+    if version is None or not standing.is_champion(version.number, version.run_id):
+        return
+    if version.tags.get("sentiflow.lineage") != lineage:
+        return
+    if find_known(events, version) is not None:
+        return
+    since = datetime.now(UTC) - _YEAR
+    former = {
+        event.to_version
+        for event in events
+        if event.kind in MAKES_CHAMPION and event.to_version is not None and event.time >= since
+    }
+    unknown = {version.number} | {
+        number
+        for number in former - {version.number}
+        if (found := registry.find_version(model, number)) is not None
+        and find_known(events, found) is None
+    }
+    raise explain_unknown(model, unknown)
+
+
+def _digest_version(desk: Desk, version: Version) -> dict[str, str]:
+    scratch = desk.home / "scratch"
+    scratch.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(prefix=make_temporary_prefix(), dir=scratch) as folder:
+        return digest_bundle(desk.registry.fetch_bundle(version, Path(folder)))
+
+
+def _compare_with_copy(desk: Desk, version: Version, files: dict[str, str]) -> bool | None:
+    """Return whether the predictions' own copy is the same; None where there is none.
+
+    Raises:
+        UnknownFiles: it is another, so the registry's was changed since it was fetched.
+    """
+    from sentiflow.serving.copies import LocalCopies
+
+    copy = LocalCopies(desk.home / "serving" / version.name).find(version)
+    if copy is None:
+        return None
+    if digest_bundle(copy.bundle) != files:
+        raise UnknownFiles(
+            f"What is attested must be what predictions fetched before. Received: the files of "
+            f"version {version.number} of {version.name} in the registry differ from the copy in "
+            f"{copy.bundle}. Find out who changed which of the two; then restore that one."
+        )
+    return True
