@@ -267,6 +267,9 @@ def test_a_connection_that_breaks_gives_the_rows_before(tmp_path: Path) -> None:
         def __exit__(self, *_: object) -> None:
             pass
 
+        def close(self) -> None:
+            pass
+
         def read(self, size: int) -> bytes:
             for block in self.blocks:
                 return block

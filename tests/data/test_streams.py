@@ -69,7 +69,8 @@ def test_an_error_ends_the_stream_and_is_kept() -> None:
     stream = ByteStream(read)
     assert stream.peek(100) == b"abc"
     assert read_all(stream) == b"abc"
-    assert stream.damage == "LookupError"
+    assert str(stream.damage).startswith("LookupError, ")
+    assert "lost" not in str(stream.damage)
 
 
 @pytest.mark.parametrize("compress", COMPRESSIONS)

@@ -21,8 +21,8 @@ from sentiflow.settings import DataSettings
 
 FORMAT: Final = 1
 
-# Settings of data that play a part only once the rows are checked.
-_LATER: Final = {"max_rejected_share", "positive_above", "neutral", "category"}
+# Settings of data that play a part only once the rows are checked, or not in what comes out.
+_LATER: Final = {"stall_seconds", "max_rejected_share", "positive_above", "neutral", "category"}
 
 
 @dataclass(frozen=True)

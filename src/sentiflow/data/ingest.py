@@ -9,7 +9,7 @@ result is reused (results.py).
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from datetime import date
 from itertools import chain
@@ -74,6 +74,7 @@ def read_sources(
     code: str | None = None,
     *,
     trust_stored: bool = True,
+    warn: Callable[[str], object] | None = None,
 ) -> Ingested:
     """Read the sources into a snapshot and a quarantine file.
 
@@ -87,6 +88,7 @@ def read_sources(
             the same code read before; None remembers and believes nothing.
         trust_stored: whether a file that looks the same is taken for the same, and a whole
             result is reused; otherwise the bytes of every file are compared.
+        warn: told in a sentence what of the sources is passed over; the log, if not given.
 
     Returns:
         The snapshot, the night's profile and the quarantine file: the same, whether files
@@ -96,7 +98,7 @@ def read_sources(
         SourceError: a source cannot be read at all.
     """
     reading = _Reading(
-        files=find_files(paths, settings.data),
+        files=find_files(paths, settings.data, warn),
         businesses=businesses,
         settings=settings,
         night_ends=pd.Timestamp(night) + pd.Timedelta(days=1),

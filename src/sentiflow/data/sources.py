@@ -15,8 +15,9 @@ from __future__ import annotations
 import logging
 import os
 import re
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from itertools import chain
 from typing import Any, Final
 
 import fsspec
@@ -26,14 +27,18 @@ from fsspec.spec import AbstractFileSystem
 from sentiflow.data.columns import WantedColumns
 from sentiflow.data.formats import Row
 from sentiflow.data.lines import choose_codec
+from sentiflow.data.local_files import describe_odd_kind, is_local, refuse_odd_kind
 from sentiflow.data.reviews import RAW_COLUMNS, REVIEW_COLUMNS, Rejection
 from sentiflow.data.rows import FORMATS, Progress, read_rows
 from sentiflow.data.streams import TAR_SUFFIXES, Mark, SourceFile, strip_compression
+from sentiflow.data.watching import Watch
 from sentiflow.errors import SourceError, describe_error
 from sentiflow.files import hide_secrets
 from sentiflow.settings import ColumnSettings, DataSettings
 
 MAX_CHUNK_BYTES: Final = 64_000_000
+_SHOWN_NAMES: Final = 5
+_SHOWN_CHARACTERS: Final = 80
 
 logger = logging.getLogger(__name__)
 
@@ -62,15 +67,18 @@ class RawChunk:
     ended: Mapping[int, Mark | None] = field(default_factory=dict)
 
 
-def find_files(paths: Sequence[str], data: DataSettings) -> list[SourceFile]:
+def find_files(
+    paths: Sequence[str], data: DataSettings, warn: Callable[[str], object] | None = None
+) -> list[SourceFile]:
     """Find the files that paths, globs, folders and URLs name, in that order, each once.
 
     Of a folder all files with a known suffix are taken, those in folders below it too, sorted
-    by name; hidden files are passed over.
+    by name; hidden files are passed over, and with a warning what is no file but has its name.
 
     Args:
         paths: what the user named, for example "reviews/", "2024-*.csv" or "s3://bucket/key".
         data: how the files will be read; an encoding that does not exist is refused here.
+        warn: told in a sentence what was passed over; the log, if it is not given.
 
     Raises:
         SourceError: something named is not there, cannot be reached, or holds nothing.
@@ -79,11 +87,22 @@ def find_files(paths: Sequence[str], data: DataSettings) -> list[SourceFile]:
     if not paths:
         raise SourceError("At least one file is required. Received: none. Name it with --data.")
     found: dict[tuple[Any, str], SourceFile] = {}
-    for path in paths:
-        for file in _find(path):
-            local = "file" in _protocols(file.filesystem)
-            place = os.path.realpath(file.path) if local else file.path
-            found.setdefault((file.filesystem, place), file)
+    odd: list[str] = []
+    for file in _find_in_time(paths, data.stall_seconds):
+        local = is_local(file.filesystem)
+        if local and (kind := describe_odd_kind(file.path)):
+            odd.append(f"{os.path.basename(file.path)} ({kind})")
+            continue
+        place = os.path.realpath(file.path) if local else file.path
+        found.setdefault((file.filesystem, place), replace(file, stall_seconds=data.stall_seconds))
+    if odd:
+        told = warn or (lambda sentence: logger.warning("%s", sentence))
+        told(_describe_passed_over(odd))
+        if not found:
+            raise SourceError(
+                f"At least one regular file is required. Received: {len(odd)} pipes, sockets or "
+                "devices. Write what comes out of them to files first, and name those."
+            )
     return list(found.values())
 
 
@@ -180,6 +199,29 @@ def want_reviews(columns: ColumnSettings, *, needs_target: bool = True) -> Wante
     return WantedColumns(tuple(names.values()), required, named, archive_word="review")
 
 
+def _find_in_time(paths: Sequence[str], seconds: float) -> Iterator[SourceFile]:
+    """Find files in a thread that is left behind when a file system does not answer.
+
+    It is one thread for all of them: to fsspec, one file system is two in two threads.
+    """
+    if not seconds:
+        yield from chain.from_iterable(map(_find, paths))
+        return
+    watch = Watch("", seconds)
+    try:
+        for path in paths:
+            watch.name = hide_secrets(path)
+            yield from watch.do(_find, path)
+    finally:
+        watch.end()
+
+
+def _describe_passed_over(odd: Sequence[str]) -> str:
+    named = ", ".join(name[:_SHOWN_CHARACTERS] for name in sorted(odd)[:_SHOWN_NAMES])
+    more = f" and {len(odd) - _SHOWN_NAMES} more" if len(odd) > _SHOWN_NAMES else ""
+    return f"{len(odd)} sources are no regular files and were passed over: {named}{more}."
+
+
 def _find(path: str) -> list[SourceFile]:
     """Return the files that one path, glob, folder or URL names."""
     shown = hide_secrets(path)
@@ -220,6 +262,9 @@ def _list_files(filesystem: AbstractFileSystem, path: str, shown: str) -> list[S
         return _expand_glob(filesystem, path, shown)
     if info["type"] == "directory":
         return _list_folder(filesystem, path, shown)
+    kind = describe_odd_kind(path) if is_local(filesystem) else None
+    if refusal := refuse_odd_kind(shown, kind):
+        raise refusal
     return [SourceFile(shown, filesystem, path, int(info.get("size") or 0))]
 
 
@@ -277,14 +322,8 @@ def _list_suffixes(filesystem: AbstractFileSystem, folder: str) -> list[SourceFi
 
 
 def _name_file(filesystem: AbstractFileSystem, path: str, info: dict[str, Any]) -> SourceFile:
-    local = "file" in _protocols(filesystem)
-    name = path if local else hide_secrets(filesystem.unstrip_protocol(path))
+    name = path if is_local(filesystem) else hide_secrets(filesystem.unstrip_protocol(path))
     return SourceFile(name, filesystem, path, int(info.get("size") or 0))
-
-
-def _protocols(filesystem: AbstractFileSystem) -> tuple[str, ...]:
-    protocol = filesystem.protocol
-    return (protocol,) if isinstance(protocol, str) else tuple(protocol)
 
 
 def _base(path: str) -> str:

@@ -14,6 +14,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
 
+from sentiflow.data.local_files import is_local
 from sentiflow.data.streams import SourceFile
 
 # Size, time of the last change of the content and of anything, in ns, inode and device.
@@ -54,8 +55,7 @@ def look_at(file: SourceFile) -> Sighting | None:
     The time of the last change (ctime) cannot be set back by anybody, unlike that of the
     content. What servers say of a file they hold is not taken for more than it is.
     """
-    protocol = file.filesystem.protocol
-    if "file" not in ((protocol,) if isinstance(protocol, str) else protocol):
+    if not is_local(file.filesystem):
         return None
     try:
         found = os.stat(file.path)

@@ -19,6 +19,8 @@ from typing import IO, Final, Protocol, Self, cast
 
 from fsspec.spec import AbstractFileSystem
 
+from sentiflow.data.local_files import is_local, open_regular
+from sentiflow.data.watching import Watch, WatchedFile
 from sentiflow.errors import SourceError, describe_error
 from sentiflow.files import hide_secrets
 
@@ -71,6 +73,7 @@ class SourceFile:
         size: bytes to read, 0 if unknown.
         start: where to go on reading; None for the beginning.
         end: offset at which to stop; None for wherever the file ends.
+        stall_seconds: how long it may give nothing; 0 for as long as it likes.
     """
 
     name: str
@@ -79,15 +82,31 @@ class SourceFile:
     size: int
     start: Mark | None = None
     end: int | None = None
+    stall_seconds: float = 0.0
 
     def open(self) -> IO[bytes]:
         """Open the file for reading bytes.
 
         Raises:
-            SourceError: it is gone, or may not be read.
+            SourceError: it is gone, may not be read, is no regular file, or gives no answer. What
+                is read of it later raises it too, when nothing comes for `stall_seconds`.
         """
+        if not self.stall_seconds:
+            return self._open()
+        watch = Watch(self.name, self.stall_seconds)
         try:
+            return cast("IO[bytes]", WatchedFile(watch.do(self._open), watch))
+        except BaseException:
+            watch.end()
+            raise
+
+    def _open(self) -> IO[bytes]:
+        try:
+            if is_local(self.filesystem):
+                return open_regular(self.path, self.name)
             handle: IO[bytes] = self.filesystem.open(self.path, "rb")
+        except SourceError:
+            raise
         except Exception as error:
             raise SourceError(
                 f"The file must be readable. Received: {self.name!r} ({describe_error(error)}). "
@@ -174,6 +193,9 @@ class ByteStream(io.RawIOBase):
             return b""
         try:
             block = self._read(size)
+        except SourceError:
+            # It gives nothing any more: that is no end, and no damage.
+            raise
         except Exception as error:
             # Whatever a decompressor or the library behind a URL raises.
             self._damage = error
@@ -271,6 +293,10 @@ def _open_member(
 
     tarfile's own reader drops up to a whole block before a damage; this one drops nothing.
     """
+    if member.issparse():
+        # Only tarfile knows where its bytes belong; between them are zeros, as on the disk.
+        sparse = cast("IO[bytes]", archive.extractfile(member))
+        return ByteStream(sparse.read, beneath=stream)
     left = max(member.size, 0)
     source = archive.fileobj
 

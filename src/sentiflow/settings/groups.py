@@ -41,6 +41,7 @@ class DataSettings(_Group):
     format: Literal["auto", "jsonl", "csv", "parquet"] = "auto"
     encoding: str = "utf-8"
     chunk_rows: int = Field(20_000, ge=1, le=1_000_000)
+    stall_seconds: float = Field(300.0, ge=0)
     max_line_bytes: int = Field(4_000_000, ge=1_000)
     max_rejected_share: float = Field(0.05, ge=0, le=1)
     positive_above: float = Field(3.0, ge=1, lt=5)

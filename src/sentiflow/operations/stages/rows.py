@@ -47,6 +47,7 @@ def ingest(night: Night) -> Ingested:
         night.code.identity,
         # Who forces a night wants no stored result; what was read of the very same bytes is none.
         trust_stored=not night.request.force,
+        warn=night.warn,
     )
     profile, snapshot = ingested.profile, ingested.snapshot
     night.note(
