@@ -21,9 +21,10 @@ from pydantic import Field
 
 from flows.faults import hide_foreign_words
 from flows.late_nights import tell_late
-from flows.notices import tell_cut_off
+from flows.notices import send, tell_cut_off
 from flows.runs import find_run, read_runs
 from sentiflow.markup import escape_markdown
+from sentiflow.operations.moves import notice_moves
 from sentiflow.operations.request import NightRequest
 from sentiflow.operations.sweep import sweep
 from sentiflow.settings import find_home, load_settings, prepare_environment
@@ -43,12 +44,13 @@ def maintenance(
     config: str | None = Field(None, description="A preset's name or a TOML file."),
     overrides: tuple[str, ...] = Field((), description="group.key=value, later ones win."),
 ) -> list[str]:
-    """Tell of nights that did not start, and close what dead ones left; say what was done."""
+    """Tell of late nights and moved champions, close what dead nights left; say what was done."""
     home = find_home()
     prepare_environment(home)
     settings = load_settings(config, overrides)
     # First, because the sweep needs MLflow and the ledger, which may be what is down.
     done = tell_late(settings)
+    done += notice_moves(settings, home, send)
     tell = partial(tell_cut_off, NightRequest(config=config, overrides=overrides))
     done += sweep(home, settings, close_flow_runs, tell_cut_off=tell)
     create_markdown_artifact(

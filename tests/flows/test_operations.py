@@ -24,6 +24,8 @@ from flows.operations import (
     list_unfinished,
     maintenance,
 )
+from sentiflow.release.ledger import Ledger
+from sentiflow.release.standing import NewEvent
 
 pytestmark = pytest.mark.filterwarnings("ignore")
 
@@ -133,11 +135,19 @@ def test_maintenance_tells_of_late_nights_and_sweeps(
     tags = {"sentiflow.model": "sentiflow", "sentiflow.prefect_flow_run_id": str(dead.id)}
     orphan = mlflow.create_run(experiment, tags=tags).info.run_id
     take_and_die(f"sqlite:///{home / 'ledger.db'}", "night:cut-off")
+    mlflow.create_registered_model("moved")
+    for _ in range(2):
+        mlflow.create_model_version("moved", f"file://{home}/none")
+    promoted = NewEvent(kind="promoted", actor="night", to_version=1)
+    Ledger(f"sqlite:///{home / 'ledger.db'}").append("moved", 0, [promoted])
+    mlflow.set_registered_model_alias("moved", "champion", "2")
     with listen() as listener:
         monkeypatch.setenv("SENTIFLOW_WEBHOOK_URL", listener.url)
         done = maintenance()
     told = {body["model"]: body["kind"] for body in listener.bodies}
     assert told["cut-off"] == "failed"
+    assert told["moved"] == "moved_outside"
+    assert any("must stand at version 1. Received: somebody moved it to 2" in one for one in done)
     assert any(late.name in sentence for sentence in done)
     assert any(orphan in sentence for sentence in done)
     assert mlflow.get_run(orphan).info.status == "KILLED"

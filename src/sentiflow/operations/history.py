@@ -9,7 +9,9 @@ from typing import Any, Final
 
 from sentiflow.dates import check_past
 from sentiflow.errors import ForeignRegistry, RegistryUnreachable, UsageError
+from sentiflow.operations.moves import settle_and_tell
 from sentiflow.operations.night import describe_move
+from sentiflow.operations.notices import send_notices
 from sentiflow.operations.releases import Desk
 from sentiflow.release.identity import find_events, name_runs, read_run
 from sentiflow.release.standing import (
@@ -80,7 +82,6 @@ def describe_models(config: str | None, overrides: Sequence[str], home: Path) ->
     The ledger says what is live. A registry that does not answer is named, not an error.
     """
     from sentiflow.release.ledger import Ledger
-    from sentiflow.release.projection import settle
     from sentiflow.release.registry import CHALLENGER, Registry
 
     settings = load_settings(config, overrides)
@@ -98,7 +99,9 @@ def describe_models(config: str | None, overrides: Sequence[str], home: Path) ->
         standing = fold_events(ledger.read(name))
         if unreachable is None:
             try:
-                standing = settle(registry, ledger, name, find_actor()).standing
+                standing = settle_and_tell(
+                    registry, ledger, name, find_actor(), settings.notices, send_notices
+                ).standing
             except ForeignRegistry as error:
                 foreign = str(error)
             else:

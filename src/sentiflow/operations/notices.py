@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import logging
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, timedelta
 from typing import Any, Final
@@ -67,6 +67,10 @@ class Notice:
     night: str | None
     version: int | None
     reasons: tuple[str, ...]
+
+
+# Sends notices of the kinds that are told; raises nothing.
+Tell = Callable[[Sequence[Notice], NoticeSettings], object]
 
 
 def compose_notices(

@@ -13,13 +13,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from sentiflow.errors import ArtifactError, NoModelError, ReleaseForbidden, UsageError
-from sentiflow.operations.notices import Notice, send_notices
+from sentiflow.operations.moves import settle_and_tell
+from sentiflow.operations.notices import Tell, send_notices
 from sentiflow.operations.release_notices import compose_release
 from sentiflow.release.identity import RUN_KEY, find_events, read_run
 from sentiflow.release.standing import Event, NewEvent, Standing
 from sentiflow.reporting.decision_record import DecisionRecord, find_decision_file, read_decision
 from sentiflow.settings import (
-    NoticeSettings,
     Settings,
     find_actor,
     find_ledger_url,
@@ -32,7 +32,6 @@ if TYPE_CHECKING:
     from sentiflow.release.registry import Registry, Version
 
 Show = Callable[[str], None]
-Tell = Callable[[Sequence[Notice], NoticeSettings], object]
 
 
 @dataclass(frozen=True)
@@ -58,10 +57,15 @@ class Desk:
     tell: Tell = send_notices
 
     def settle(self) -> Standing:
-        """Let the alias follow the ledger and return how the model stands."""
-        from sentiflow.release.projection import settle
+        """Let the alias follow the ledger and return how the model stands.
 
-        return settle(self.registry, self.ledger, self.model, self.actor).standing
+        A move outside that nobody noticed before is told.
+        """
+        notices = self.settings.notices
+        settled = settle_and_tell(
+            self.registry, self.ledger, self.model, self.actor, notices, self.tell
+        )
+        return settled.standing
 
 
 def open_desk(

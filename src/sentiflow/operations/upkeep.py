@@ -10,6 +10,7 @@ from typing import Any, Final
 
 from sentiflow.operations.forgetting import forget
 from sentiflow.operations.lease import hold_lease
+from sentiflow.operations.moves import settle_and_tell
 from sentiflow.operations.notices import compose_notices, send_notices
 from sentiflow.operations.retention import prune
 from sentiflow.operations.sweep import sweep
@@ -42,7 +43,6 @@ def prune_home(
         LedgerUnreachable: the ledger did not answer; nothing was removed.
     """
     from sentiflow.release.ledger import Ledger
-    from sentiflow.release.projection import settle
     from sentiflow.release.registry import Registry
 
     settings = load_settings(config, overrides)
@@ -51,7 +51,7 @@ def prune_home(
     protected = {}
     with nullcontext() if dry_run else _keep_nights_away(settings, home):
         for name in registry.list_models():
-            settle(registry, ledger, name, find_actor())
+            settle_and_tell(registry, ledger, name, find_actor(), settings.notices, send_notices)
             protected[name] = find_protected(ledger.read(name), datetime.now(UTC))
         pruned = prune(registry, protected, home, keep, dry_run)
     return {**pruned.as_dict(), "dry_run": dry_run}

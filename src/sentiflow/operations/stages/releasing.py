@@ -15,7 +15,7 @@ from sentiflow.errors import (
     RegistryUnreachable,
     SentiflowError,
 )
-from sentiflow.operations.night import Night, not_evaluated
+from sentiflow.operations.night import Night, describe_move, not_evaluated
 from sentiflow.operations.stages.gate import Gate, open_gate
 from sentiflow.operations.stages.learning import Evaluated, Trained
 from sentiflow.operations.stages.rows import Splits
@@ -118,8 +118,6 @@ def _tell_registration(
 
 def decide_release(night: Night, splits: Splits, evaluated: Evaluated, number: int) -> None:
     """Gather what the gate needs, rule, write the ruling into the ledger; the alias follows."""
-    from sentiflow.release.projection import settle
-
     night.is_deciding = True
     version = night.registry.find_version(night.lineage.name, number)
     if version is None:
@@ -137,7 +135,7 @@ def decide_release(night: Night, splits: Splits, evaluated: Evaluated, number: i
         return
     gate = open_gate(night, splits, evaluated, version)
     for _ in range(_TRIES):
-        standing = settle(night.registry, night.ledger, night.lineage.name, find_actor()).standing
+        standing = _settle(night)
         night.note(champion_version=standing.champion)
         try:
             ruling = _rule(night, gate, standing, evaluated)
@@ -151,6 +149,19 @@ def decide_release(night: Night, splits: Splits, evaluated: Evaluated, number: i
         _finish(night, ruling)
         return
     raise _too_busy(night)
+
+
+def _settle(night: Night) -> Standing:
+    """Let the alias follow the ledger; the night tells of a move outside that shows only now."""
+    from sentiflow.release.projection import settle
+
+    registry, name = night.registry, night.lineage.name
+    standing = settle(registry, night.ledger, name, find_actor()).standing
+    if standing.moved is not None and night.record.moved_outside is None:
+        moved = describe_move(standing.moved)
+        night.warn(moved)
+        night.note(moved_outside=moved)
+    return standing
 
 
 def find_ruling(events: tuple[Event, ...], version: Version) -> Event | None:
@@ -223,10 +234,7 @@ def _finish(night: Night, ruling: Event) -> None:
     """Let alias, tags and descriptions follow a ruling; every part may be done twice."""
     # The ruling is committed: what fails from here on is no gate that was not evaluated.
     night.is_deciding = False
-    from sentiflow.release.projection import settle
-
-    registry, name = night.registry, night.lineage.name
-    standing = settle(registry, night.ledger, name, find_actor()).standing
+    standing = _settle(night)
     outcome: Literal["promoted", "waiting", "kept"] = (
         "waiting" if ruling.kind == "waiting" else "kept" if ruling.kind == "kept" else "promoted"
     )
@@ -241,8 +249,6 @@ def _end_without_ruling(
     night: Night, standing: Standing, number: int, cause: SentiflowError
 ) -> GateNotEvaluated:
     """Write down that the gate could not rule, and return the error that ends the night."""
-    from sentiflow.release.projection import settle
-
     ending = not_evaluated([str(cause)])
     for _ in range(_TRIES):
         sequence = len(night.ledger.read(night.lineage.name))
@@ -259,7 +265,7 @@ def _end_without_ruling(
             continue
         break
     try:
-        settle(night.registry, night.ledger, night.lineage.name, find_actor())
+        _settle(night)
     except SentiflowError as error:
         logger.warning("MLflow does not show yet what became of version %d: %s", number, error)
     return ending

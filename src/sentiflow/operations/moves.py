@@ -1,0 +1,102 @@
+"""Notice a champion alias that somebody moved outside sentiflow, write that down, and tell people.
+
+Whoever is first to notice tells: maintenance every few minutes, or a command before it. A night
+tells of it with its own ending, every time until it is settled.
+"""
+
+from __future__ import annotations
+
+import logging
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+
+from sentiflow.errors import SentiflowError
+from sentiflow.operations.night import describe_move
+from sentiflow.operations.notices import Notice, Tell, join_page, write_notice
+from sentiflow.settings import (
+    NoticeSettings,
+    Settings,
+    find_actor,
+    find_ledger_url,
+    find_tracking_uri,
+)
+
+if TYPE_CHECKING:
+    from sentiflow.release.ledger import Ledger
+    from sentiflow.release.projection import Settled
+    from sentiflow.release.registry import Registry
+    from sentiflow.release.standing import Event
+
+logger = logging.getLogger(__name__)
+
+_PAGE: Final = "/#/models/{}"
+
+
+def settle_and_tell(
+    registry: Registry,
+    ledger: Ledger,
+    model: str,
+    actor: str,
+    settings: NoticeSettings,
+    tell: Tell,
+) -> Settled:
+    """Let the alias follow the ledger, and tell of a move outside that this call noticed first.
+
+    Raises:
+        ForeignRegistry: the ledger is about the versions of another registry.
+        RegistryUnreachable, LedgerUnreachable: one of them did not answer.
+    """
+    from sentiflow.release.projection import settle
+
+    settled = settle(registry, ledger, model, actor)
+    if settled.moved is not None:
+        tell([compose_move(settled.moved, settings, registry.uri)], settings)
+    return settled
+
+
+def notice_moves(settings: Settings, home: Path, tell: Tell) -> list[str]:
+    """Look at the alias of every model of the ledger; return what was noticed, in sentences.
+
+    Args:
+        settings: where registry and ledger are, and who is told.
+        home: SENTIFLOW_HOME.
+        tell: sends notices; raises nothing.
+
+    Raises:
+        LedgerUnreachable: the ledger did not answer.
+    """
+    from sentiflow.release.ledger import Ledger
+    from sentiflow.release.registry import Registry
+
+    registry = Registry(find_tracking_uri(settings.tracking, home))
+    ledger = Ledger(find_ledger_url(settings.ledger, home))
+    noticed = []
+    for model in ledger.list_models():
+        try:
+            settled = settle_and_tell(registry, ledger, model, find_actor(), settings.notices, tell)
+        except SentiflowError as error:
+            # One model's registry that is another's, or is away, hides no move of the others.
+            logger.warning("The alias of %s cannot be looked at: %s", model, error)
+            continue
+        if settled.moved is not None:
+            noticed.append(describe_move(settled.moved))
+    return noticed
+
+
+def compose_move(event: Event, settings: NoticeSettings, mlflow_url: str | None = None) -> Notice:
+    """Return what is to be told of a move outside.
+
+    Args:
+        event: what was written into the ledger.
+        settings: where people open MLflow.
+        mlflow_url: MLflow's address where the settings name none.
+    """
+    return write_notice(
+        "moved_outside",
+        f"{event.model}: the champion was moved outside",
+        [describe_move(event)],
+        event.model,
+        None,
+        event.to_version,
+        [join_page(settings.mlflow_url or mlflow_url, _PAGE.format(event.model))],
+    )

@@ -1,0 +1,106 @@
+"""A champion alias moved by hand is written down and told by whoever notices it first, once."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any, cast
+
+import pytest
+
+from sentiflow.operations.history import describe_models
+from sentiflow.operations.moves import notice_moves
+from sentiflow.operations.night import Night
+from sentiflow.operations.notices import Notice
+from sentiflow.operations.releases import Desk, open_desk, revert
+from sentiflow.operations.stages import releasing
+from sentiflow.release.registry import CHAMPION
+from sentiflow.settings import NoticeSettings
+
+pytestmark = pytest.mark.filterwarnings("ignore")
+
+
+class Told:
+    """Keeps what would be posted."""
+
+    def __init__(self) -> None:
+        self.notices: list[Notice] = []
+
+    def __call__(self, notices: Sequence[Notice], settings: NoticeSettings) -> None:
+        assert settings.kinds
+        self.notices += notices
+
+
+@pytest.fixture
+def told() -> Told:
+    return Told()
+
+
+@pytest.fixture
+def at(desk: Path, told: Told, monkeypatch: pytest.MonkeyPatch) -> Desk:
+    """Versions 1 to 4 in a home of its own; 3 is champion, and then somebody sets 4."""
+    for name in ("SENTIFLOW_LEDGER_URL", "MLFLOW_TRACKING_URI", "SENTIFLOW_WEBHOOK_URL"):
+        monkeypatch.delenv(name, raising=False)
+    opened = open_desk(None, [], desk, tell=told)
+    opened.settle()
+    opened.registry.point(opened.model, CHAMPION, 4)
+    return opened
+
+
+def list_moves(at: Desk) -> list[int | None]:
+    events = at.ledger.read(at.model)
+    return [event.to_version for event in events if event.kind == "moved_outside"]
+
+
+def test_maintenance_writes_a_move_down_and_tells_it_once(at: Desk, told: Told) -> None:
+    (sentence,) = notice_moves(at.settings, at.home, told)
+    assert "must stand at version 3. Received: somebody moved it to 4" in sentence
+    assert "sentiflow adopt --reason … or sentiflow revert --reason …" in sentence
+    assert notice_moves(at.settings, at.home, told) == []
+    (notice,) = told.notices
+    assert (notice.kind, notice.model, notice.version) == ("moved_outside", "sentiflow", 4)
+    assert notice.reasons == (sentence,)
+    assert list_moves(at) == [4]
+    found = at.registry.find_alias(at.model, CHAMPION)
+    assert found is not None
+    assert found.number == 4, "it is told, not undone"
+
+
+def test_a_command_that_is_first_to_notice_tells_and_maintenance_does_not_repeat_it(
+    at: Desk, told: Told
+) -> None:
+    assert revert(at, "nobody knows who did it")["version"] == 3
+    assert [notice.kind for notice in told.notices] == ["moved_outside", "reverted"]
+    assert notice_moves(at.settings, at.home, told) == []
+    assert len(told.notices) == 2
+    assert list_moves(at) == [4]
+
+
+def test_status_tells_too(at: Desk, monkeypatch: pytest.MonkeyPatch, told: Told) -> None:
+    monkeypatch.setattr("sentiflow.operations.history.send_notices", told)
+    monkeypatch.setattr(os, "environ", os.environ.copy())
+    described = describe_models(None, [], at.home)
+    assert "somebody moved it to 4" in described["models"][0]["moved_outside"]
+    assert [notice.kind for notice in told.notices] == ["moved_outside"]
+
+
+def test_a_night_tells_of_a_move_that_shows_only_when_it_decides(at: Desk, told: Told) -> None:
+    warnings: list[str] = []
+    record = SimpleNamespace(moved_outside=None)
+
+    def note(**values: Any) -> None:
+        record.__dict__.update(values)
+
+    night = SimpleNamespace(
+        registry=at.registry, ledger=at.ledger, lineage=SimpleNamespace(name=at.model),
+        record=record, note=note, warn=warnings.append,
+    )  # fmt: skip
+    for _ in range(2):
+        standing = releasing._settle(cast(Night, night))
+    assert standing.moved is not None
+    assert "somebody moved it to 4" in record.moved_outside
+    assert warnings == [record.moved_outside], "said once, and told with the night's ending"
+    assert list_moves(at) == [4]
+    assert told.notices == []
