@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from functools import partial
 from typing import Any
 
@@ -28,6 +29,9 @@ from sentiflow.operations.stages import learning, releasing, rows
 from sentiflow.reporting.record import NightRecord
 from sentiflow.reporting.summary import write_markdown
 from sentiflow.settings import find_home
+
+# Below sentiflow, so that the command line shows it.
+logger = logging.getLogger("sentiflow.flows.retrain")
 
 
 @flow(name="retrain", log_prints=False, persist_result=False)
@@ -149,8 +153,12 @@ def publish(request: NightRequest, record: NightRecord) -> None:
     """Tell who should know what came of the night, and leave its summary in Prefect."""
     # First: a server that is away must not keep anybody from hearing of it.
     tell(request, record)
-    create_markdown_artifact(
-        key="night-summary",
-        markdown=write_markdown(record),
-        description=f"Night {record.night}: {record.outcome}",
-    )
+    try:
+        create_markdown_artifact(
+            key="night-summary",
+            markdown=write_markdown(record),
+            description=f"Night {record.night}: {record.outcome}",
+        )
+    except Exception as error:
+        # Whatever Prefect lacks (a full disk, an answer): the night is what it became.
+        logger.warning("The night's summary is not in Prefect: %s", type(error).__name__)

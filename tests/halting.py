@@ -1,19 +1,20 @@
 """The retrain flow as it is, but for one place where it halts: there a test ends it.
 
 HALT_STEP names the place and HALT_FILE the file that says that it is reached; the night goes on
-when a file of that name with the ending .go is there. With HALT_FULL the disk is full from there
-on, as far as a limit on the size of files can show that. Without HALT_STEP nothing halts.
+when a file of that name with the ending .go is there. With HALT_FULL the home's disk is filled
+there instead. Without HALT_STEP nothing halts.
 """
 
 from __future__ import annotations
 
 import os
-import resource
 import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
+
+from small_disk import fill_disk
 
 from flows.retrain import retrain
 from sentiflow.operations import opening
@@ -37,7 +38,7 @@ _BEFORE = ("train", "register", "decide", "close")
 
 def halt() -> None:
     if "HALT_FULL" in os.environ:
-        resource.setrlimit(resource.RLIMIT_FSIZE, (20_000, 20_000))
+        fill_disk(Path(os.environ["SENTIFLOW_HOME"]))
         return
     path = Path(os.environ["HALT_FILE"])
     path.with_suffix(".new").write_text(str(os.getpid()))

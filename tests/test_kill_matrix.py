@@ -19,8 +19,10 @@ import psutil
 import pytest
 from halting import STEPS
 from mlflow import MlflowClient
+from operations.listening import listen
 from postgres import Cluster
 from small import SMALL, write_plain_reviews
+from small_disk import mount_small_disk, only_root_mounts
 
 from sentiflow.operations.request import NightRequest
 from sentiflow.operations.sweep import sweep
@@ -377,19 +379,27 @@ def test_a_night_outlives_a_restart_of_postgresql(stage: Stage) -> None:
         cluster.remove()
 
 
-def test_a_night_on_a_full_disk_fails_and_the_next_one_goes_on(stage: Stage) -> None:
-    home = stage.folder / "full"
-    # The last moment at which nothing of the tokens is written.
-    environment = {**stage.make_environment(home, "split"), "HALT_FULL": "1"}
-    request = stage.ask("tracking.patience_seconds=2").model_dump_json()
-    with (stage.folder / "full.log").open("wb") as log:
-        subprocess.run(
-            [sys.executable, TESTS / "halting.py", request],
-            env=environment, stdout=log, stderr=log, check=False,
-        )  # fmt: skip
-    assert list_versions(home) == []
-    assert stage.start_process(home, None).wait() == 0
-    record = list_records(home)[-1]
-    assert (record.outcome, record.version) == ("promoted", 1)
-    assert list_running(home) == []
-    assert list(home.rglob(".unfinished-*")) == []
+@only_root_mounts
+def test_a_night_on_a_full_disk_is_told_and_the_next_one_goes_on(stage: Stage) -> None:
+    with mount_small_disk(stage.folder / "full", 100) as home, listen() as webhook:
+        # The last moment at which nothing of the tokens is written.
+        environment = {
+            **stage.make_environment(home, "split"), "HALT_FULL": "1",
+            "SENTIFLOW_WEBHOOK_URL": webhook.url,
+        }  # fmt: skip
+        request = stage.ask("tracking.patience_seconds=2").model_dump_json()
+        with (stage.folder / "full.log").open("wb") as log:
+            subprocess.run(
+                [sys.executable, TESTS / "halting.py", request],
+                env=environment, stdout=log, stderr=log, check=False,
+            )  # fmt: skip
+        (body,) = webhook.bodies
+        assert body["kind"] == "failed"
+        assert "must have room" in body["reasons"][0]
+        (home / "filler").unlink()
+        assert list_versions(home) == []
+        assert stage.start_process(home, None).wait() == 0
+        record = list_records(home)[-1]
+        assert (record.outcome, record.version) == ("promoted", 1)
+        assert list_running(home) == []
+        assert list(home.rglob(".unfinished-*")) == []

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import resource
 import shutil
 import subprocess
 from collections.abc import Callable
@@ -13,6 +12,7 @@ from typing import Any
 
 import pytest
 from mlflow import MlflowClient
+from small_disk import fill_disk, mount_small_disk, only_root_mounts
 
 from sentiflow.files import digest_json
 from sentiflow.release.ledger import Ledger
@@ -254,19 +254,20 @@ def test_numbers_and_dates_out_of_range_are_mistakes_in_words(desk: Path, call: 
     assert "--at must be a date" in answer["reasons"][0]
 
 
-def test_on_a_full_disk_the_champion_stays(desk: Path, call: Command) -> None:
-    # A limit on the size of files stands for a full disk: the database cannot grow.
-    size = (desk / "ledger.db").stat().st_size
-
-    def fill_disk() -> None:
-        resource.setrlimit(resource.RLIMIT_FSIZE, (size // 2, size // 2))
-
+@only_root_mounts
+def test_on_a_full_disk_the_champion_stays(desk: Path, call: Command, tmp_path: Path) -> None:
     call("status")
     before = events_of(desk)
-    code, answer = call("rollback", "--reason", "r" * 1_900, preexec_fn=fill_disk)
-    assert code == 4, answer
-    assert (champion_of(desk), events_of(desk)) == (3, before)
-    assert call("rollback", "--reason", "the disk has room again")[0] == 0
+    with mount_small_disk(tmp_path / "small", 1) as disk:
+        shutil.move(desk / "ledger.db", disk / "ledger.db")
+        (desk / "ledger.db").symlink_to(disk / "ledger.db")
+        filler = fill_disk(disk)
+        code, answer = call("rollback", "--reason", "r" * 1_900)
+        assert code == 4, answer
+        assert "database or disk is full" in answer["reasons"][0]
+        assert (champion_of(desk), events_of(desk)) == (3, before)
+        filler.unlink()
+        assert call("rollback", "--reason", "the disk has room again")[0] == 0
 
 
 def test_a_ledger_that_is_no_database_is_an_error_in_words(desk: Path, call: Command) -> None:

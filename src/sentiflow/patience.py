@@ -158,7 +158,9 @@ def is_silence(error: Exception) -> bool:
 
 def shorten_error(error: Exception) -> str:
     """Return in a line, without secrets, what is wrong."""
-    line = " ".join(hide_secrets(str(error)).split())
+    # SQLAlchemy quotes the statement and its values after what went wrong.
+    said = str(error).split("[SQL:", 1)[0]
+    line = " ".join(hide_secrets(said).split())
     return next((words for sign, words in _SIGNS if sign in line), line[:300])
 
 

@@ -216,7 +216,11 @@ def _close(run: Run, status: str) -> None:
     try:
         run.close(status)
     except (SentiflowError, *_FAILURES) as error:
-        logger.warning("The MLflow run %s stays RUNNING until a sweep ends it: %s", run.id, error)
+        logger.warning(
+            "The MLflow run %s stays RUNNING until a sweep ends it: %s",
+            run.id,
+            error if isinstance(error, SentiflowError) else shorten_error(error),
+        )
 
 
 @dataclass(frozen=True)

@@ -18,7 +18,7 @@ AWAY = NightRequest(overrides=("ledger.url=postgresql://127.0.0.1:9/ledger",))
 def test_a_home_that_cannot_be_written_keeps_nobody_from_hearing_of_it(
     home: Path, blocked: str, kind: type[Exception] | None
 ) -> None:
-    """A file where a folder must be made stands for a full disk."""
+    """A file where a folder must be made; test_full_disk.py fills a real disk."""
     (home / blocked).write_text("")
     told: list[NightRecord] = []
     with pytest.raises(kind or LedgerUnreachable), open_night(AWAY, home, "flow-1", told.append):

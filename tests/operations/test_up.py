@@ -9,6 +9,7 @@ from pathlib import Path
 from threading import Event
 
 import pytest
+from small_disk import fill_disk, mount_small_disk, only_root_mounts
 
 from sentiflow.errors import SentiflowError, SettingsError, SourceError, UsageError
 from sentiflow.operations.request import NightRequest
@@ -81,7 +82,7 @@ def test_a_home_is_held_by_one_process_and_free_when_that_is_killed(
 def test_a_home_that_cannot_be_written_ends_the_start_in_one_line(
     home: Path, monkeypatch: pytest.MonkeyPatch, blocked: str
 ) -> None:
-    """A file where a folder must be, or the other way round, stands for a full disk."""
+    """A file where a folder must be, or the other way round."""
     for name in ("PREFECT_SERVER_API_AUTH_STRING", "PREFECT_API_AUTH_STRING"):
         monkeypatch.delenv(name, raising=False)
     (home / blocked).parent.mkdir(parents=True, exist_ok=True)
@@ -90,4 +91,19 @@ def test_a_home_that_cannot_be_written_ends_the_start_in_one_line(
     with pytest.raises(SentiflowError, match="must be able to write below") as caught:
         ask(home, *any_port)
     assert str(home / blocked.removesuffix("/x")) in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+@only_root_mounts
+def test_a_full_disk_ends_the_start_in_one_line(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("PREFECT_SERVER_API_AUTH_STRING", "PREFECT_API_AUTH_STRING"):
+        monkeypatch.delenv(name, raising=False)
+    with mount_small_disk(tmp_path / "small", 1) as home:
+        fill_disk(home)
+        any_port = ("servers.prefect_port=0", "servers.mlflow_port=0", "serving.port=0")
+        with pytest.raises(SentiflowError, match="must be able to write below") as caught:
+            ask(home, *any_port)
+    assert "No space left on device" in str(caught.value)
     assert "\n" not in str(caught.value)

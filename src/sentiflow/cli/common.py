@@ -46,6 +46,8 @@ def answer_with(
     as_json: bool, work: Callable[[], tuple[dict[str, Any], str, int]], failed: dict[str, Any]
 ) -> None:
     """Do the work and print its answer; an error of ours is one line and its exit code."""
+    # MLflow prints the statement, its values and a traceback; what it raises is told in a line.
+    logging.getLogger("mlflow.store.db.utils").setLevel(logging.CRITICAL + 1)
     try:
         answer, text, code = work()
     except SentiflowError as error:

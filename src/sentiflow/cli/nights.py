@@ -200,17 +200,23 @@ def _run_flow(request: Any, home: Path) -> Any:
     # Without a server of yours Prefect starts one for the command, which must end with it.
     guard_this_process(seconds=5)
     from flows.retrain import retrain
-    from sentiflow.reporting.record import find_record
+    from sentiflow.disk import explain_full_disk
+    from sentiflow.reporting.record import NightRecord, find_record
 
     state = retrain(request, return_state=True)
     record = find_record(home, str(state.state_details.flow_run_id))
-    if record is None or record.mlflow_run_id is None:
-        # The night never opened: the flow's own error says why.
-        error: Any = state.result(raise_on_failure=False)
-        if isinstance(error, SentiflowError):
-            raise error
-        raise SentiflowError(f"The night could not be opened: {describe_error(error)}.")
-    return record, _find_detail(state)
+    if record is not None and record.mlflow_run_id is not None:
+        return record, _find_detail(state)
+    answer: Any = state.result(raise_on_failure=False)
+    if isinstance(answer, NightRecord):
+        # It came to its end on a disk that could not keep its record.
+        return answer, None
+    # The night never opened, or could not write what it became: the flow's own error says why.
+    if isinstance(answer, SentiflowError):
+        raise answer
+    raise SentiflowError(
+        explain_full_disk(home) or f"The night could not be opened: {describe_error(answer)}."
+    )
 
 
 def _find_detail(state: Any) -> str | None:

@@ -5,10 +5,12 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from sentiflow.cost import measure_peak_memory_mb
+from sentiflow.disk import explain_full_disk
 from sentiflow.errors import (
     DataRejected,
     GateNotEvaluated,
@@ -201,7 +203,7 @@ def _close_unopened(
     """Record and tell a night that never opened: nobody else would say so."""
     record = NightRecord(
         night=name_night_asked(request),
-        reasons=[describe_error(error)],
+        reasons=[*filter(None, [explain_full_disk(home)]), describe_error(error)],
         prefect_flow_run_id=flow_run_id,
         refused=isinstance(error, NightRefused),
         refused_by_night=error.night if isinstance(error, NightRefused) else None,
@@ -215,7 +217,8 @@ def _close_unopened(
         record = record.model_copy(update={"model": lineage.name, "lineage": lineage.digest})
         # A mistake in the call is no night, and a refusal is in the ledger already.
         if not isinstance(error, UsageError | NightRefused):
-            _tell_unopened(request, home, record)
+            told = partial(_tell_unopened, request, home, record)
+            _attempt("That the night failed is not in the ledger", told)
     if flow_run_id is not None:
         keep_record(home, flow_run_id, record)
     if on_close:
@@ -262,22 +265,36 @@ def _end_unexpectedly(night: Night, error: BaseException) -> None:
 
 
 def _close(night: Night, home: Path, on_close: OnClose | None) -> None:
+    """Write down what the night became and have it told, whatever of it fails."""
+    full_disk = explain_full_disk(home)
+    if full_disk and night.record.outcome == "failed":
+        night.note(reasons=[full_disk, *night.record.reasons])
+    night.note(no_champion=explain_no_champion(night.record))
+    _attempt("What the night took is not known", lambda: _note_spent(night))
+    key = night.record.prefect_flow_run_id or night.run.id
+    night.warn(keep_record(home, key, night.record))
+    _attempt("The night's record is not in MLflow", lambda: _log_record(night))
+    if on_close:
+        on_close(night.record)
+
+
+def _note_spent(night: Night) -> None:
     night.note(
         seconds=night.clock.read(),
         cpu_seconds=night.clock.read_cpu(),
         bytes_written=night.clock.read_bytes_written(),
         peak_memory_mb=round(measure_peak_memory_mb(), 1),
         reused_steps=list(night.steps.reused),
-        no_champion=explain_no_champion(night.record),
     )
-    night.warn(keep_record(home, night.record.prefect_flow_run_id or night.run.id, night.record))
+
+
+def _attempt(failure: str, act: Callable[[], object]) -> None:
+    """Do what must not keep anybody from hearing of the night; that it failed is a warning."""
     try:
-        _log_record(night)
-    except SentiflowError as error:
-        # The record is on disk; an MLflow that is away must not hide what the night became.
-        logger.warning("The night's record is not in MLflow: %s", error)
-    if on_close:
-        on_close(night.record)
+        act()
+    except Exception as error:
+        # A full disk or a refusal comes as the error of whichever package wrote there.
+        logger.warning("%s: %s", failure, describe_error(error))
 
 
 def _tell_refusal(ledger: Ledger, model: str, lineage: str, date: str, reason: str) -> None:
