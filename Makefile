@@ -1,13 +1,13 @@
 # Sentiflow's commands. `make run` and `make test` need Python 3.11 or newer and a package index.
 SHELL := /bin/bash
 .DEFAULT_GOAL := help
-.PHONY: help setup setup-dev run ui test test-slow soak lint lock clean
+.PHONY: help setup setup-dev run ui test test-slow soak mutants lint lock clean
 
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 # Two test files at a time, in the order of tests/conftest.py: much of a night is waiting.
-PYTEST := $(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder
+PYTEST := $(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder --durations=20
 # Without bytecode every process pays seconds of uncached imports.
 ENV := env -u PYTHONDONTWRITEBYTECODE
 
@@ -39,6 +39,9 @@ test-slow: setup-dev  ## the long tests: real reviews, failures
 
 soak: setup-dev  ## mutation run over the code that rules on a release; 95 % must be killed (JOBS=1)
 	@scripts/soak.sh $(VENV) $(or $(JOBS),1)
+
+mutants: setup-dev  ## mistakes chosen by hand in flows, operations and serving; every one must be noticed
+	@$(ENV) $(BIN)/python scripts/chosen_mutants.py
 
 lint: setup-dev  ## ruff, mypy --strict, import-linter
 	@$(ENV) $(BIN)/ruff format --check .

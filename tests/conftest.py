@@ -16,20 +16,30 @@ from recorded import FirstNight, copy_home, live_first_night
 from warm import WarmPython
 
 # How long an example takes says something of the machine, not of the code.
-hypothesis.settings.register_profile("sentiflow", deadline=None)
+# Half of hypothesis' usual examples: what hundreds of them find, a soak over days finds too.
+hypothesis.settings.register_profile("sentiflow", deadline=None, max_examples=50)
 hypothesis.settings.load_profile("sentiflow")
 
 REPOSITORY = Path(__file__).resolve().parents[1]
 # Files of minutes, longest first: two processes that begin with them end together.
 LONGEST_FILES = (
     "test_retrain.py", "test_kill_matrix.py", "test_real_reviews.py", "test_compose.py",
-    "test_releases.py", "test_up.py", "test_nights.py", "test_cli.py",
+    "test_releases.py", "test_up.py", "test_nights.py", "test_cli.py", "test_training.py",
+    "test_deploying.py", "test_ingest.py", "test_validation.py", "test_snapshot.py",
+    "test_evaluation.py", "test_bundle.py", "test_baseline.py", "test_figures.py",
+)  # fmt: skip
+# Of the quick tests those that need Prefect's server: in one process, so that one is started.
+ON_A_SERVER = (
+    "test_retrain.py", "test_cli.py", "test_deploying.py", "test_late_nights.py",
+    "flows/test_operations.py",
 )  # fmt: skip
 REAL_FOLDER = REPOSITORY.parent / "shared" / "data"
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
 os.environ.setdefault("GX_ANALYTICS_ENABLED", "false")
+# As every command sets it: a server that is away is known at once, not after four minutes.
+os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "0")
 os.environ.setdefault("DO_NOT_TRACK", "true")
 os.environ.setdefault("PREFECT_SERVER_ANALYTICS_ENABLED", "false")
 
@@ -114,6 +124,21 @@ def pytest_configure(config: pytest.Config) -> None:
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     ranks = {name: rank for rank, name in enumerate(LONGEST_FILES)}
     items.sort(key=lambda item: ranks.get(item.path.name, len(ranks)))
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
+    """Give a file's tests to one process, and the quick ones on a server to the same one."""
+    from xdist.scheduler import LoadFileScheduling
+
+    class Scheduling(LoadFileScheduling):
+        def _split_scope(self, nodeid: str) -> str:
+            scope: str = super()._split_scope(nodeid)
+            return "on a server" if scope.endswith(ON_A_SERVER) else scope
+
+    if config.getoption("dist") == "loadfile" and config.getoption("markexpr") == "not slow":
+        return Scheduling(config, log)
+    return None
 
 
 def pytest_itemcollected(item: pytest.Item) -> None:

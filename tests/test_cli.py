@@ -1,4 +1,8 @@
-"""The command line as a user types it: real processes, real exit codes."""
+"""The command line as a user types it: real processes, real exit codes.
+
+What does not depend on the process is typed into this one: loading the libraries again costs more
+than most commands.
+"""
 
 from __future__ import annotations
 
@@ -13,6 +17,7 @@ from typing import Any
 import pytest
 import typer
 
+from sentiflow.cli import main
 from sentiflow.cli.common import answer_with
 
 Run = Callable[..., subprocess.CompletedProcess[str]]
@@ -32,21 +37,60 @@ QUICK = (
 
 
 @pytest.fixture(scope="module")
-def sentiflow(tmp_path_factory: pytest.TempPathFactory) -> Run:
-    """Run `sentiflow …` in a folder of its own, as from a shell."""
-    folder = tmp_path_factory.mktemp("work")
-    kept = {
-        key: value
-        for key, value in os.environ.items()
-        if not key.startswith(("PREFECT_", "MLFLOW_", "SENTIFLOW_"))
-    }
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Where the user stands; `.sentiflow` comes to lie there."""
+    return tmp_path_factory.mktemp("work")
 
-    def run(*arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
+
+@pytest.fixture(scope="module")
+def environment(folder: Path, prefect_server: None) -> dict[str, str]:
+    """The user's: nothing but the session's Prefect server, which spares each night its own."""
+    from prefect.settings import PREFECT_API_URL
+
+    foreign = ("PREFECT_", "MLFLOW_", "SENTIFLOW_")
+    kept = {key: value for key, value in os.environ.items() if not key.startswith(foreign)}
+    return {**kept, "PREFECT_API_URL": str(PREFECT_API_URL.value())}
+
+
+@pytest.fixture
+def sentiflow(folder: Path, environment: dict[str, str]) -> Run:
+    """Run `sentiflow …` as from a shell."""
+
+    def run(*arguments: str, **more: str) -> subprocess.CompletedProcess[str]:
         return subprocess.run(
             [sys.executable, "-m", "sentiflow", *arguments],
-            cwd=folder, env={**kept, **environment}, capture_output=True, text=True,
+            cwd=folder, env={**environment, **more}, capture_output=True, text=True,
             timeout=300, check=False,
         )  # fmt: skip
+
+    return run
+
+
+@pytest.fixture
+def typed(
+    folder: Path,
+    environment: dict[str, str],
+    monkeypatch: pytest.MonkeyPatch,
+    capfd: pytest.CaptureFixture[str],
+) -> Run:
+    """Run `sentiflow …` in this process, from its arguments to its exit code."""
+
+    def run(*arguments: str) -> subprocess.CompletedProcess[str]:
+        before = dict(os.environ)
+        capfd.readouterr()
+        with monkeypatch.context() as patch:
+            patch.chdir(folder)
+            patch.setattr(sys, "argv", ["sentiflow", *arguments])
+            os.environ.clear()
+            os.environ.update(environment)
+            try:
+                with pytest.raises(SystemExit) as ended:
+                    main()
+            finally:
+                os.environ.clear()
+                os.environ.update(before)
+        code = int(ended.value.code or 0)
+        return subprocess.CompletedProcess([*arguments], code, *capfd.readouterr())
 
     return run
 
@@ -57,7 +101,9 @@ def parse(answer: subprocess.CompletedProcess[str]) -> dict[str, Any]:
     return value
 
 
-def test_a_night_from_the_shell_and_all_commands_after_it(sentiflow: Run, tmp_path: Path) -> None:
+def test_a_night_from_the_shell_and_all_commands_after_it(
+    sentiflow: Run, typed: Run, tmp_path: Path
+) -> None:
     answer = sentiflow("run", "--json", *QUICK)
     night = parse(answer)
     assert (answer.returncode, night["outcome"]) == (0, "promoted"), answer.stderr
@@ -74,7 +120,7 @@ def test_a_night_from_the_shell_and_all_commands_after_it(sentiflow: Run, tmp_pa
     assert "SKIPPED" in again.stdout
     assert "Next" in again.stdout
 
-    status = parse(sentiflow("status", "--json"))
+    status = parse(typed("status", "--json"))
     (model,) = status["models"]
     assert model["model"] == "sentiflow-sample"
     assert model["champion"]["version"] == 1
@@ -89,16 +135,15 @@ def test_a_night_from_the_shell_and_all_commands_after_it(sentiflow: Run, tmp_pa
     assert all(0 <= row["probability"] <= 1 for row in parse(answered)["predictions"])
 
     sample = tmp_path / "other.jsonl"
-    assert (
-        sentiflow("sample", "--output", str(sample), "--rows", "500", "--seed", "9").returncode == 0
-    )
-    evaluation = parse(sentiflow("evaluate", *named, "--data", str(sample), "--json"))
+    made = typed("sample", "--output", str(sample), "--rows", "500", "--seed", "9")
+    assert made.returncode == 0
+    evaluation = parse(typed("evaluate", *named, "--data", str(sample), "--json"))
     assert set(evaluation) >= {"model_version", "rows", "seen_share", "metrics", "slices"}
     assert evaluation["seen_share"] < 0.01
     assert evaluation["rows"] + evaluation["quarantined"] <= 500
     assert evaluation["metrics"]["accuracy"] > 0.5
 
-    refused = sentiflow("predict", "--json", "text")
+    refused = typed("predict", "--json", "text")
     assert refused.returncode == 2
     assert "sentiflow run" in parse(refused)["reasons"][0]
 
@@ -124,16 +169,24 @@ def test_a_night_from_the_shell_and_all_commands_after_it(sentiflow: Run, tmp_pa
     ],
 )
 def test_a_mistake_is_one_clear_line_and_exit_code_2(
-    sentiflow: Run, arguments: tuple[str, ...], words: str
+    typed: Run, arguments: tuple[str, ...], words: str
 ) -> None:
-    answer = sentiflow(*arguments)
+    answer = typed(*arguments)
     assert answer.returncode == 2, answer.stderr
     assert words in answer.stderr
     assert len(answer.stderr.strip().splitlines()) == 1
     assert answer.stdout == ""
-    as_json = sentiflow(*arguments, "--json")
+    as_json = typed(*arguments, "--json")
     assert as_json.returncode == 2
     assert words in parse(as_json)["reasons"][0]
+
+
+def test_a_mistake_in_a_process_of_its_own_prints_nothing_else(sentiflow: Run) -> None:
+    answer = sentiflow("predict", "text", "--model", "best")
+    assert (answer.returncode, answer.stdout) == (2, "")
+    (line,) = answer.stderr.strip().splitlines()
+    assert line.startswith("Error: ")
+    assert "champion" in line
 
 
 @pytest.mark.parametrize("as_json", [False, True])
@@ -176,10 +229,10 @@ def test_help_names_every_command_and_answers_without_heavy_imports(sentiflow: R
 
 
 def test_data_that_is_rejected_ends_with_exit_code_3_and_the_reasons(
-    sentiflow: Run, tmp_path: Path
+    sentiflow: Run, typed: Run, tmp_path: Path
 ) -> None:
     path = tmp_path / "few.jsonl"
-    assert sentiflow("sample", "--output", str(path), "--rows", "300").returncode == 0
+    assert typed("sample", "--output", str(path), "--rows", "300").returncode == 0
     answer = sentiflow("run", "--json", "--data", str(path))
     night = parse(answer)
     assert (answer.returncode, night["outcome"]) == (3, "rejected")

@@ -159,7 +159,7 @@ def read_whole(path: Path, businesses: str | None = None) -> tuple[Any, ...] | s
     """What an ingest gives that knows nothing, with chunks of another size."""
     home = path.parent / "whole"
     try:
-        return try_describing(lambda: read(path, home, businesses, "data.chunk_rows=13"))
+        return try_describing(lambda: read(path, home, businesses, "data.chunk_rows=37"))
     finally:
         shutil.rmtree(home, ignore_errors=True)
 

@@ -71,7 +71,7 @@ rows_strategy = st.lists(
 )
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=25, deadline=None)
 @given(rows_strategy, st.randoms(use_true_random=False), st.integers(1, 5))
 def test_the_fingerprint_is_independent_of_row_order_and_chunks(
     tmp_path_factory: pytest.TempPathFactory,
@@ -90,7 +90,7 @@ def test_the_fingerprint_is_independent_of_row_order_and_chunks(
     assert read_all(first).equals(read_all(second))
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=25, deadline=None)
 @given(rows_strategy)
 def test_of_each_id_the_newest_row_is_kept(
     tmp_path_factory: pytest.TempPathFactory, rows: list[tuple[str, str, float, str | None]]

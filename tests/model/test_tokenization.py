@@ -51,8 +51,11 @@ def test_the_articles_fault_is_not_repeated_and_restaurant_stays_whole() -> None
     assert standardize("a restaurant with heart") == ["a", "restaurant", "with", "heart"]
 
 
-@settings(max_examples=150, deadline=None)
-@given(st.lists(st.text(st.characters(exclude_categories=[]), max_size=40), min_size=1, max_size=5))
+# What an example costs is its encoder, so there are few with many texts.
+@settings(max_examples=25, deadline=None)
+@given(
+    st.lists(st.text(st.characters(exclude_categories=[]), max_size=40), min_size=1, max_size=30)
+)
 def test_any_unicode_has_token_ids(texts: list[str]) -> None:
     ids = encode_texts(texts, ["good", "!"], TOKENS)
     assert len(ids) == len(texts)
@@ -60,10 +63,13 @@ def test_any_unicode_has_token_ids(texts: list[str]) -> None:
     assert np.all((ids.values >= 1) & (ids.values < 4))
 
 
+ENCODER = build_encoder(["good"], TOKENS)
+
+
 @settings(max_examples=60, deadline=None)
 @given(st.lists(st.binary(max_size=40), min_size=1, max_size=5))
 def test_any_bytes_have_token_ids(texts: list[bytes]) -> None:
-    ids = build_encoder(["good"], TOKENS)(tf.constant(texts)).numpy()
+    ids = ENCODER(tf.constant(texts)).numpy()
     assert ids.shape[0] == len(texts)
     assert ids.dtype == np.int32
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import sqlite3
 import subprocess
 import sys
@@ -51,15 +52,32 @@ def settings(home: Path) -> Settings:
     return load_settings(None, [f"tracking.uri=sqlite:///{home / 'mlflow.db'}"])
 
 
+@pytest.fixture(scope="module")
+def grave(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, str]:
+    """A home that a night left when it was killed, and the id of its MLflow run."""
+    folder = tmp_path_factory.mktemp("killed")
+    ended = subprocess.run(
+        [sys.executable, "-c", DIE, str(folder)], capture_output=True, text=True, check=False
+    )
+    assert ended.returncode == 9, ended.stderr
+    return folder, ended.stdout.strip()
+
+
+@pytest.fixture
+def killed(home: Path, grave: tuple[Path, str]) -> str:
+    """The test's home as the killed night left it; the id of the night's run."""
+    shutil.copytree(grave[0], home, dirs_exist_ok=True)
+    return grave[1]
+
+
 def read_status(home: Path, run_id: str) -> str:
     return MlflowClient(f"sqlite:///{home / 'mlflow.db'}").get_run(run_id).info.status
 
 
-def test_what_a_killed_night_left_is_closed_once(home: Path, settings: Settings) -> None:
-    killed = subprocess.run(
-        [sys.executable, "-c", DIE, str(home)], capture_output=True, text=True, check=False
-    )
-    run_id = killed.stdout.strip()
+def test_what_a_killed_night_left_is_closed_once(
+    home: Path, settings: Settings, killed: str
+) -> None:
+    run_id = killed
     assert read_status(home, run_id) == "RUNNING"
     (home / "steps" / (make_temporary_prefix() + "mine")).mkdir()
     asked: list[str] = []
@@ -85,11 +103,8 @@ def test_what_a_killed_night_left_is_closed_once(home: Path, settings: Settings)
 
 
 def test_an_mlflow_that_is_away_keeps_nobody_from_hearing_of_a_killed_night(
-    home: Path, settings: Settings
+    home: Path, settings: Settings, killed: str
 ) -> None:
-    killed = subprocess.run(
-        [sys.executable, "-c", DIE, str(home)], capture_output=True, text=True, check=False
-    )
     told: list[NightRecord] = []
     away = load_settings(None, ["tracking.uri=http://127.0.0.1:9"])
     with pytest.raises(RegistryUnreachable):
@@ -97,7 +112,7 @@ def test_an_mlflow_that_is_away_keeps_nobody_from_hearing_of_a_killed_night(
     assert [record.outcome for record in told] == ["failed"]
     # The run is still closed when MLflow is back, though its lease is gone.
     assert any("flow-1" in closed for closed in sweep(home, settings, lambda ids, _: list(ids)))
-    assert read_status(home, killed.stdout.strip()) == "KILLED"
+    assert read_status(home, killed) == "KILLED"
 
 
 def test_a_living_night_is_left_alone(home: Path, settings: Settings) -> None:
@@ -115,16 +130,13 @@ def test_a_living_night_is_left_alone(home: Path, settings: Settings) -> None:
 
 
 def test_the_night_that_sweeps_does_not_speak_for_the_run_it_replaces(
-    home: Path, settings: Settings
+    home: Path, settings: Settings, killed: str
 ) -> None:
-    killed = subprocess.run(
-        [sys.executable, "-c", DIE, str(home)], capture_output=True, text=True, check=False
-    )
     url = f"sqlite:///{home / 'ledger.db'}"
     with hold_lease(url, "night:m", "ada", LeaseSettings(), {}) as lease:
         closed = sweep(home, settings, None, lease)
     assert any("MLflow run" in sentence for sentence in closed)
-    assert read_status(home, killed.stdout.strip()) == "KILLED"
+    assert read_status(home, killed) == "KILLED"
 
 
 def test_what_another_machine_left_goes_after_a_day_unless_somebody_lives_there(
@@ -152,11 +164,8 @@ def test_what_another_machine_left_goes_after_a_day_unless_somebody_lives_there(
 
 
 def test_a_leftover_that_cannot_be_removed_ends_nothing(
-    home: Path, settings: Settings, caplog: pytest.LogCaptureFixture
+    home: Path, settings: Settings, killed: str, caplog: pytest.LogCaptureFixture
 ) -> None:
-    killed = subprocess.run(
-        [sys.executable, "-c", DIE, str(home)], capture_output=True, text=True, check=False
-    )
     (stuck,) = (home / "steps").iterdir()
     moved = stuck.parent
     moved.chmod(0o500)
@@ -164,7 +173,7 @@ def test_a_leftover_that_cannot_be_removed_ends_nothing(
         closed = sweep(home, settings)
     finally:
         moved.chmod(0o700)
-    assert read_status(home, killed.stdout.strip()) == "KILLED"
+    assert read_status(home, killed) == "KILLED"
     if os.geteuid() != 0:
         assert stuck.exists()
         assert stuck.name in caplog.text
