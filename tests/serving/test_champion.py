@@ -771,3 +771,23 @@ def test_the_real_registrys_champion_is_kept_and_served_after_the_registry_is_go
     assert again.state.unreachable_since is not None
     again.restore()
     assert answer_of(again) == (number, pytest.approx(expected[number], abs=1e-4))
+
+
+def test_what_the_registry_answers_while_a_local_copy_loads_is_not_displaced_by_it(
+    registry: ShelfRegistry, follow: Callable[..., ChampionFollower],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:  # fmt: skip
+    follow(registry).poll()
+    registry.pointed = 2
+    again = follow(registry)
+    load, polls = again._load, iter([again.poll])
+
+    def answer_meanwhile(folder: Path) -> Model:
+        model = load(folder)
+        for poll in polls:
+            poll()
+        return model
+
+    monkeypatch.setattr(again, "_load", answer_meanwhile)
+    again.restore()
+    assert answer_of(again) == (2, 0.7)
