@@ -55,7 +55,9 @@ def live_first_night(folder: Path, patch: pytest.MonkeyPatch) -> FirstNight:
     shutil.copy(night.blank_database, home / "mlflow.db")
     patch.setenv("SENTIFLOW_HOME", str(home))
     patch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{home / 'mlflow.db'}")
-    request = NightRequest(data=(str(reviews),), overrides=SMALL, as_of=FIRST)
+    # A password in a setting that says nothing of the result: it must be found nowhere.
+    overrides = (*SMALL, "notices.prefect_url=https://ada:hunter2@prefect.example")
+    request = NightRequest(data=(str(reviews),), overrides=overrides, as_of=FIRST)
     state = retrain(request, return_state=True)
     record = find_record(home, str(state.state_details.flow_run_id))
     assert record is not None

@@ -32,7 +32,7 @@ QUICK = (
     "--set", "training.learning_rate=0.01",
     "--set", "baseline.regularizations=[1.0]", "--set", "baseline.min_document_counts=[2]",
     # Two epochs do not reach TF-IDF.
-    "--set", "gate.baseline_margin=0.2",
+    "--set", "gate.baseline_margin=0.2", "--set", "gate.resamples=200",
 )  # fmt: skip
 
 
@@ -53,12 +53,12 @@ def environment(folder: Path, prefect_server: None) -> dict[str, str]:
 
 
 @pytest.fixture
-def sentiflow(folder: Path, environment: dict[str, str]) -> Run:
+def sentiflow(folder: Path, environment: dict[str, str], warm_python: str) -> Run:
     """Run `sentiflow …` as from a shell."""
 
     def run(*arguments: str, **more: str) -> subprocess.CompletedProcess[str]:
         return subprocess.run(
-            [sys.executable, "-m", "sentiflow", *arguments],
+            [warm_python, "-m", "sentiflow", *arguments],
             cwd=folder, env={**environment, **more}, capture_output=True, text=True,
             timeout=300, check=False,
         )  # fmt: skip

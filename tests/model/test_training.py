@@ -44,6 +44,7 @@ def make_reviews(count: int, seed: int) -> tuple[TokenIds, np.ndarray]:
     return TokenIds(np.concatenate(rows).astype(np.int32), offsets), np.array(labels, np.int8)
 
 
+pytestmark = pytest.mark.usefixtures("warm_children")
 TRAIN, VALIDATION = make_reviews(240, 1), make_reviews(60, 2)
 
 
