@@ -416,7 +416,7 @@ def test_an_alias_moved_by_hand_is_told_once_and_not_followed_until_it_is_adopte
     for _ in range(3):
         follower.poll()
     assert answer_of(follower) == (1, 0.2)
-    assert registry.fetched == [1]
+    assert (registry.fetched, follower.state.failure) == ([1], None), "it is not even tried"
     (warning,) = follower.state.list_warnings()
     assert "points at version 2, and no event of the ledger put it there" in warning
     assert caplog.text.count(warning) == 1
