@@ -28,6 +28,7 @@ from sentiflow.settings import (
     Settings,
     find_home,
     find_tracking_uri,
+    is_own_prefect,
 )
 
 # Below sentiflow, so that the command line shows it.
@@ -102,8 +103,8 @@ def find_problems(settings: NoticeSettings) -> list[str]:
 
 
 def find_prefect_url() -> str | None:
-    """Return where people open Prefect, by its own settings; None without a server."""
-    return get_current_settings().ui_url
+    """Return where people open Prefect, by its own settings; None without a server that stays."""
+    return None if is_own_prefect() else get_current_settings().ui_url
 
 
 def _notify_block(notices: Sequence[Notice], settings: NoticeSettings) -> list[str]:

@@ -27,7 +27,7 @@ from sentiflow.markup import escape_markdown
 from sentiflow.operations.moves import notice_moves
 from sentiflow.operations.request import NightRequest
 from sentiflow.operations.sweep import sweep
-from sentiflow.settings import find_home, load_settings, prepare_environment
+from sentiflow.settings import find_home, is_own_prefect, load_settings, prepare_environment
 
 logger = logging.getLogger(__name__)
 
@@ -77,7 +77,7 @@ def close_flow_runs(ids: Sequence[str], living: Sequence[str] = ()) -> list[str]
     closed: list[str] = []
     with _forgiving("close runs"), get_client(sync_client=True) as client:
         dead = [*ids]
-        if get_current_settings().api.url is None:
+        if is_own_prefect() or get_current_settings().api.url is None:
             nights = read_runs(client, "retrain", [StateType.RUNNING])
             started = [(str(run.id), run.start_time) for run in nights]
             dead += find_lost(started, living, datetime.now(UTC))

@@ -126,9 +126,17 @@ def test_no_proxy_stands_before_this_machine(
     assert (os.environ["NO_PROXY"], os.environ["no_proxy"]) == (spared, spared)
 
 
-def test_every_night_s_heart_beats_whatever_started_it(
-    tmp_path: Path, bare: pytest.MonkeyPatch
+@pytest.mark.parametrize("name", ["up", "environment"])
+def test_the_heart_of_every_night_at_a_server_beats_whatever_started_it(
+    tmp_path: Path, bare: pytest.MonkeyPatch, name: str
 ) -> None:
     prepare_environment(tmp_path)
-    assert os.environ["PREFECT_FLOWS_HEARTBEAT_FREQUENCY"] == "30"
+    # A command's own server watches nothing, and each night would wait for its heart to stop.
+    assert "PREFECT_FLOWS_HEARTBEAT_FREQUENCY" not in os.environ
     assert not is_own_prefect()
+    if name == "up":
+        run_servers(tmp_path)
+    else:
+        bare.setenv("PREFECT_API_URL", "http://prefect.example/api")
+    prepare_environment(tmp_path)
+    assert os.environ["PREFECT_FLOWS_HEARTBEAT_FREQUENCY"] == "30"

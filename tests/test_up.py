@@ -17,6 +17,7 @@ from typing import Any
 import httpx
 import psutil
 import pytest
+from hostile_page import attack_with_browser, find_browser
 from operations.listening import Listener, listen
 from small import SMALL, write_plain_reviews
 from websockets.exceptions import ConnectionClosed, InvalidStatus
@@ -167,10 +168,20 @@ def test_the_servers_answer_soon_and_are_written_down(up: Up) -> None:
     assert up.urls["process"]["pid"] == up.process.pid
 
 
-def post_as_a_page(url: str, **headers: str) -> int:
+def post_as_a_page(url: str, body: dict[str, Any], **headers: str) -> int:
     """POST as a page's form or fetch does without asking first: JSON, but no Content-Type."""
-    body = json.dumps({"name": "evil", "flows": {}, "texts": ["x"]}).encode()
-    return httpx.post(url, content=body, headers=headers, timeout=30).status_code
+    return httpx.post(
+        url, content=json.dumps(body).encode(), headers=headers, timeout=30
+    ).status_code
+
+
+def list_posts(up: Up) -> dict[str, dict[str, Any]]:
+    """Return what a page would like to have done by the three servers."""
+    return {
+        f"{up.urls['prefect_api_url']}/flows/": {"name": "evil"},
+        f"{up.urls['mlflow_url']}/api/2.0/mlflow/experiments/create": {"name": "evil"},
+        f"{up.urls['predictions_url']}/v1/predict": {"texts": ["x"]},
+    }
 
 
 @pytest.mark.parametrize(
@@ -180,14 +191,9 @@ def test_no_page_of_another_site_reaches_a_server_and_no_other_name_does(
     up: Up, foreign: dict[str, str]
 ) -> None:
     """With a deployment made so, a shell step ran on the worker nine seconds later."""
-    made = [
-        f"{up.urls['prefect_api_url']}/flows/", f"{up.urls['prefect_api_url']}/deployments/",
-        f"{up.urls['mlflow_url']}/api/2.0/mlflow/experiments/create",
-        f"{up.urls['predictions_url']}/v1/predict",
-    ]  # fmt: skip
-    for url in made:
-        assert post_as_a_page(url, **foreign) in (400, 403), url
-        assert post_as_a_page(url) in (401, 422, 503), f"{url}: without credentials"
+    for url, body in list_posts(up).items():
+        assert post_as_a_page(url, body, **foreign) in (400, 403), url
+        assert post_as_a_page(url, body) in (401, 422, 503), f"{url}: without credentials"
     for url in (up.urls["prefect_url"], up.urls["mlflow_url"]):
         assert httpx.get(url, headers=foreign).status_code == 403
         assert httpx.get(url).status_code == 401
@@ -214,6 +220,23 @@ def test_a_socket_of_another_site_or_without_credentials_hears_nothing(
         connect(url, additional_headers={"Host": "evil.example"}, proxy=None)
     with pytest.raises((InvalidStatus, ConnectionClosed)):
         log_in(url, protocols)
+
+
+def test_a_hostile_page_in_a_browser_sends_reads_and_opens_nothing(up: Up, tmp_path: Path) -> None:
+    browser = find_browser()
+    if browser is None:
+        pytest.skip("Chromium is not installed: apt-get install chromium")
+    posts = list_posts(up)
+    events = up.urls["prefect_api_url"].replace("http", "ws") + "/events"
+    seen = attack_with_browser(browser, tmp_path, posts, [f"{events}/in", f"{events}/out"])
+    assert len(seen) == 2 * len(posts) + 4
+    assert not {what for what in seen.values() if what.startswith(("READ", "OPEN"))}, seen
+    assert "evil" not in {flow["name"] for flow in up.ask("/flows/filter")}
+    found = httpx.post(
+        f"{up.urls['mlflow_url']}/api/2.0/mlflow/experiments/search", json={"max_results": 100},
+        auth=up.mlflow_auth,
+    )  # fmt: skip
+    assert "evil" not in found.text
 
 
 def test_a_link_of_another_terminal_opens_both_pages_without_a_password(up: Up) -> None:

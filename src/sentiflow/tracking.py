@@ -52,6 +52,8 @@ class Run:
         self.id = run_id
         self.experiment_id = experiment_id
         self.uri = uri
+        # Its work is done, however its block is left from now on.
+        self.is_done = False
 
     @property
     def path(self) -> str:
@@ -159,7 +161,8 @@ def track_run(
     try:
         yield tracked
     except BaseException as error:
-        _close(tracked, "FAILED" if isinstance(error, Exception) else "KILLED")
+        status = "FAILED" if isinstance(error, Exception) else "KILLED"
+        _close(tracked, "FINISHED" if tracked.is_done else status)
         raise
     _close(tracked, "FINISHED")
 

@@ -8,11 +8,15 @@ import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Final
 
 import typer
 
 from sentiflow.errors import SentiflowError, format_traceback
+
+INTERRUPTED: Final = 130
+TERMINATED: Final = 143
+_INTERRUPTED_TEXT: Final = "Interrupted. Run again to go on: finished steps are kept."
 
 app = typer.Typer(
     add_completion=False,
@@ -42,6 +46,10 @@ ReasonOption = Annotated[
 ]
 
 
+class Terminated(KeyboardInterrupt):
+    """SIGTERM came: it ends a command as Ctrl-C does, but for the exit code."""
+
+
 def answer_with(
     as_json: bool, work: Callable[[], tuple[dict[str, Any], str, int]], failed: dict[str, Any]
 ) -> None:
@@ -55,6 +63,13 @@ def answer_with(
         text, code = "", error.exit_code
         if not as_json:
             print(f"Error: {write_for_asker(error)}", file=sys.stderr)
+    except KeyboardInterrupt as error:
+        answer = {**failed, "reasons": [_INTERRUPTED_TEXT], "error": "Interrupted"}
+        text, code = "", TERMINATED if isinstance(error, Terminated) else INTERRUPTED
+        if not as_json:
+            # In place of the live line and of the ^C that the terminal wrote there.
+            start = "\r\x1b[2K" if sys.stderr.isatty() else ""
+            print(f"{start}{_INTERRUPTED_TEXT}", file=sys.stderr)
     if as_json:
         _print(json.dumps(answer, ensure_ascii=False))
     elif text:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 from datetime import date, datetime
 from pathlib import Path
 from typing import Annotated, Any
@@ -15,6 +16,7 @@ from sentiflow.cli.common import (
     JsonOption,
     ModelOption,
     SetOption,
+    Terminated,
     answer_with,
     app,
     prepare_home,
@@ -197,13 +199,23 @@ def _run_flow(request: Any, home: Path) -> Any:
     os.environ.setdefault("PREFECT_LOGGING_HANDLERS_CONSOLE_LEVEL", "60")
     from sentiflow.operations.guard import guard_this_process
 
-    # Without a server of yours Prefect starts one for the command, which must end with it.
+    # A server of its own must end with the command, even if that is killed.
     guard_this_process(seconds=5)
-    from flows.retrain import retrain
+    from flows.own_server import run_own_server
+
+    with run_own_server(home) as wait_until_it_answers:
+        from flows.retrain import retrain
+
+        wait_until_it_answers()
+        signal.signal(signal.SIGTERM, _end)
+        state = retrain(request, return_state=True)
+        return _read_outcome(state, home)
+
+
+def _read_outcome(state: Any, home: Path) -> Any:
     from sentiflow.disk import explain_full_disk
     from sentiflow.reporting.record import NightRecord, find_record
 
-    state = retrain(request, return_state=True)
     record = find_record(home, str(state.state_details.flow_run_id))
     if record is not None and record.mlflow_run_id is not None:
         return record, _find_detail(state)
@@ -223,6 +235,10 @@ def _find_detail(state: Any) -> str | None:
     """Return what only who asked may see of a night's error; the record has the rest."""
     error = state.result(raise_on_failure=False)
     return error.detail if isinstance(error, SentiflowError) else None
+
+
+def _end(*_: object) -> None:
+    raise Terminated
 
 
 def _suggest(record: Any, home: Path) -> str:

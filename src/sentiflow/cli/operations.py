@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shlex
 import signal
 import sys
 from dataclasses import asdict
@@ -101,12 +102,21 @@ def up(
 
 
 @app.command()
-def links(as_json: JsonOption = False) -> None:
+def links(
+    export: Annotated[
+        bool, typer.Option("--export", help="Print a shell's lines for prefect's and mlflow's own.")
+    ] = False,
+    as_json: JsonOption = False,
+) -> None:
     """Print addresses that open the pages of a running `up` in a browser, each once."""
 
     def work() -> tuple[dict[str, Any], str, int]:
-        from sentiflow.operations.links import find_links
+        from sentiflow.operations.links import find_links, find_variables
 
+        if export:
+            variables = find_variables(prepare_home())
+            lines = [f"export {name}={shlex.quote(value)}" for name, value in variables.items()]
+            return dict(variables), "\n".join(lines), 0
         found = find_links(prepare_home())
         return dict(found), _write_addresses(found), 0
 

@@ -8,7 +8,6 @@ therefore ends in the same weights as one that was never interrupted.
 from __future__ import annotations
 
 import json
-import logging
 import math
 import time
 from collections.abc import Callable
@@ -28,8 +27,6 @@ from sentiflow.model.embeddings import fit_word_vectors
 from sentiflow.model.network import build_network
 from sentiflow.model.tokenization import TokenIds
 from sentiflow.settings import NetworkSettings, TrainingSettings
-
-logger = logging.getLogger(__name__)
 
 EpochLog = dict[str, float]
 OnEpoch = Callable[[EpochLog], None]
@@ -75,6 +72,7 @@ def train_network(
     checkpoint: Path | None = None,
     on_epoch: OnEpoch | None = None,
     on_batch: OnBatch | None = None,
+    on_resume: Callable[[int], object] | None = None,
 ) -> Trained:
     """Train until the validation loss stops falling and keep the best epoch's weights.
 
@@ -89,6 +87,7 @@ def train_network(
         checkpoint: folder to keep the last epoch in; taken up from if it exists.
         on_epoch: called with each finished epoch's log, also those of a checkpoint.
         on_batch: called with (epoch from 1, batches done, batches, loss so far).
+        on_resume: called with the number of epochs that a checkpoint holds.
 
     Returns:
         The best network and the history.
@@ -122,7 +121,8 @@ def train_network(
         network.get_layer("embedding").set_weights([vectors])
     if checkpoint is not None and is_resumed:
         progress, best = _load_checkpoint(checkpoint, network, optimizer)
-        logger.info("training goes on after epoch %d", progress.epochs_done)
+        if on_resume:
+            on_resume(progress.epochs_done)
         for log in progress.history:
             if on_epoch:
                 on_epoch(log)

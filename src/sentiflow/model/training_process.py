@@ -7,6 +7,7 @@ standard output. Nothing is pickled between the two.
 from __future__ import annotations
 
 import json
+import logging
 import os
 import subprocess
 import sys
@@ -23,6 +24,8 @@ from sentiflow.errors import TrainingDiverged, TrainingError, TrainingTimedOut
 from sentiflow.files import read_json, write_json
 from sentiflow.progress import report_progress
 from sentiflow.settings import NetworkSettings, TrainingSettings
+
+logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -140,6 +143,8 @@ def _follow(lines: IO[str], on_epoch: Callable[[dict[str, float]], None]) -> str
                 f"epoch {message['epoch']}, batch {message['done']} of {message['batches']}, "
                 f"loss {message['loss']:.4f}",
             )
+        elif message["event"] == "resumed":
+            logger.info("train: goes on after epoch %d", message["epochs"])
         elif message["event"] == "diverged":
             failure = message["message"]
     return failure
@@ -188,6 +193,7 @@ def run_job(job_file: Path) -> int:
             checkpoint=Path(description["checkpoint"]),
             on_epoch=lambda log: _say("epoch", log=log),
             on_batch=say_batch,
+            on_resume=lambda epochs: _say("resumed", epochs=epochs),
         )
     except TrainingDiverged as error:
         _say("diverged", message=str(error))

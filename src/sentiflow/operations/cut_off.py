@@ -31,11 +31,15 @@ logger = logging.getLogger(__name__)
 
 TellCutOff = Callable[[NightRecord], object]
 
-_OUTCOMES: Final[Mapping[Kind, Outcome]] = {
+# What the gate ruled, and what its night became by that.
+RULED: Final[Mapping[Kind, Outcome]] = {
     "promoted": "promoted",
     "superseded": "promoted",
     "kept": "kept",
     "waiting": "waiting",
+}
+_OUTCOMES: Final[Mapping[Kind, Outcome]] = {
+    **RULED,
     "rejected": "rejected",
     "not_evaluated": "failed",
     "failed": "failed",

@@ -19,13 +19,25 @@ def find_links(home: Path) -> dict[str, str]:
     Raises:
         UsageError: none run.
     """
-    servers = find_running_servers(home)
-    if servers is None:
-        raise UsageError(
-            f"Links lead to the servers of sentiflow up. Received: none that runs for {home}. "
-            "Start it, or name its home by SENTIFLOW_HOME; sentiflow ui shows MLflow alone."
-        )
-    return make_links(home, servers)
+    return make_links(home, _find_servers(home))
+
+
+def find_variables(home: Path) -> dict[str, str]:
+    """Return what Prefect's and MLflow's own commands need for the servers that run for a home.
+
+    Raises:
+        UsageError: none run.
+    """
+    servers = _find_servers(home)
+    access = find_access(home)
+    variables = {"PREFECT_API_URL": servers.prefect_api_url}
+    if not servers.prefect_is_given:
+        variables["PREFECT_API_AUTH_STRING"] = access.prefect
+    variables["MLFLOW_TRACKING_URI"] = servers.mlflow_url
+    if not servers.mlflow_is_given:
+        variables["MLFLOW_TRACKING_USERNAME"] = access.mlflow_user
+        variables["MLFLOW_TRACKING_PASSWORD"] = access.mlflow_password
+    return variables
 
 
 def make_links(home: Path, servers: RunningServers) -> dict[str, str]:
@@ -40,6 +52,16 @@ def make_links(home: Path, servers: RunningServers) -> dict[str, str]:
 def make_mlflow_link(home: Path, url: str) -> str:
     """Return a link to MLflow's page at an address."""
     return _sign(home, "mlflow", f"{url}{MLFLOW_START}")
+
+
+def _find_servers(home: Path) -> RunningServers:
+    servers = find_running_servers(home)
+    if servers is None:
+        raise UsageError(
+            f"Links lead to the servers of sentiflow up. Received: none that runs for {home}. "
+            "Start it, or name its home by SENTIFLOW_HOME; sentiflow ui shows MLflow alone."
+        )
+    return servers
 
 
 def _sign(home: Path, service: str, url: str) -> str:

@@ -25,7 +25,8 @@ from sentiflow.errors import (
 from sentiflow.files import use_scratch
 from sentiflow.markup import escape_markdown
 from sentiflow.operations.attesting import refuse_unknown_champion
-from sentiflow.operations.cut_off import TellCutOff, find_ending, record_cut_off
+from sentiflow.operations.cut_off import RULED, TellCutOff, find_ending, record_cut_off
+from sentiflow.operations.interrupts import HeldInterrupts
 from sentiflow.operations.lease import hold_lease
 from sentiflow.operations.night import (
     Night,
@@ -91,7 +92,7 @@ def open_night(
         NightRefused: another night of the model is running.
         LedgerUnreachable, RegistryUnreachable: no lease, or no run, can be had.
     """
-    with ExitStack() as parts:
+    with HeldInterrupts() as interrupts, ExitStack() as parts:
         try:
             prepare_environment(home)
             parts.enter_context(use_scratch(home))
@@ -114,9 +115,10 @@ def open_night(
             _tell_ending(night, "failed", str(error))
             raise
         except BaseException as error:
-            _end_unexpectedly(night, error)
-            raise
+            if not _end_unexpectedly(night, error):
+                raise
         finally:
+            interrupts.hold()
             _close(night, home, on_close)
 
 
@@ -245,13 +247,17 @@ def _tell_unopened(request: NightRequest, home: Path, record: NightRecord) -> No
         logger.warning("That the night failed is not in the ledger: %s", failure)
 
 
-def _end_unexpectedly(night: Night, error: BaseException) -> None:
+def _end_unexpectedly(night: Night, error: BaseException) -> bool:
+    """Say what a night became that something unforeseen ended; return whether it is to go on."""
     if not isinstance(error, Exception):
         # Somebody ended it: Ctrl-C, or a cancellation that Prefect turned into a signal.
+        if _keep_ruling(night):
+            # A run that is cancelled must end so; who pressed Ctrl-C hears the outcome.
+            return isinstance(error, KeyboardInterrupt)
         reason = f"The night was ended from outside ({type(error).__name__})."
         night.end("failed", [reason], 1)
         _tell_ending(night, "failed", reason)
-        return
+        return False
     logger.error("the night ended unexpectedly\n%s", format_traceback(error))
     reason = str(error if isinstance(error, SentiflowError) else UnforeseenError.of(error))
     if night.is_deciding:
@@ -262,6 +268,33 @@ def _end_unexpectedly(night: Night, error: BaseException) -> None:
     else:
         night.end("failed", [reason], 1)
         _tell_ending(night, "failed", reason)
+    return False
+
+
+def _keep_ruling(night: Night) -> bool:
+    """End a night as its ruling says, if the ledger has one: it stands, whatever came then."""
+    from sentiflow.release.projection import settle
+
+    name = night.lineage.name
+    try:
+        ruling = find_ending(night.ledger.read(name), night.run.id)
+    except SentiflowError:
+        # What the ledger has is told by whoever sweeps next.
+        return False
+    if ruling is None or ruling.kind not in RULED:
+        return False
+    night.note(decision=ruling.decision, version=ruling.to_version)
+    night.end(RULED[ruling.kind], ruling.details.get("reasons", [ruling.reason]), 0)
+    night.run.is_done = True
+    night.warn("It was to be ended from outside after the ruling, which stands.")
+    try:
+        standing = settle(night.registry, night.ledger, name, find_actor()).standing
+        night.note(champion_version=standing.champion)
+        night.run.set_tags({"sentiflow.decision": night.record.outcome})
+    except SentiflowError as error:
+        # The next night and maintenance let alias and tags follow.
+        night.warn(f"MLflow does not show the ruling yet: {error}")
+    return True
 
 
 def _close(night: Night, home: Path, on_close: OnClose | None) -> None:

@@ -8,6 +8,7 @@ from sentiflow.settings.discovery import (
     save_running_servers,
 )
 from sentiflow.settings.environment import (
+    OWN_PREFECT,
     copy_environment,
     find_actor,
     find_api_key,
@@ -51,6 +52,7 @@ from sentiflow.settings.loading import (
 )
 
 __all__ = [
+    "OWN_PREFECT",
     "SAMPLE_MODEL_NAME",
     "BaselineSettings",
     "ColumnSettings",

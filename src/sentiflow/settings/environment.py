@@ -172,9 +172,6 @@ def prepare_environment(home: Path) -> None:
         "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
         "PREFECT_SERVER_EPHEMERAL_STARTUP_TIMEOUT_SECONDS": "120",
         "PREFECT_CLI_PROMPT": "false",
-        # Of every run, by whatever way it was started: an automation of the server takes a run
-        # whose heart has stopped for dead.
-        "PREFECT_FLOWS_HEARTBEAT_FREQUENCY": "30",
         "MLFLOW_TRACKING_URI": f"sqlite:///{home / 'mlflow.db'}",
         "MLFLOW_DISABLE_TELEMETRY": "true",
         # Sentiflow's artifacts hold no pickle, and unpickling somebody else's would run it.
@@ -192,6 +189,10 @@ def prepare_environment(home: Path) -> None:
         "TF_CPP_MIN_LOG_LEVEL": "3",
         "KERAS_BACKEND": "tensorflow",
     }
+    if os.environ.get("PREFECT_API_URL") or "PREFECT_API_URL" in found:
+        # Of every run at a server that stays, by whatever way it was started: an automation
+        # there takes a run whose heart has stopped for dead.
+        defaults["PREFECT_FLOWS_HEARTBEAT_FREQUENCY"] = "30"
     for key, value in {**defaults, **found}.items():
         os.environ.setdefault(key, value)
     _spare_loopback_proxies()
