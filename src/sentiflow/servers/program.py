@@ -60,10 +60,10 @@ def main() -> None:
         _run(options, make_prefect(), _read_prefect_options())
     else:
         _prepare_mlflow(options)
-        application: Any = make_mlflow()
-        if options.workers > 1:
-            application = "sentiflow.servers.program:make_mlflow"
-        _run(options, application, {"log_level": "warning", "factory": options.workers > 1})
+        # Several processes each make their own.
+        is_shared = options.workers > 1
+        application = "sentiflow.servers.program:make_mlflow" if is_shared else make_mlflow()
+        _run(options, application, {"log_level": "warning", "factory": is_shared})
 
 
 def make_prefect() -> Application:

@@ -1,0 +1,70 @@
+"""The Prefect server that a command runs for itself: it ends with it, and says why it cannot start.
+
+What it answers to whom is seen in a whole night, in tests/test_interrupted_night.py.
+"""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import httpx
+import pytest
+
+pytestmark = [pytest.mark.slow, pytest.mark.filterwarnings("ignore")]
+
+COMMAND = """
+import os, sys, time
+from sentiflow.operations.guard import guard_this_process
+from sentiflow.settings import find_home, prepare_environment
+prepare_environment(find_home())
+guard_this_process(seconds=1)
+from flows.own_server import run_own_server
+with run_own_server(find_home()) as wait_until_it_answers:
+    wait_until_it_answers()
+    from prefect.client.orchestration import get_client
+    with get_client(sync_client=True) as client:
+        client.read_flows()
+    print(os.environ["PREFECT_API_URL"], flush=True)
+    time.sleep(600)
+"""
+
+
+def start(home: Path, **more: str) -> subprocess.Popen[str]:
+    own = {name: value for name, value in os.environ.items() if not name.startswith("PREFECT_")}
+    return subprocess.Popen(
+        [sys.executable, "-c", COMMAND], env={**own, "SENTIFLOW_HOME": str(home), **more},
+        stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+    )  # fmt: skip
+
+
+def answers(url: str) -> bool:
+    try:
+        return httpx.get(f"{url}/health", trust_env=False).status_code == httpx.codes.OK
+    except httpx.HTTPError:
+        return False
+
+
+def test_it_is_used_and_ends_with_its_command_even_by_kill_9(home: Path) -> None:
+    command = start(home)
+    assert command.stdout is not None
+    url = command.stdout.readline().strip()
+    assert answers(url)
+    command.kill()
+    command.communicate()
+    ends = time.monotonic() + 30
+    while answers(url) and time.monotonic() < ends:
+        time.sleep(0.2)
+    assert not answers(url)
+
+
+def test_one_that_cannot_start_says_so_with_the_end_of_its_log(home: Path) -> None:
+    database = "sqlite+aiosqlite:////nowhere/at/all.db"
+    command = start(home, PREFECT_API_DATABASE_CONNECTION_URL=database)
+    _, said = command.communicate(timeout=200)
+    assert command.returncode != 0
+    assert "The Prefect server of this command must start. Received: exit code" in said
+    assert "unable to open database file" in said
