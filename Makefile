@@ -1,7 +1,7 @@
 # Sentiflow's commands. `make run` and `make test` need Python 3.11 or newer and a package index.
 SHELL := /bin/bash
 .DEFAULT_GOAL := help
-.PHONY: help setup setup-dev run ui test test-slow soak mutants lint lock clean
+.PHONY: help setup setup-dev run ui test test-slow test-compose soak mutants lint lock clean
 
 PYTHON ?= python3
 VENV := .venv
@@ -32,10 +32,13 @@ ui: setup  ## MLflow's UI on what was recorded, on 127.0.0.1:5000
 	@$(ENV) $(BIN)/sentiflow ui --port $${PORT:-5000}
 
 test: setup-dev  ## unit, property and end-to-end tests on the sample
-	@$(ENV) $(PYTEST) -m "not slow"
+	@$(ENV) $(PYTEST) -m "not slow and not engine"
 
 test-slow: setup-dev  ## the long tests: real reviews, failures
-	@$(ENV) $(PYTEST) -m slow
+	@$(ENV) $(PYTEST) -m "slow and not engine"
+
+test-compose: setup-dev  ## docker-compose.yml on a real Docker engine, as root
+	@$(ENV) scripts/with_engine.sh $(BIN)/python -m pytest -v --durations=10 -m engine tests/engine
 
 soak: setup-dev  ## mutation run over the code that rules on a release; 95 % must be killed (JOBS=1)
 	@scripts/soak.sh $(VENV) $(or $(JOBS),1)
