@@ -22,6 +22,7 @@ from pydantic import Field
 from flows.faults import hide_foreign_words
 from flows.late_nights import tell_late
 from flows.notices import send, tell_cut_off
+from flows.permissions import check_run
 from flows.runs import find_run, read_runs
 from sentiflow.markup import escape_markdown
 from sentiflow.operations.moves import notice_moves
@@ -47,6 +48,7 @@ def maintenance(
     """Tell of late nights and moved champions, close what dead nights left; say what was done."""
     home = find_home()
     prepare_environment(home)
+    check_run(config)
     settings = load_settings(config, overrides)
     # First, because the sweep needs MLflow and the ledger, which may be what is down.
     done = tell_late(settings)

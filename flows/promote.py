@@ -9,6 +9,7 @@ from prefect.artifacts import create_markdown_artifact
 from pydantic import Field
 
 from flows.faults import hide_foreign_words
+from flows.permissions import check_run
 from sentiflow.markup import fence_markdown
 from sentiflow.operations.releases import Desk, open_desk
 from sentiflow.operations.releases import promote as promote_version
@@ -44,6 +45,7 @@ def roll_back(
 def _open(config: str | None, overrides: tuple[str, ...]) -> Desk:
     home = find_home()
     prepare_environment(home)
+    check_run(config)
     return open_desk(config, overrides, home)
 
 

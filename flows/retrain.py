@@ -15,6 +15,7 @@ from prefect.tasks import Task
 from flows.faults import hide_foreign_words
 from flows.notices import find_problems, tell, tell_cut_off
 from flows.operations import close_flow_runs, collapse_missed
+from flows.permissions import check_run
 from sentiflow.data.ingest import Ingested
 from sentiflow.errors import (
     LedgerUnreachable,
@@ -41,7 +42,10 @@ def retrain(request: NightRequest = NightRequest()) -> NightRecord:
     flow_run_id = runtime.flow_run.id
     collapse_missed(flow_run_id)
     close, tell_dead = partial(publish, request), partial(tell_cut_off, request)
-    with open_night(request, find_home(), flow_run_id, close, close_flow_runs, tell_dead) as night:
+    check = partial(check_night, request)
+    with open_night(
+        request, find_home(), flow_run_id, close, close_flow_runs, tell_dead, check
+    ) as night:
         for problem in find_problems(night.settings.notices):
             night.warn(problem)
         ingested = ingest(night)
@@ -57,6 +61,11 @@ def retrain(request: NightRequest = NightRequest()) -> NightRecord:
             number = register(night, ingested, trained, evaluated)
             decide(night, splits, evaluated, number)
     return night.record
+
+
+def check_night(request: NightRequest) -> None:
+    """Make sure that a night of a deployment asks for nothing that is not the deployment's."""
+    check_run(request.config, request.overrides, (*request.data, request.businesses))
 
 
 def may_help(_: Task[..., Any], __: TaskRun, state: State[Any]) -> bool:

@@ -9,6 +9,7 @@ from prefect.artifacts import create_markdown_artifact
 from prefect.cache_policies import NO_CACHE
 
 from flows.faults import hide_foreign_words
+from flows.permissions import check_run
 from flows.retrain import may_help
 from sentiflow.markup import escape_markdown
 from sentiflow.operations.score_request import ScoreRequest, answer_request
@@ -20,6 +21,7 @@ from sentiflow.settings import find_home
 @hide_foreign_words
 def score(request: ScoreRequest) -> dict[str, Any]:
     """Answer the sources of a request and return the counts."""
+    check_run(request.config, request.overrides, request.data, request.output)
     model, version, scored = answer(request)
     publish(model, version, scored)
     return {"model": model, "model_version": version, **scored.as_dict()}

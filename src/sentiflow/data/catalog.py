@@ -22,7 +22,10 @@ from sentiflow.settings import DataSettings
 FORMAT: Final = 1
 
 # Settings of data that play a part only once the rows are checked, or not in what comes out.
-_LATER: Final = {"stall_seconds", "max_rejected_share", "positive_above", "neutral", "category"}
+_LATER: Final = {
+    "stall_seconds", "allowed_roots", "output_roots",
+    "max_rejected_share", "positive_above", "neutral", "category",
+}  # fmt: skip
 
 
 @dataclass(frozen=True)

@@ -12,7 +12,7 @@ import os
 from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 import pandas as pd
 
@@ -25,6 +25,9 @@ from sentiflow.errors import ArtifactError
 from sentiflow.files import digest_file, digest_json
 from sentiflow.settings import Settings
 
+# They say how patiently and by whose leave sources are read, not what comes out.
+_NOT_COUNTED: Final = {"stall_seconds", "allowed_roots", "output_roots"}
+
 
 def name_result(pieces: Sequence[Sequence[Piece]], businesses: str, settings: Settings) -> str:
     """Return the key of what an ingest gives.
@@ -35,7 +38,8 @@ def name_result(pieces: Sequence[Sequence[Piece]], businesses: str, settings: Se
         settings: the groups data and split count.
     """
     of_files = [[asdict(piece) for piece in of_file] for of_file in pieces]
-    groups = [settings.data.model_dump(mode="json"), settings.split.model_dump(mode="json")]
+    data = settings.data.model_dump(mode="json", exclude=_NOT_COUNTED)
+    groups = [data, settings.split.model_dump(mode="json")]
     return digest_json([of_files, businesses, groups])
 
 

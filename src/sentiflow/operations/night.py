@@ -46,7 +46,7 @@ _NOT_IDENTITY: Final[dict[str, Any]] = {
     "servers": True,
     "notices": True,
     "training": {"max_minutes"},
-    "data": {"chunk_rows", "stall_seconds"},
+    "data": {"chunk_rows", "stall_seconds", "allowed_roots", "output_roots"},
 }
 _MOST_REASON: Final = 2_000
 

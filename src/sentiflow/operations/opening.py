@@ -70,6 +70,7 @@ def open_night(
     on_close: OnClose | None = None,
     close_flow_runs: CloseFlowRuns | None = None,
     tell_cut_off: TellCutOff | None = None,
+    check_asked: Callable[[], object] | None = None,
 ) -> Iterator[Night]:
     """Open a night under its lease, with its MLflow run; close all when the block ends.
 
@@ -82,6 +83,7 @@ def open_night(
         on_close: called with the finished record, whatever the night became.
         close_flow_runs: ends flow runs whose processes are gone; see `sweep`.
         tell_cut_off: told the record of each night that was cut off before.
+        check_asked: raises what forbids the request, before anything is done for it.
 
     Yields:
         The night. An error ends it as rejected (DataRejected) or failed, with its record
@@ -96,6 +98,8 @@ def open_night(
         try:
             prepare_environment(home)
             parts.enter_context(use_scratch(home))
+            if check_asked:
+                check_asked()
             night = _open(parts, request, home, flow_run_id, close_flow_runs, tell_cut_off)
         except Exception as error:
             _close_unopened(request, home, flow_run_id, on_close, error)

@@ -42,6 +42,8 @@ class DataSettings(_Group):
     encoding: str = "utf-8"
     chunk_rows: int = Field(20_000, ge=1, le=1_000_000)
     stall_seconds: float = Field(300.0, ge=0)
+    allowed_roots: tuple[str, ...] = ()
+    output_roots: tuple[str, ...] = ()
     max_line_bytes: int = Field(4_000_000, ge=1_000)
     max_rejected_share: float = Field(0.05, ge=0, le=1)
     positive_above: float = Field(3.0, ge=1, lt=5)
