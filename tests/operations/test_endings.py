@@ -1,0 +1,197 @@
+"""The table of docs/operations.md: every way a night can end, and who is told.
+
+Real ledger, lease, MLflow on SQLite and a listening web server; what the stages would come to is
+said by the test. The rows are read from the page: a changed one is a failed test.
+"""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, suppress
+from datetime import timedelta
+from pathlib import Path
+
+import pytest
+from mlflow import MlflowClient
+from operations.listening import Listener, listen
+
+from flows.notices import tell
+from sentiflow.dates import find_today
+from sentiflow.errors import DataRejected
+from sentiflow.operations.lease import hold_lease
+from sentiflow.operations.night import Night
+from sentiflow.operations.opening import open_night
+from sentiflow.operations.request import NightRequest
+from sentiflow.release.leases import UPKEEP, name_night
+from sentiflow.release.ledger import Ledger
+from sentiflow.release.registry import Registry
+from sentiflow.release.standing import Kind
+from sentiflow.reporting.record import NightRecord, Outcome
+from sentiflow.settings import LeaseSettings, Settings
+
+pytestmark = pytest.mark.filterwarnings("ignore")
+
+REPOSITORY = Path(__file__).resolve().parents[2]
+MODEL = "sentiflow-sample"
+TODAY = find_today(Settings().schedule)
+
+
+def read_rows() -> dict[str, list[str]]:
+    """The table's rows by their first cell."""
+    page = (REPOSITORY / "docs" / "operations.md").read_text()
+    _, _, rest = page.partition("### Every way a night can end, and who is told")
+    table = rest[rest.index("\n|") + 1 :].partition("\n\n")[0]
+    lines = table.splitlines()
+    cells = [[cell.strip() for cell in line.strip("|").split("|")] for line in lines[2:]]
+    return {name: rest for name, *rest in cells}
+
+
+ROWS = read_rows()
+
+
+def come_to(outcome: Outcome, event: Kind | None) -> Callable[[Night], None]:
+    """A night whose stages wrote this into the ledger and ended as that."""
+
+    def live(night: Night) -> None:
+        if event is not None:
+            night.tell_ledger(len(night.ledger.read(MODEL)), event, "A reason.", to_version=1)
+        night.note(champion_version=1)
+        night.end(outcome, ["A reason."], 0)
+
+    return live
+
+
+def fail(error: BaseException, is_deciding: bool = False) -> Callable[[Night], None]:
+    def live(night: Night) -> None:
+        night.note(champion_version=1)
+        night.is_deciding = is_deciding
+        raise error
+
+    return live
+
+
+LIVES = {
+    "promoted": come_to("promoted", "promoted"),
+    "kept": come_to("kept", "kept"),
+    "waiting": come_to("waiting", "waiting"),
+    "skipped": come_to("skipped", None),
+    "rejected": fail(DataRejected(["Too few rows."])),
+    "gate not evaluated": fail(ValueError("nobody foresaw it"), is_deciding=True),
+    "broke": fail(ValueError("nobody foresaw it")),
+    "ended from outside (Ctrl-C, a signal, a cancellation in Prefect)": fail(KeyboardInterrupt()),
+}
+
+
+@pytest.fixture
+def address(tiny_registry: Registry, monkeypatch: pytest.MonkeyPatch) -> str:
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", tiny_registry.uri)
+    return str(tiny_registry.uri)
+
+
+@pytest.fixture
+def outside(monkeypatch: pytest.MonkeyPatch) -> Iterator[Listener]:
+    """Takes notices and pings alike."""
+    with listen() as listener:
+        monkeypatch.setenv("SENTIFLOW_WEBHOOK_URL", f"{listener.url}/hook")
+        monkeypatch.setenv("SENTIFLOW_PING_URL", f"{listener.url}/ping")
+        yield listener
+
+
+def kinds_of(outside: Listener) -> list[str]:
+    return [body["kind"] for body in outside.bodies if body]
+
+
+def is_pinged(outside: Listener) -> bool:
+    return any(request.path == "/ping" for request in outside.requests)
+
+
+def last_kind(home: Path) -> str | None:
+    events = Ledger(f"sqlite:///{home / 'ledger.db'}").read(MODEL)
+    return events[-1].kind if events else None
+
+
+def live_through(
+    live: Callable[[Night], None], home: Path, request: NightRequest
+) -> tuple[NightRecord, str]:
+    """Open a night, live it, and return its record and its MLflow run's id."""
+    records: list[NightRecord] = []
+
+    def close(record: NightRecord) -> None:
+        records.append(record)
+        tell(request, record)
+
+    # Its own error is known: what it left behind is looked at.
+    with suppress(BaseException), open_night(request, home, "flow-1", close) as night:
+        live(night)
+    (record,) = records
+    return record, str(record.mlflow_run_id)
+
+
+@pytest.mark.parametrize("name", LIVES)
+def test_who_is_told_of_a_night(home: Path, address: str, outside: Listener, name: str) -> None:
+    exit_code, told, ping, ledger, mlflow, *_ = ROWS[name]
+    record, run_id = live_through(LIVES[name], home, NightRequest())
+    if exit_code.isdigit():
+        assert record.exit_code == int(exit_code)
+    kind = told.split("`")[1] if told.startswith("`") else None
+    assert kinds_of(outside) == ([kind] if kind else [])
+    assert is_pinged(outside) == (ping == "yes")
+    assert last_kind(home) == (None if ledger == "as before" else ledger.strip("`"))
+    assert MlflowClient(address).get_run(run_id).info.status == mlflow
+
+
+def test_a_backfill_is_told_and_calls_no_watcher(
+    home: Path, address: str, outside: Listener
+) -> None:
+    request = NightRequest(as_of=TODAY - timedelta(days=2))
+    live_through(LIVES["waiting"], home, request)
+    assert (kinds_of(outside), is_pinged(outside)) == (["waiting"], False)
+
+
+NEVER_OPENED: dict[str, tuple[NightRequest, str | None]] = {
+    "never opened: a wrong setting, a day to come": (
+        NightRequest(as_of=TODAY + timedelta(days=1)), None,
+    ),
+    "never opened: MLflow away": (
+        NightRequest(
+            overrides=("tracking.uri=http://127.0.0.1:9", "tracking.patience_seconds=0")
+        ), None,
+    ),
+    "never opened: the ledger away": (
+        NightRequest(overrides=("ledger.url=postgresql://127.0.0.1:9/ledger",)), None,
+    ),
+    "refused beside the same night": (NightRequest(), name_night(MODEL)),
+    "refused beside `prune`, `forget` or another date": (NightRequest(), UPKEEP),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", NEVER_OPENED)
+def test_who_is_told_of_a_night_that_never_opened(
+    home: Path, address: str, outside: Listener, name: str
+) -> None:
+    exit_code, told, ping, ledger, *_ = ROWS[name]
+    request, lease = NEVER_OPENED[name]
+    url = f"sqlite:///{home / 'ledger.db'}"
+    details = {} if lease == UPKEEP else {"night": TODAY.isoformat()}
+    with ExitStack() as parts:
+        if lease is not None:
+            parts.enter_context(hold_lease(url, lease, "ada", LeaseSettings(), details))
+        record, _ = live_through(LIVES["kept"], home, request)
+    assert record.exit_code == int(exit_code)
+    assert record.mlflow_run_id is None
+    assert kinds_of(outside) == (["failed"] if told == "`failed`" else [])
+    assert (ping, is_pinged(outside)) == ("no", False)
+    assert last_kind(home) == (None if ledger == "as before" else ledger.strip("`"))
+
+
+def test_every_row_names_tests_that_exist() -> None:
+    assert len(ROWS) >= 20
+    assert {*LIVES, *NEVER_OPENED} <= {*ROWS}
+    for name, cells in ROWS.items():
+        shown_by = cells[-1]
+        tests = [test.split("::") for test in shown_by.replace("`", "").split(", ")]
+        for path, function in tests:
+            tree = ast.parse((REPOSITORY / "tests" / path).read_text())
+            names = {node.name for node in tree.body if isinstance(node, ast.FunctionDef)}
+            assert function in names, (name, path, function)
