@@ -19,6 +19,7 @@ from sentiflow.errors import ArtifactError, UnknownFiles
 from sentiflow.files import digest_file
 from sentiflow.release.identity import RUN_KEY, read_run
 from sentiflow.release.standing import Event
+from sentiflow.settings import ModelSettings
 
 # Of an event's details: file → SHA-256.
 FILES_KEY: Final = "bundle_sha256"
@@ -140,8 +141,9 @@ def require_known(events: Iterable[Event], version: NamedVersion) -> KnownFiles:
 def explain_unknown(name: str, numbers: Iterable[int]) -> UnknownFiles:
     """Return the error that says how versions that the ledger does not know become known."""
     listed = sorted(numbers)
+    named = "" if name == ModelSettings().name else f" --set model.name={name}"
     return UnknownFiles(
         f"The ledger must know the files of version {', '.join(map(str, listed))} of {name} before "
         "they are loaded. Received: no digests. If sentiflow registered it before it kept them, "
-        f"enter it once: sentiflow attest {' '.join(map(str, listed))} --reason …"
+        f"enter it once: sentiflow attest {' '.join(map(str, listed))} --reason …{named}"
     )
