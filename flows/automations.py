@@ -30,7 +30,9 @@ CRASHED_RUNS: Final = "Sentiflow: runs that crashed"
 LATE_NIGHTS: Final = "Sentiflow: nights that no worker started"
 WEBHOOK_BLOCK: Final = "sentiflow-notices"
 
-_FLOWS: Final = ["retrain", "maintenance", "promote", "roll-back", "score"]
+_FLOWS: Final = [
+    "retrain", "maintenance", "promote", "roll-back", "release-hold", "adopt", "revert", "score",
+]  # fmt: skip
 _ENDS: Final = {
     f"prefect.flow-run.{name}" for name in ("Completed", "Failed", "Cancelled", "Crashed")
 }

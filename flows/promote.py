@@ -1,52 +1,113 @@
-"""Promote a version or roll back from Prefect's UI, through the same code as the command line."""
+"""Change what is live from Prefect's page, through the same code as the command line."""
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Final
 
 from prefect import flow
 from prefect.artifacts import create_markdown_artifact
 from pydantic import Field
 
+from flows.actors import find_starter
 from flows.faults import hide_foreign_words
+from flows.notices import send
 from flows.permissions import check_run
 from sentiflow.markup import fence_markdown
-from sentiflow.operations.releases import Desk, open_desk
-from sentiflow.operations.releases import promote as promote_version
-from sentiflow.operations.releases import roll_back as roll_back_to
+from sentiflow.operations import releases
 from sentiflow.settings import find_home, prepare_environment
+
+# Prefect shows of a field its name, which is the parameter's, and its description.
+_REASON: Final[Any] = Field(
+    description="Why, in a sentence that a colleague understands in a year; it is kept for good."
+)
+_BY: Final[Any] = Field(
+    "", description="Your name, for the history. Empty where Prefect knows who you are."
+)
+_CONFIG: Final[Any] = Field(None, description="The nights' preset or TOML file. Leave it as it is.")
+_OVERRIDES: Final[Any] = Field(
+    (),
+    description="The nights' settings, each as group.key=value. Leave them as they are; "
+    "model.name=… names another model.",
+)
 
 
 @flow(name="promote", log_prints=False, persist_result=False)
 @hide_foreign_words
 def promote(
-    version: int = Field(description="The version to make champion."),
-    reason: str = Field(description="Why; it is kept in the ledger."),
-    override: bool = Field(False, description="Promote against the gate's findings; recorded."),
-    config: str | None = Field(None, description="A preset's name or a TOML file."),
-    overrides: tuple[str, ...] = Field((), description="group.key=value, later ones win."),
+    version: int = Field(description="Its number, as MLflow's page of the model shows it."),
+    reason: str = _REASON,
+    override: bool = Field(
+        False,
+        description="Off: a version that the gate kept back is refused, and the run says why. On: "
+        "it is promoted all the same, and that is recorded.",
+    ),
+    by: str = _BY,
+    config: str | None = _CONFIG,
+    overrides: tuple[str, ...] = _OVERRIDES,
 ) -> dict[str, Any]:
     """Make a version champion; what the gate found is left as an artifact before."""
-    return promote_version(_open(config, overrides), version, reason, override, _publish_findings)
+    desk = _open(config, overrides, by)
+    return releases.promote(desk, version, reason, override, _publish_findings)
 
 
 @flow(name="roll-back", log_prints=False, persist_result=False)
 @hide_foreign_words
 def roll_back(
-    reason: str = Field(description="Why; it is kept in the ledger."),
-    to: int | None = Field(None, description="A version. Empty: the previous champion."),
-    config: str | None = Field(None, description="A preset's name or a TOML file."),
-    overrides: tuple[str, ...] = Field((), description="group.key=value, later ones win."),
+    reason: str = _REASON,
+    to: int | None = Field(
+        None,
+        description="The version to go back to. Empty: the champion before. Nights promote nothing "
+        "afterwards, until release-hold is run.",
+    ),
+    by: str = _BY,
+    config: str | None = _CONFIG,
+    overrides: tuple[str, ...] = _OVERRIDES,
 ) -> dict[str, Any]:
     """Go back to an earlier champion and hold automatic promotion."""
-    return roll_back_to(_open(config, overrides), reason, to)
+    return releases.roll_back(_open(config, overrides, by), reason, to)
 
 
-def _open(config: str | None, overrides: tuple[str, ...]) -> Desk:
+@flow(name="release-hold", log_prints=False, persist_result=False)
+@hide_foreign_words
+def release_hold(
+    reason: str = _REASON,
+    by: str = _BY,
+    config: str | None = _CONFIG,
+    overrides: tuple[str, ...] = _OVERRIDES,
+) -> dict[str, Any]:
+    """End the hold that a rollback set: nights may promote again."""
+    return releases.release_hold(_open(config, overrides, by), reason)
+
+
+@flow(name="adopt", log_prints=False, persist_result=False)
+@hide_foreign_words
+def adopt(
+    reason: str = _REASON,
+    by: str = _BY,
+    config: str | None = _CONFIG,
+    overrides: tuple[str, ...] = _OVERRIDES,
+) -> dict[str, Any]:
+    """Accept the version that somebody set as champion in MLflow."""
+    return releases.adopt(_open(config, overrides, by), reason)
+
+
+@flow(name="revert", log_prints=False, persist_result=False)
+@hide_foreign_words
+def revert(
+    reason: str = _REASON,
+    by: str = _BY,
+    config: str | None = _CONFIG,
+    overrides: tuple[str, ...] = _OVERRIDES,
+) -> dict[str, Any]:
+    """Put the champion alias back to where it was before somebody moved it in MLflow."""
+    return releases.revert(_open(config, overrides, by), reason)
+
+
+def _open(config: str | None, overrides: tuple[str, ...], by: str) -> releases.Desk:
     home = find_home()
     prepare_environment(home)
     check_run(config)
-    return open_desk(config, overrides, home)
+    return releases.open_desk(config, overrides, home, find_starter(by), send)
 
 
 def _publish_findings(text: str) -> None:

@@ -12,6 +12,7 @@ from prefect.cache_policies import NO_CACHE
 from prefect.client.schemas.objects import State, TaskRun
 from prefect.tasks import Task
 
+from flows.actors import find_starter
 from flows.faults import hide_foreign_words
 from flows.notices import find_problems, tell, tell_cut_off
 from flows.operations import close_flow_runs, collapse_missed
@@ -43,9 +44,10 @@ def retrain(request: NightRequest = NightRequest()) -> NightRecord:
     collapse_missed(flow_run_id)
     close, tell_dead = partial(publish, request), partial(tell_cut_off, request)
     check = partial(check_night, request)
-    with open_night(
-        request, find_home(), flow_run_id, close, close_flow_runs, tell_dead, check
-    ) as night:
+    opened = open_night(
+        request, find_home(), flow_run_id, close, close_flow_runs, tell_dead, check, find_starter()
+    )
+    with opened as night:
         for problem in find_problems(night.settings.notices):
             night.warn(problem)
         ingested = ingest(night)

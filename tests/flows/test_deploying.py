@@ -32,6 +32,7 @@ from sentiflow.settings import ScheduleSettings
 REPOSITORY = Path(__file__).resolve().parents[2]
 POOLS = sorted((REPOSITORY / "configs" / "work-pools").glob("*.json"))
 NAMES = ["retrain/nightly", "maintenance/maintenance", "promote/promote", "roll-back/roll-back",
+         "release-hold/release-hold", "adopt/adopt", "revert/revert",
          "score/score"]  # fmt: skip
 
 pytestmark = pytest.mark.filterwarnings("ignore")
@@ -65,7 +66,7 @@ def test_times_and_the_request_are_filled_in() -> None:
     common = {"config": "large", "overrides": ["a.b=1"]}
     assert filled["nightly"]["parameters"] == {"request": {"data": ["/srv/reviews"], **common}}
     assert filled["score"]["parameters"] == {"request": common}
-    for name in ("maintenance", "promote", "roll-back"):
+    for name in ("maintenance", "promote", "roll-back", "release-hold", "adopt", "revert"):
         assert filled[name]["parameters"] == common
 
 

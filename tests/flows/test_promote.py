@@ -8,8 +8,9 @@ from typing import Any
 import pytest
 from prefect.client.orchestration import get_client
 
-from flows.promote import promote, roll_back
+from flows.promote import adopt, promote, release_hold, revert, roll_back
 from sentiflow.errors import ReleaseForbidden
+from sentiflow.release.ledger import Ledger
 from sentiflow.release.registry import CHAMPION, Registry
 
 pytestmark = [
@@ -50,7 +51,32 @@ def test_a_rollback_goes_to_the_previous_champion(champion: Any) -> None:
     assert champion() == 2
 
 
+def test_a_hold_that_was_set_in_prefect_is_released_there_by_who_says_so(
+    champion: Any, desk: Path
+) -> None:
+    roll_back(reason="worse")
+    release_hold(reason="found the cause", by="Grace")
+    event = Ledger(f"sqlite:///{desk / 'ledger.db'}").read("sentiflow")[-1]
+    assert (event.kind, event.actor) == ("released", "Grace (by their own word)")
+
+
+@pytest.mark.parametrize(("settle", "version"), [(adopt, 4), (revert, 3)])
+def test_a_move_outside_is_settled_in_prefect(
+    champion: Any, desk: Path, settle: Any, version: int
+) -> None:
+    Registry(f"sqlite:///{desk / 'mlflow.db'}").point("sentiflow", CHAMPION, 4)
+    assert settle(reason="looked at it")["version"] == champion() == version
+
+
+@pytest.mark.parametrize("form", [promote, roll_back, release_hold, adopt, revert])
+def test_every_field_of_a_form_says_what_it_is(form: Any) -> None:
+    assert {"reason", "by", "config", "overrides"} <= set(form.parameters.properties)
+    for field in form.parameters.properties.values():
+        assert field["description"].endswith(".")
+
+
 def test_the_form_in_the_ui_asks_for_what_is_needed() -> None:
     assert promote.parameters.required == ["version", "reason"]
-    assert roll_back.parameters.required == ["reason"]
+    for form in (roll_back, release_hold, adopt, revert):
+        assert form.parameters.required == ["reason"]
     assert "override" in promote.parameters.properties

@@ -63,6 +63,7 @@ class Night:
         registry: Any,
         ledger: Any,
         lease: HeldLease,
+        actor: str | None = None,
     ) -> None:
         """Keep the parts; `open_night` makes nights."""
         self.request = request
@@ -72,6 +73,7 @@ class Night:
         self.registry = registry
         self.ledger = ledger
         self.lease = lease
+        self.actor = actor or find_actor()
         self.clock = StepClock()
         self.code: Code = describe_code()
         self.steps = Steps(home, self.code.identity, ignore_stored=request.force)
@@ -118,7 +120,7 @@ class Night:
         }
         event = NewEvent(
             kind=kind,
-            actor=find_actor(),
+            actor=self.actor,
             reason=shorten_reason(reason),
             lineage=self.lineage.digest,
             details=details,

@@ -71,6 +71,7 @@ def open_night(
     close_flow_runs: CloseFlowRuns | None = None,
     tell_cut_off: TellCutOff | None = None,
     check_asked: Callable[[], object] | None = None,
+    actor: str | None = None,
 ) -> Iterator[Night]:
     """Open a night under its lease, with its MLflow run; close all when the block ends.
 
@@ -84,6 +85,7 @@ def open_night(
         close_flow_runs: ends flow runs whose processes are gone; see `sweep`.
         tell_cut_off: told the record of each night that was cut off before.
         check_asked: raises what forbids the request, before anything is done for it.
+        actor: who started it, for the ledger; None: whoever runs this process.
 
     Yields:
         The night. An error ends it as rejected (DataRejected) or failed, with its record
@@ -100,9 +102,9 @@ def open_night(
             parts.enter_context(use_scratch(home))
             if check_asked:
                 check_asked()
-            night = _open(parts, request, home, flow_run_id, close_flow_runs, tell_cut_off)
+            night = _open(parts, request, home, flow_run_id, close_flow_runs, tell_cut_off, actor)
         except Exception as error:
-            _close_unopened(request, home, flow_run_id, on_close, error)
+            _close_unopened(request, home, flow_run_id, on_close, error, actor or find_actor())
             raise
         try:
             yield night
@@ -133,6 +135,7 @@ def _open(
     flow_run_id: str | None,
     close_flow_runs: CloseFlowRuns | None,
     tell_cut_off: TellCutOff | None,
+    actor: str | None,
 ) -> Night:
     """Take the lease, sweep, settle, and open the MLflow run; `parts` closes them again."""
     from sentiflow.release.leases import name_night
@@ -154,7 +157,14 @@ def _open(
             hold_lease(ledger_url, name_night(lineage.name), find_actor(), settings.lease, details)
         )
     except NightRefused as error:
-        _tell_refusal(ledger, lineage.name, lineage.digest, date, str(error))
+        refused = NewEvent(
+            kind="refused",
+            actor=actor or find_actor(),
+            reason=shorten_reason(str(error)),
+            lineage=lineage.digest,
+            details={"night": date},
+        )
+        _tell_refusal(ledger, lineage.name, refused)
         raise
     # Before anything else is asked: it may be what is away.
     record_cut_off(home, ledger, lease.dead, tell_cut_off)
@@ -182,7 +192,7 @@ def _open(
         track_run(uri, settings.tracking.experiment, artifacts, name, tags, patience)
     )
     lease.note(run_id=run.id, run_path=run.path)
-    night = Night(request, settings, home, run, registry, ledger, lease)
+    night = Night(request, settings, home, run, registry, ledger, lease, actor)
     # As it stands, not as it was noticed: every night says so until it is settled.
     moved = describe_move(settled.standing.moved) if settled.standing.moved else None
     night.warn(moved)
@@ -205,6 +215,7 @@ def _close_unopened(
     flow_run_id: str | None,
     on_close: OnClose | None,
     error: Exception,
+    actor: str,
 ) -> None:
     """Record and tell a night that never opened: nobody else would say so."""
     record = NightRecord(
@@ -223,7 +234,7 @@ def _close_unopened(
         record = record.model_copy(update={"model": lineage.name, "lineage": lineage.digest})
         # A mistake in the call is no night, and a refusal is in the ledger already.
         if not isinstance(error, UsageError | NightRefused):
-            told = partial(_tell_unopened, request, home, record)
+            told = partial(_tell_unopened, request, home, record, actor)
             _attempt("That the night failed is not in the ledger", told)
     if flow_run_id is not None:
         keep_record(home, flow_run_id, record)
@@ -231,13 +242,13 @@ def _close_unopened(
         on_close(record)
 
 
-def _tell_unopened(request: NightRequest, home: Path, record: NightRecord) -> None:
+def _tell_unopened(request: NightRequest, home: Path, record: NightRecord, actor: str) -> None:
     """Write a night that never opened into the ledger, where that can be had."""
     from sentiflow.release.ledger import Ledger
 
     event = NewEvent(
         kind="failed",
-        actor=find_actor(),
+        actor=actor,
         reason=shorten_reason(" ".join(record.reasons)),
         lineage=record.lineage,
         details={"night": record.night, "flow_run_id": record.prefect_flow_run_id},
@@ -334,14 +345,7 @@ def _attempt(failure: str, act: Callable[[], object]) -> None:
         logger.warning("%s: %s", failure, describe_error(error))
 
 
-def _tell_refusal(ledger: Ledger, model: str, lineage: str, date: str, reason: str) -> None:
-    event = NewEvent(
-        kind="refused",
-        actor=find_actor(),
-        reason=shorten_reason(reason),
-        lineage=lineage,
-        details={"night": date},
-    )
+def _tell_refusal(ledger: Ledger, model: str, event: NewEvent) -> None:
     failure = _insist(lambda: ledger.append(model, len(ledger.read(model)), [event]))
     if failure:
         logger.warning("The refusal is not in the ledger: %s", failure)
