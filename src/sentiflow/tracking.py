@@ -21,7 +21,7 @@ from mlflow.entities import Dataset, DatasetInput, InputTag, Metric, Param, RunT
 from mlflow.exceptions import MlflowException
 from sqlalchemy.exc import SQLAlchemyError
 
-from sentiflow.errors import SentiflowError
+from sentiflow.errors import SentiflowError, UsageError
 from sentiflow.files import hide_secrets
 from sentiflow.patience import Patience, ask_mlflow, describe_failure, is_failure, shorten_error
 
@@ -118,7 +118,38 @@ class Run:
         self._ask(lambda: self._client.set_terminated(self.id, status))
 
     def _ask(self, call: Callable[[], object]) -> None:
-        ask_mlflow(self._patience, self.uri, call)
+        try:
+            ask_mlflow(self._patience, self.uri, call)
+        except MlflowException as error:
+            raise self._describe_refusal(error) from error
+
+    def _describe_refusal(self, error: MlflowException) -> SentiflowError:
+        """Return the error of a call that MLflow refuses: most often because the run is gone."""
+        try:
+            stage = self._client.get_run(self.id).info.lifecycle_stage
+        except _FAILURES as unknown:
+            # A refusal to show it is the answer; a server that went away meanwhile is none.
+            if is_failure(unknown):
+                return describe_failure(self.uri, unknown)
+            stage = "gone"
+        if stage == "active":
+            return SentiflowError(
+                f"MLflow must take what the night logs to its run {self.id}. Received: "
+                f"{shorten_error(error)}. Correct what MLflow names and run the night again: "
+                "finished steps are reused."
+            )
+        ways = (
+            "Run the night again: finished steps are reused."
+            if stage == "gone"
+            else f"Restore it (mlflow runs restore --run-id {self.id}, or with its experiment "
+            f"mlflow experiments restore --experiment-id {self.experiment_id}; both ask the server "
+            "of MLFLOW_TRACKING_URI), or leave it, and run the night again: finished steps are "
+            "reused."
+        )
+        return SentiflowError(
+            f"The night's MLflow run {self.id} must stay there until the night ends. Received: it "
+            f"{'is gone' if stage == 'gone' else 'was deleted'}. {ways}"
+        )
 
 
 @contextmanager
@@ -147,6 +178,7 @@ def track_run(
 
     Raises:
         RegistryUnreachable: MLflow does not answer.
+        UsageError: the experiment was deleted.
         SentiflowError: MLflow refuses.
     """
     patience = patience or Patience()
@@ -170,6 +202,13 @@ def track_run(
 def _find_experiment(client: MlflowClient, name: str, artifacts: Path | None) -> str:
     """Return the experiment's id; it is made where there is none."""
     if (found := client.get_experiment_by_name(name)) is not None:
+        if found.lifecycle_stage == "deleted":
+            # MLflow keeps its name, and neither takes runs for it nor makes another one.
+            raise UsageError(
+                f"The MLflow experiment {name} must be there. Received: it was deleted. Restore "
+                f"it: mlflow experiments restore --experiment-id {found.experiment_id} (it asks "
+                "the server of MLFLOW_TRACKING_URI); or name another: --set tracking.experiment=…"
+            )
         return str(found.experiment_id)
     try:
         made = client.create_experiment(

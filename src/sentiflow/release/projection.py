@@ -29,6 +29,7 @@ from sentiflow.errors import (
     ForeignRegistry,
     LedgerConflict,
     NoModelError,
+    RegistryFailed,
     RegistryUnreachable,
 )
 from sentiflow.files import hide_secrets
@@ -251,7 +252,7 @@ def _tell_stories(
     try:
         for (number, run), story in list_changed(events, sequence).items():
             registry.tell(model, number, run, story.tags, story.description)
-    except RegistryUnreachable as error:
+    except (RegistryUnreachable, RegistryFailed) as error:
         # The release itself is done; the mark stays behind, and the next look tells it.
         logger.warning("What MLflow shows of %s is behind the ledger: %s", model, error)
         return False

@@ -28,11 +28,12 @@ from sentiflow.errors import (
     ArtifactError,
     GateNotEvaluated,
     NoModelError,
+    SentiflowError,
     describe_error,
 )
 from sentiflow.files import make_temporary_prefix
 from sentiflow.model.engine import load_engine
-from sentiflow.patience import Patience, ask_mlflow, describe_failure
+from sentiflow.patience import Patience, ask_mlflow, describe_failure, shorten_error
 from sentiflow.release.known_files import KnownFiles, check_files, digest_bundle
 
 if TYPE_CHECKING:
@@ -170,8 +171,19 @@ class Registry:
 
         Returns:
             The new version, without an alias.
+
+        Raises:
+            SentiflowError: the run, or its experiment, was deleted; or MLflow refuses otherwise.
+            RegistryUnreachable: the registry did not answer.
         """
-        model_uri, model_id = self._ask(lambda: self._log_bundle(run_id, bundle))
+        try:
+            model_uri, model_id = self._ask(lambda: self._log_bundle(run_id, bundle))
+        except MlflowException as error:
+            raise SentiflowError(
+                f"MLflow must take the model into the night's run {run_id}. Received: "
+                f"{shorten_error(error)}. Restore what was deleted, or correct what MLflow names, "
+                "and run the night again: finished steps are reused."
+            ) from error
         if self._find(lambda: self._client.get_registered_model(name)) is None:
             self._ask(lambda: self._register_name(name))
         for key, value in model_tags.items():
