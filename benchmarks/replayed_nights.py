@@ -179,7 +179,12 @@ def live(
         night=night,
         event=event,
         outcome=outcome,
-        ledger=tuple(event.kind for event in events[before:]),
+        # A killed night is written down by the one after it, under its own date.
+        ledger=tuple(
+            event.kind
+            for event in events[before:]
+            if event.kind != "failed" or event.details["night"] == night.isoformat()
+        ),
         record=record,
         champion=fold_events(events).champion,
         ended=datetime.now(UTC),

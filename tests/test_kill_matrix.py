@@ -291,7 +291,8 @@ def test_the_next_night_comes_through_as_if_nothing_had_been(
     record = list_records(home)[-1]
     assert list_versions(home) == [1]
     kinds = [event.kind for event in Ledger(f"sqlite:///{home / 'ledger.db'}").read("sentiflow")]
-    assert kinds == ["registered", "promoted"]
+    assert [kind for kind in kinds if kind != "failed"] == ["registered", "promoted"]
+    assert "failed" in kinds, "history tells of the nights that came to nothing"
     # The night was decided already, so this one finds nothing new.
     assert (record.outcome, record.version, record.champion_version) == ("skipped", 1, 1)
     mlflow = MlflowClient(uri_of(home), uri_of(home))

@@ -24,7 +24,7 @@ STORY = (
     ("a much better model", "promoted", ("registered", "promoted")),
     ("a day is missing", "skipped", ()),
     ("a batch of garbage", "rejected", ("rejected",)),
-    ("MLflow is away", "failed", ()),
+    ("MLflow is away", "failed", ("failed",)),
     ("a cut gzip", "rejected", ("rejected",)),
     ("another mix of stars", "rejected", ("rejected",)),
     ("a worse model", "kept", ("registered", "kept")),
