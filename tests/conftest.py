@@ -23,8 +23,8 @@ hypothesis.settings.load_profile("sentiflow")
 REPOSITORY = Path(__file__).resolve().parents[1]
 # Files of minutes, longest first: two processes that begin with them end together.
 LONGEST_FILES = (
-    "test_retrain.py", "test_kill_matrix.py", "test_real_reviews.py", "test_releases.py",
-    "test_up.py", "test_nights.py", "test_cli.py", "test_training.py",
+    "test_real_reviews.py", "test_up.py", "test_kill_matrix.py", "test_retrain.py",
+    "test_releases.py", "test_parity.py", "test_nights.py", "test_cli.py", "test_training.py",
     "test_deploying.py", "test_ingest.py", "test_validation.py", "test_snapshot.py",
     "test_evaluation.py", "test_bundle.py", "test_baseline.py", "test_figures.py",
 )  # fmt: skip

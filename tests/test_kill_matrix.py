@@ -7,6 +7,7 @@ step further, and a last one comes through. docs/operations.md has the table.
 from __future__ import annotations
 
 import os
+import signal
 import subprocess
 import sys
 import time
@@ -42,8 +43,9 @@ FINAL = {"COMPLETED", "FAILED", "CRASHED", "CANCELLED"}
 class Stage:
     """A Prefect server of its own, a home for each way of ending, and workers."""
 
-    def __init__(self, folder: Path, port: int) -> None:
+    def __init__(self, folder: Path, port: int, python: str) -> None:
         self.folder = folder
+        self.python = python
         self.api = f"http://127.0.0.1:{port}/api"
         self.reviews = write_plain_reviews(folder / "reviews.jsonl")
         self.port = port
@@ -74,7 +76,7 @@ class Stage:
         request = self.ask(*overrides).model_dump_json()
         with (self.folder / f"{home.name}.log").open("ab") as log:
             return subprocess.Popen(
-                [sys.executable, TESTS / "halting.py", request],
+                [self.python, TESTS / "halting.py", request],
                 env=self.make_environment(home, step), stdout=log, stderr=log,
             )  # fmt: skip
 
@@ -102,13 +104,16 @@ class Stage:
         self.start_worker()
         created = client.create_flow_run_from_deployment(
             self.deployment_id,
-            job_variables={"env": self.make_environment(home, step)},
+            job_variables={
+                "env": self.make_environment(home, step),
+                "command": f"{self.python} -m prefect.engine",
+            },
         )
         return UUID(str(created.id))
 
 
 @pytest.fixture(scope="module")
-def stage(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stage]:
+def stage(tmp_path_factory: pytest.TempPathFactory, warm_python: str) -> Iterator[Stage]:
     import socket
 
     from prefect.settings import PREFECT_API_URL, temporary_settings
@@ -116,7 +121,7 @@ def stage(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stage]:
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
-    stage = Stage(tmp_path_factory.mktemp("matrix"), port)
+    stage = Stage(tmp_path_factory.mktemp("matrix"), port, warm_python)
     try:
         with temporary_settings({PREFECT_API_URL: stage.api}):
             stage.start_server()
@@ -215,21 +220,22 @@ def end_night(stage: Stage, client: Any, way: str, home: Path, step: str) -> Non
         process = stage.start_process(home, step)
         wait_for(lambda: halted.exists() or process.poll() is not None, 300)
         assert process.poll() is None, "the night ended before its step"
-        process.kill()
-        process.wait()
+        os.kill(int(halted.read_text()), signal.SIGKILL)
+        assert process.wait() == -signal.SIGKILL
     else:
         flow_run_id = stage.start_flow_run(client, home, step)
         wait_for(halted.exists, 300)
+        pid = int(halted.read_text())
         if way == "cancelled":
             from prefect.states import Cancelling
 
             client.set_flow_run_state(flow_run_id, Cancelling(), force=True)
-            pid = int(halted.read_text())
             wait_for(lambda: not psutil.pid_exists(pid), 60)
-            wait_for(lambda: read_state(client, flow_run_id) in FINAL, 30)
+            wait_for(lambda: read_state(client, flow_run_id) in FINAL, 60)
         else:
             assert stage.worker is not None
             end_tree(stage.worker.pid)
+            wait_for(lambda: not psutil.pid_exists(pid), 30)
     halted.unlink()
 
 
@@ -391,7 +397,7 @@ def test_a_night_on_a_full_disk_is_told_and_the_next_one_goes_on(stage: Stage) -
         request = stage.ask("tracking.patience_seconds=2").model_dump_json()
         with (stage.folder / "full.log").open("wb") as log:
             subprocess.run(
-                [sys.executable, TESTS / "halting.py", request],
+                [stage.python, TESTS / "halting.py", request],
                 env=environment, stdout=log, stderr=log, check=False,
             )  # fmt: skip
         (body,) = webhook.bodies

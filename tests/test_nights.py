@@ -14,7 +14,7 @@ from small import SMALL, write_plain_reviews
 
 pytestmark = [
     pytest.mark.slow,
-    pytest.mark.usefixtures("prefect_server"),
+    pytest.mark.usefixtures("prefect_server", "warm_children"),
     pytest.mark.filterwarnings("ignore"),
 ]
 

@@ -176,13 +176,14 @@ def test_batch_scoring_answers_alike(
     bundle: Bundle,
     texts: list[str],
     expected: npt.NDArray[np.float32],
+    warm_python: str,
 ) -> None:
     source, output = tmp_path / "texts.jsonl", tmp_path / "answers.parquet"
     source.write_text(
         "".join(json.dumps({"review_id": f"r{n}", "text": t}) + "\n" for n, t in enumerate(texts))
     )
     finished = subprocess.run(
-        [sys.executable, "-m", "sentiflow", "score", "--data", str(source), "--output",
+        [warm_python, "-m", "sentiflow", "score", "--data", str(source), "--output",
          str(output), "--json"],
         env=environment(home), capture_output=True, text=True, check=False,
     )  # fmt: skip

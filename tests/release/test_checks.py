@@ -73,6 +73,7 @@ def test_a_version_is_found_sound_in_a_fresh_process(
 
 
 @pytest.mark.slow
+@pytest.mark.usefixtures("warm_children")
 @pytest.mark.parametrize("value", [0.9, np.nan])
 def test_other_probabilities_are_shown_as_a_difference(
     tiny_registry: Registry, tiny_version: Version, tiny_known: KnownFiles, tmp_path: Path,
@@ -88,6 +89,7 @@ def test_other_probabilities_are_shown_as_a_difference(
 
 
 @pytest.mark.slow
+@pytest.mark.usefixtures("warm_children")
 def test_a_version_that_is_not_there_is_not_evaluated_and_not_probed(
     tiny_registry: Registry, tmp_path: Path
 ) -> None:

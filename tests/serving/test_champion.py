@@ -674,7 +674,7 @@ def published(
 
 @pytest.mark.slow
 def test_no_request_fails_and_every_answer_fits_its_version_while_the_champion_moves(
-    published: Published, tmp_path: Path
+    published: Published, tmp_path: Path, warm_python: str
 ) -> None:
     registry, expected, bundles, broken = published
     registry.unpoint("model", CHAMPION)
@@ -688,7 +688,7 @@ def test_no_request_fails_and_every_answer_fits_its_version_while_the_champion_m
     log, out, stop = tmp_path / "log", tmp_path / "answers.json", tmp_path / "stop"
     with log.open("wb") as output:
         service = subprocess.Popen(
-            [sys.executable, "-c", SERVE, str(tmp_path), registry.uri], stderr=output
+            [warm_python, "-c", SERVE, str(tmp_path), registry.uri], stderr=output
         )
     try:
         wait_until(lambda: "on http://127.0.0.1:" in log.read_text(), 60)
