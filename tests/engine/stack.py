@@ -77,8 +77,8 @@ class Stack:
         return self.docker("compose", *words, check=check, timeout=timeout)
 
     def execute(self, name: str, *words: str, check: bool = True) -> str:
-        """Return what a command in a running container says."""
-        return self.compose("exec", "-T", name, *words, check=check)
+        """Return what a command in a running container says; a whole night may be one."""
+        return self.compose("exec", "-T", name, *words, check=check, timeout=600)
 
     def run_script(self, script: str, **more: str) -> None:
         """Run lines of the docs as they stand."""
@@ -228,7 +228,7 @@ class Stack:
         created = self.ask_prefect(f"deployments/{deployment['id']}/create_flow_run", body)
         return str(created["id"])
 
-    def wait_for_step(self, run: str, step: str, seconds: float = 180) -> None:
+    def wait_for_step(self, run: str, step: str, seconds: float = 300) -> None:
         """Wait until a night is within a step."""
         body = {
             "flow_runs": {"id": {"any_": [run]}},
@@ -236,12 +236,14 @@ class Stack:
         }
 
         def is_within() -> bool:
+            state = self.find_run(run)["state"]
+            assert state["type"] not in _FINAL, state
             tasks = self.ask_prefect("task_runs/filter", body)
             return any(task["name"].startswith(step) for task in tasks)
 
         self.wait_for(is_within, seconds)
 
-    def wait_for_end(self, run: str, seconds: float = 300) -> Any:
+    def wait_for_end(self, run: str, seconds: float = 600) -> Any:
         """Wait until a night has ended, and return its flow run."""
 
         def find_ended() -> Any:

@@ -129,7 +129,7 @@ def test_every_command_works_in_the_worker_s_own_container(promoted: Stack) -> N
     # As a person types it, without the entrypoint: the command finds its secrets by itself.
     model = ("--set", "model.name=sentiflow")
     status = json.loads(promoted.execute("worker", "sentiflow", "status", "--json", *model))
-    assert status["champion"]["version"] == 1
+    assert status["models"][0]["champion"]["version"] == 1
     answer = promoted.execute("worker", "sentiflow", "predict", "the soup was lovely", *model)
     assert "positive" in answer
     assert "promoted" in promoted.execute("worker", "sentiflow", "history", *model)
@@ -141,13 +141,13 @@ def test_every_command_works_in_the_worker_s_own_container(promoted: Stack) -> N
 def test_a_worker_that_dies_in_the_middle_of_a_night_costs_a_second_try(promoted: Stack) -> None:
     write_plain_reviews(promoted.folder / "data" / "reviews.jsonl", rows=440)
     before = promoted.read_events()
-    dead = promoted.start_night("training.epochs=300")
+    dead = promoted.start_night("training.epochs=12")
     promoted.wait_for_step(dead, "train")
     promoted.crash("worker")
     promoted.wait_until_healthy()
     answers = promoted.read_answers()
     assert answers["model_version"] == before[-1]["to_version"], "the champion serves all along"
-    night = run_night(promoted, "training.epochs=300")
+    night = run_night(promoted, "training.epochs=12")
     assert night["outcome"] in ("promoted", "kept"), night["reasons"]
     assert night["rows"]["read"] == 440
     assert promoted.wait_for_end(dead, 60)["state"]["type"] == "CRASHED"
@@ -166,7 +166,7 @@ def run_night(stack: Stack, *overrides: str) -> Any:
 def test_a_database_that_dies_in_the_middle_of_a_night_is_waited_for(promoted: Stack) -> None:
     write_plain_reviews(promoted.folder / "data" / "reviews.jsonl", rows=480)
     before = promoted.read_events()
-    run = promoted.start_night("training.epochs=300")
+    run = promoted.start_night("training.epochs=12")
     promoted.wait_for_step(run, "train")
     promoted.crash("postgres")
     ended = promoted.wait_for_end(run)

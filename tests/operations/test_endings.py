@@ -7,6 +7,9 @@ said by the test. The rows are read from the page: a changed one is a failed tes
 from __future__ import annotations
 
 import ast
+import os
+import subprocess
+import sys
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, suppress
 from datetime import timedelta
@@ -183,6 +186,19 @@ def test_who_is_told_of_a_night_that_never_opened(
     assert kinds_of(outside) == (["failed"] if told == "`failed`" else [])
     assert (ping, is_pinged(outside)) == ("no", False)
     assert last_kind(home) == (None if ledger == "as before" else ledger.strip("`"))
+
+
+def test_a_night_that_prefect_does_not_run_is_told(home: Path, outside: Listener) -> None:
+    exit_code, told, *_ = ROWS["never begun: Prefect does not answer the command"]
+    answer = subprocess.run(
+        [sys.executable, "-m", "sentiflow", "run"], capture_output=True, text=True, check=False,
+        env={**os.environ, "PREFECT_API_URL": "http://127.0.0.1:9/api", "NO_PROXY": "*"},
+    )  # fmt: skip
+    assert answer.returncode == int(exit_code)
+    (line,) = answer.stderr.splitlines()
+    assert line.startswith("Error: Prefect must run the night.")
+    assert kinds_of(outside) == [told.strip("`")]
+    assert not is_pinged(outside)
 
 
 def test_every_row_names_tests_that_exist() -> None:

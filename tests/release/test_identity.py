@@ -47,6 +47,15 @@ def test_an_event_that_names_its_version_itself_needs_no_registration() -> None:
     assert find_events([named], 3, "D") == ()
 
 
+def test_an_event_that_holds_a_bundles_digests_names_its_version_too() -> None:
+    """A night that was killed in between left a registration under the next night's run."""
+    (event,) = tell(("attested", 1, None))
+    attested = Event(**{**vars(event), "details": {"bundle": {"run_id": "A", "sha256": {}}}})
+    events = (*tell(("registered", 1, "B"), ("promoted", 1, "B")), attested)
+    assert [read_run(event) for event in name_runs(events)] == ["B", "B", "A"]
+    assert find_events(events, 1, "A") == name_runs(events)[2:]
+
+
 def test_without_any_registration_the_number_has_to_do() -> None:
     events = tell(("promoted", 1, None))
     assert find_events(events, 1, "whatever") == events

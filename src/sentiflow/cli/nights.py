@@ -201,15 +201,48 @@ def _run_flow(request: Any, home: Path) -> Any:
 
     # A server of its own must end with the command, even if that is killed.
     guard_this_process(seconds=5)
-    from flows.own_server import run_own_server
+    is_over = False
+    try:
+        from flows.own_server import run_own_server
 
-    with run_own_server(home) as wait_until_it_answers:
-        from flows.retrain import retrain
+        with run_own_server(home) as wait_until_it_answers:
+            from flows.retrain import retrain
 
-        wait_until_it_answers()
-        signal.signal(signal.SIGTERM, _end)
-        state = retrain(request, return_state=True)
-        return _read_outcome(state, home)
+            wait_until_it_answers()
+            signal.signal(signal.SIGTERM, _end)
+            state = retrain(request, return_state=True)
+            is_over = True
+            return _read_outcome(state, home)
+    except Exception as error:
+        if is_over:
+            raise
+        # Without Prefect the night never began, so nothing else tells of it.
+        raise _tell_unstarted(request, home, error) from error
+
+
+def _tell_unstarted(request: Any, home: Path, error: Exception) -> SentiflowError:
+    """Tell of a night that Prefect did not run, and return the error for the terminal."""
+    from flows.notices import tell
+    from sentiflow.disk import explain_full_disk
+    from sentiflow.operations.night import find_lineage, name_night_asked, read_settings
+    from sentiflow.reporting.record import NightRecord
+
+    if isinstance(error, SentiflowError):
+        failure = error
+    else:
+        failure = SentiflowError(
+            explain_full_disk(home)
+            or f"Prefect must run the night. Received: {describe_error(error)}. See that its "
+            "server answers (PREFECT_API_URL), and run again."
+        )
+    record = NightRecord(
+        night=name_night_asked(request),
+        model=find_lineage(request, read_settings(request)).name,
+        reasons=[str(failure)],
+        exit_code=failure.exit_code,
+    )
+    tell(request, record)
+    return failure
 
 
 def _read_outcome(state: Any, home: Path) -> Any:

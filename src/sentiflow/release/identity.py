@@ -37,7 +37,11 @@ _Event = TypeVar("_Event", bound=_Told)
 
 def read_run(event: _Told | None) -> str | None:
     """Return the run that made the version an event is about; None where that is not known."""
-    return event.details.get(RUN_KEY) or None if event is not None else None
+    if event is None:
+        return None
+    # Where the event holds a bundle's digests (known_files.py), it names their version's run.
+    bundle = event.details.get("bundle") or {}
+    return event.details.get(RUN_KEY) or bundle.get("run_id") or None
 
 
 def name_runs(events: Iterable[_Event]) -> tuple[_Event, ...]:
