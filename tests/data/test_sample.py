@@ -15,6 +15,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from small_disk import fill_disk, mount_small_disk, only_root_mounts
 
 from sentiflow.data.reviews import type_reviews
 from sentiflow.data.sample import (
@@ -307,23 +308,17 @@ def test_a_file_named_gz_is_compressed_to_the_same_bytes_every_time(tmp_path: Pa
     assert gzip.decompress(ours) == b"".join(generate_lines(30, 3))
 
 
-def test_a_write_that_fails_leaves_the_old_file_and_nothing_half_done(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    path = tmp_path / "sample.jsonl"
-    write_sample(path, rows=5, seed=1)
-    before = path.read_bytes()
-
-    def run_out_of_space(row: dict[str, Any]) -> bytes:
-        raise OSError(28, "No space left on device")
-
-    for flaw in FLAWS:
-        monkeypatch.setitem(FLAWS, flaw, run_out_of_space)
-    with pytest.raises(OSError, match="No space left"):
-        write_sample(path, rows=100, seed=2)
-
-    assert path.read_bytes() == before
-    assert list(tmp_path.iterdir()) == [path]
+@only_root_mounts
+def test_a_full_disk_leaves_the_old_file_and_nothing_half_done(tmp_path: Path) -> None:
+    with mount_small_disk(tmp_path / "small", 1) as disk:
+        path = disk / "sample.jsonl"
+        write_sample(path, rows=5, seed=1)
+        before = path.read_bytes()
+        filler = fill_disk(disk)
+        with pytest.raises(OSError, match="No space left"):
+            write_sample(path, rows=100, seed=2)
+        assert path.read_bytes() == before
+        assert {*disk.iterdir()} == {path, filler}
 
 
 @pytest.mark.parametrize("rows", [0, -5])
