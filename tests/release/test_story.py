@@ -113,6 +113,19 @@ def test_the_night_of_a_version_is_the_one_that_made_it_whoever_promoted_it() ->
     assert find_night(name_runs(events), 2, None) is None
 
 
+def test_a_version_whose_run_becomes_known_later_has_one_story() -> None:
+    promoted = tell(("promoted", 1, "first"), ("promoted", 2, "second"))
+    attested = [
+        Event(**{**vars(event), "kind": "attested", "details": {"version_run_id": run}})
+        for event, run in zip(promoted, "AB", strict=True)
+    ]
+    (back,) = tell(("rolled_back", 1, "worse"))
+    stories = tell_stories((*promoted, *attested, back))
+    assert set(stories) == {(1, "A"), (2, "B")}
+    assert [len(story.lines) for story in stories.values()] == [4, 3]
+    assert stories[2, "B"].outcome == "rolled_back"
+
+
 @pytest.mark.filterwarnings("ignore")
 def test_mlflow_shows_the_story_and_catches_up_when_it_was_away(
     tiny_registry: Registry, tmp_path: Path, monkeypatch: pytest.MonkeyPatch

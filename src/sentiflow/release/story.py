@@ -87,7 +87,7 @@ def tell_stories(events: Iterable[Event]) -> dict[Key, Story]:
     for event in name_runs(events):
         before, standing = standing, apply_event(standing, event)
         if event.to_version is not None:
-            key = (event.to_version, read_run(event))
+            key = _find_key(stories, event.to_version, read_run(event))
             stories[key] = _add(stories.get(key, Story()), event)
         if event.kind in MAKES_CHAMPION and event.to_version is not None:
             _tell_replaced(stories, before, event)
@@ -118,6 +118,15 @@ def find_night(events: Iterable[Event], number: int, run_id: str | None) -> str 
     return str(nights[0]) if nights else None
 
 
+def _find_key(stories: dict[Key, Story], number: int, run: str | None) -> Key:
+    """Return where a version's story stands; what was told before its run was known is its own."""
+    if run is None:
+        return next((key for key in reversed(stories) if key[0] == number), (number, None))
+    if (number, run) not in stories and (number, None) in stories:
+        stories[number, run] = stories.pop((number, None))
+    return number, run
+
+
 def _add(story: Story, event: Event) -> Story:
     details = event.details
     # What fails after a ruling takes nothing back.
@@ -136,7 +145,7 @@ def _add(story: Story, event: Event) -> Story:
 def _tell_replaced(stories: dict[Key, Story], before: Standing, event: Event) -> None:
     if not before.promotions or before.is_champion(event.to_version, read_run(event)):
         return
-    key = (before.promotions[-1].to_version or 0, before.champion_run)
+    key = _find_key(stories, before.promotions[-1].to_version or 0, before.champion_run)
     word = "Rolled back from" if event.kind == "rolled_back" else "Replaced"
     line = (
         f"**{word}** by {_shorten(event.actor)} on {_write_time(event.time)}: "
@@ -149,7 +158,7 @@ def _tell_replaced(stories: dict[Key, Story], before: Standing, event: Event) ->
 
 def _tell_waiting_no_more(stories: dict[Key, Story], waiting: Event, event: Event) -> None:
     """Say of a version that waited that nobody need decide on it any more."""
-    key = (waiting.to_version or 0, read_run(waiting))
+    key = _find_key(stories, waiting.to_version or 0, read_run(waiting))
     story = stories.get(key, Story())
     if story.outcome != "waiting":
         return
