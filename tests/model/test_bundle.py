@@ -1,4 +1,5 @@
 import json
+import shutil
 import subprocess
 from pathlib import Path
 
@@ -74,8 +75,13 @@ def test_a_bundle_knows_what_it_was_trained_on(bundle: Bundle) -> None:
     assert bundle.read_trained_on().tolist() == [3, 5, 9]
 
 
-def test_a_bundle_that_answers_its_probes_otherwise_is_refused(tmp_path: Path) -> None:
-    folder = make_bundle(tmp_path).folder
+@pytest.fixture
+def folder(bundle: Bundle, tmp_path: Path) -> Path:
+    """A copy of the bundle, to be damaged."""
+    return shutil.copytree(bundle.folder, tmp_path / "bundle")
+
+
+def test_a_bundle_that_answers_its_probes_otherwise_is_refused(folder: Path) -> None:
     description = json.loads((folder / "bundle.json").read_text())
     description["probes"][4]["probability"] += 1e-4
     (folder / "bundle.json").write_text(json.dumps(description))
@@ -84,8 +90,7 @@ def test_a_bundle_that_answers_its_probes_otherwise_is_refused(tmp_path: Path) -
 
 
 @pytest.mark.parametrize("damage", ["model.keras", "bundle.json", "version"])
-def test_a_damaged_bundle_is_refused_in_words(tmp_path: Path, damage: str) -> None:
-    folder = make_bundle(tmp_path).folder
+def test_a_damaged_bundle_is_refused_in_words(folder: Path, damage: str) -> None:
     if damage == "version":
         description = json.loads((folder / "bundle.json").read_text())
         (folder / "bundle.json").write_text(json.dumps({**description, "format_version": 99}))
