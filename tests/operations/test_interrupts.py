@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 import signal
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -30,6 +32,15 @@ def press_ctrl_c() -> None:
     os.kill(os.getpid(), signal.SIGINT)
 
 
+@contextmanager
+def no_interrupt() -> Iterator[None]:
+    """Fail the test where Ctrl-C comes through: it would end all tests."""
+    try:
+        yield
+    except KeyboardInterrupt:
+        pytest.fail("Ctrl-C came through")
+
+
 def rule(night: Night) -> None:
     details = {"reasons": ["It is worse."], "warnings": []}
     night.tell_ledger(0, "kept", "It is worse.", to_version=1, details=details)
@@ -42,7 +53,7 @@ def find_status(night: Night) -> str:
 
 def test_ctrl_c_after_the_ruling_leaves_the_night_as_it_was_ruled(home: Path) -> None:
     told: list[NightRecord] = []
-    with open_night(NightRequest(), home, "flow-1", told.append) as night:
+    with no_interrupt(), open_night(NightRequest(), home, "flow-1", told.append) as night:
         rule(night)
         raise KeyboardInterrupt
     # It went on here: the flow ends as the night did.
@@ -93,7 +104,7 @@ def test_ctrl_c_while_a_night_says_what_it_became_comes_too_late(home: Path) -> 
         press_ctrl_c()
         told.append(record)
 
-    with open_night(NightRequest(), home, "flow-1", tell) as night:
+    with no_interrupt(), open_night(NightRequest(), home, "flow-1", tell) as night:
         rule(night)
         night.end("kept", ["It is worse."], 0)
     assert [record.outcome for record in told] == ["kept"]
