@@ -28,11 +28,8 @@ LONGEST_FILES = (
     "test_deploying.py", "test_ingest.py", "test_validation.py", "test_snapshot.py",
     "test_evaluation.py", "test_bundle.py", "test_baseline.py", "test_figures.py",
 )  # fmt: skip
-# Of the quick tests those that need Prefect's server: in one process, so that one is started.
-ON_A_SERVER = (
-    "test_retrain.py", "test_cli.py", "test_deploying.py", "test_late_nights.py",
-    "flows/test_operations.py",
-)  # fmt: skip
+# Beside those of flows: what needs Prefect's server among the quick tests.
+ON_A_SERVER = ("test_cli.py", "test_review_texts.py")
 REAL_FOLDER = REPOSITORY.parent / "shared" / "data"
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
@@ -128,15 +125,16 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 @pytest.hookimpl(optionalhook=True)
 def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
-    """Give a file's tests to one process, and the quick ones on a server to the same one."""
+    """Give a file's tests to one process; the quick ones on a server to one, which starts it."""
     from xdist.scheduler import LoadFileScheduling
 
     class Scheduling(LoadFileScheduling):
         def _split_scope(self, nodeid: str) -> str:
             scope: str = super()._split_scope(nodeid)
-            return "on a server" if scope.endswith(ON_A_SERVER) else scope
+            is_on_server = "/flows/" in scope or scope.endswith(ON_A_SERVER)
+            return "on a server" if is_on_server else scope
 
-    if config.getoption("dist") == "loadfile" and config.getoption("markexpr") == "not slow":
+    if config.getoption("dist") == "loadfile" and "not slow" in config.getoption("markexpr"):
         return Scheduling(config, log)
     return None
 
