@@ -12,12 +12,13 @@ from typing import Final
 # What begins or ends anything within a line; "(" and "!" do so only beside a bracket.
 _INLINE: Final = re.compile(r"[\\`*\[\]|~]|(?<![^\W_])_|_(?![^\W_])")
 # What makes a line more than a paragraph: a heading, a list, a quotation, a rule, a table.
-_AT_START: Final = re.compile(r"^([#+>=:-]|\d+(?=[.)](\s|$)))")
+# Escaped by backslashes, because Prefect's page shows entities of numbers as they are written.
+_AT_START: Final = re.compile(r"^(?=[#+=:-])|^\d+(?=[.)](\s|$))")
 _ENTITIES: Final = str.maketrans({"&": "&amp;", "<": "&lt;", ">": "&gt;", '"': "&quot;"})
 # Signs that do not show, and those that turn the order of others around.
 _HIDDEN: Final = re.compile("[\x00-\x1f\x7f-\x9f\u200b-\u200f\u2028-\u202e\u2060-\u2069\ufeff]")
 # A scheme and what follows it would become a link in renderers that look for addresses.
-_ADDRESS: Final = re.compile(r"(?<=[A-Za-z0-9])://|(?<![A-Za-z0-9])www(?=\.)", re.IGNORECASE)
+_ADDRESS: Final = re.compile(r"(?<=[A-Za-z0-9])(?=://)|(?<=www)(?=\.)", re.IGNORECASE)
 
 
 def escape_markdown(text: object) -> str:
@@ -30,8 +31,8 @@ def escape_markdown(text: object) -> str:
     """
     line = " ".join(_HIDDEN.sub(" ", str(text)).split())
     line = _INLINE.sub(r"\\\g<0>", line).translate(_ENTITIES)
-    line = _ADDRESS.sub(_part_address, line)
-    return _AT_START.sub(_escape_start, line)
+    line = _ADDRESS.sub(r"\\", line)
+    return _AT_START.sub(r"\g<0>\\", line, count=1)
 
 
 def fence_markdown(text: str) -> str:
@@ -39,13 +40,3 @@ def fence_markdown(text: str) -> str:
     longest = max((len(ticks) for ticks in re.findall("`+", text)), default=0)
     fence = "`" * max(3, longest + 1)
     return f"{fence}\n{text}\n{fence}"
-
-
-def _part_address(found: re.Match[str]) -> str:
-    sign = found[0]
-    return f"&#{ord(sign[0])};{sign[1:]}"
-
-
-def _escape_start(found: re.Match[str]) -> str:
-    sign = found[0]
-    return f"{sign[:-1]}&#{ord(sign[-1])};"
