@@ -22,7 +22,7 @@ from sentiflow.cli.common import (
     prepare_home,
     show_progress,
 )
-from sentiflow.errors import SentiflowError, UsageError, describe_error
+from sentiflow.errors import SentiflowError, UnforeseenError, UsageError, describe_error
 
 
 @app.command()
@@ -257,11 +257,12 @@ def _read_outcome(state: Any, home: Path) -> Any:
         # It came to its end on a disk that could not keep its record.
         return answer, None
     # The night never opened, or could not write what it became: the flow's own error says why.
-    if isinstance(answer, SentiflowError):
+    full_disk = explain_full_disk(home)
+    if isinstance(answer, SentiflowError) and not (
+        full_disk and isinstance(answer, UnforeseenError)
+    ):
         raise answer
-    raise SentiflowError(
-        explain_full_disk(home) or f"The night could not be opened: {describe_error(answer)}."
-    )
+    raise SentiflowError(full_disk or f"The night could not be opened: {describe_error(answer)}.")
 
 
 def _find_detail(state: Any) -> str | None:

@@ -273,7 +273,11 @@ def _end_unexpectedly(night: Night, error: BaseException) -> bool:
         night.end("failed", [reason], 1)
         _tell_ending(night, "failed", reason)
         return False
-    logger.error("the night ended unexpectedly\n%s", format_traceback(error))
+    # Of a full disk every frame would be another one's: the sentence says all.
+    logger.error(
+        "the night ended unexpectedly\n%s",
+        explain_full_disk(night.home) or format_traceback(error),
+    )
     reason = str(error if isinstance(error, SentiflowError) else UnforeseenError.of(error))
     if night.is_deciding:
         # Whatever it was, the gate gave no ruling: that is its own outcome.
