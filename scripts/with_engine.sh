@@ -78,6 +78,8 @@ end_engine() {
     [ -z "$names" ] || docker "$kind" rm $names >/dev/null 2>&1 || true
   done
   end_process "${engine:-}"
+  # A namespace that the engine had no time to let go of stays mounted.
+  awk -v run="$run/" 'index($2, run) == 1 { print $2 }' /proc/mounts | xargs -r umount
   rm -rf "$run"
 }
 
