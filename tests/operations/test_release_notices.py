@@ -108,8 +108,9 @@ def put_back(desk: Desk) -> Any:
     ("act", "kinds"),
     [
         (go_back_and_release, ["promoted", "rolled_back", "released"]),
-        (take_over, ["adopted"]),
-        (put_back, ["reverted"]),
+        # Nobody had noticed the move before: who settles it tells of both.
+        (take_over, ["moved_outside", "adopted"]),
+        (put_back, ["moved_outside", "reverted"]),
     ],
 )
 def test_what_a_person_changes_is_told(
@@ -117,7 +118,8 @@ def test_what_a_person_changes_is_told(
 ) -> None:
     act(desk)
     assert [body["kind"] for body in listener.bodies] == kinds
-    assert all("By grace:" in body["text"] for body in listener.bodies)
+    by_hand = [body for body in listener.bodies if body["kind"] != "moved_outside"]
+    assert all("By grace:" in body["text"] for body in by_hand)
 
 
 def test_what_is_written_is_told_also_where_the_alias_does_not_get_there(
@@ -129,7 +131,8 @@ def test_what_is_written_is_told_also_where_the_alias_does_not_get_there(
     monkeypatch.setattr("sentiflow.release.checks.probe_version", delete)
     with pytest.raises(ReleaseForbidden):
         promote(desk, 2, "better", True, lambda _: None)
-    assert [body["kind"] for body in listener.bodies] == ["promoted"]
+    # The alias stands where the ledger no longer has it, which is told as a move as well.
+    assert [body["kind"] for body in listener.bodies] == ["moved_outside", "promoted"]
 
 
 def test_a_listener_that_is_away_keeps_nobody_from_rolling_back(
