@@ -138,6 +138,7 @@ def test_what_is_written_is_told_also_where_the_alias_does_not_get_there(
 def test_a_listener_that_is_away_keeps_nobody_from_rolling_back(
     desk: Desk, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr("sentiflow.operations.webhooks._PAUSES", (0.05, 0.1))
     monkeypatch.setenv("SENTIFLOW_WEBHOOK_URL", "http://127.0.0.1:9/")
     assert go_back(desk)["version"] == 1
 
