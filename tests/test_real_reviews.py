@@ -42,8 +42,7 @@ def test_a_night_on_the_real_reviews_and_restaurants_beside_it(
     assert night["metrics"]["accuracy"] > 0.85
     assert night["metrics"]["roc_auc"] > 0.92
     assert night["metrics"]["accuracy"] > night["baselines"]["majority"]["accuracy"] + 0.15
-    # What it is measured against is strong, tuned, and costs a part of the night.
-    assert night["cpu_seconds"]["evaluate"] < 75
+    # What it is measured against is strong, and tuned.
     notes = next((tmp_path / "mlartifacts").rglob("evaluation/baselines.json"))
     tuned, default = (
         json.loads(notes.read_text())[f"tfidf_logreg{name}"] for name in ("", "_default")

@@ -314,7 +314,10 @@ def lost_night(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, str, lis
         write_csv(*[[2 - number % 2, TEXT] for number in range(60)])
     )
     with listen() as listener:
-        environment = {**os.environ, "SENTIFLOW_HOME": str(folder / "home"),
+        # What other tests of this process left in the environment names their servers.
+        foreign = ("PREFECT_", "MLFLOW_", "SENTIFLOW_")
+        kept = {name: value for name, value in os.environ.items() if not name.startswith(foreign)}
+        environment = {**kept, "SENTIFLOW_HOME": str(folder / "home"),
                        "SENTIFLOW_WEBHOOK_URL": listener.url}  # fmt: skip
         ended = subprocess.run(
             [sys.executable, "-m", "sentiflow", "run", "--data", "polarity.csv",

@@ -327,7 +327,7 @@ def test_a_night_and_maintenance_run_by_themselves_at_their_minute(up: Up) -> No
     assert deployed["code"] == 0, deployed
     assert deployed["pool_type"] == "process"
     # A second time: the same deployments and automations, and no more of them.
-    assert len(up.ask("/deployments/filter")) == 5
+    assert len(up.ask("/deployments/filter")) == 8
     automations = up.ask("/automations/filter")
     assert sorted(found["name"] for found in automations) == sorted(deployed["automations"])
 
