@@ -50,6 +50,7 @@ def test_a_night_on_the_real_reviews_and_restaurants_beside_it(
     assert tuned["validation_log_loss"] < min(0.30, default["validation_log_loss"])
     assert tuned["validation_accuracy"] > 0.87
 
+    # Cold starts: a command without a server hands a socket to the one that it starts.
     # A small network and a bare night on the sample: neither may touch the champion above.
     quick = [
         word
@@ -59,14 +60,14 @@ def test_a_night_on_the_real_reviews_and_restaurants_beside_it(
         for word in ("--set", setting)
     ]  # fmt: skip
     code, restaurants = run(
-        tmp_path, warm_python, "run", "--data", str(real_reviews),
+        tmp_path, sys.executable, "run", "--data", str(real_reviews),
         "--businesses", str(real_businesses), "--category", "Restaurants", *quick,
     )  # fmt: skip
     assert code == 0, restaurants["reasons"]
     assert restaurants["model"] == "sentiflow-restaurants"
     assert restaurants["rows"]["left_out"] > 10_000
     assert 0.3 < restaurants["join_coverage"] < 0.7
-    code, sample = run(tmp_path, warm_python, "run", *quick)
+    code, sample = run(tmp_path, sys.executable, "run", *quick)
     assert (code, sample["model"]) == (0, "sentiflow-sample")
     _, status = run(tmp_path, warm_python, "status")
     champions = {model["model"]: model["champion"] for model in status["models"]}
@@ -77,12 +78,10 @@ def test_a_night_on_the_real_reviews_and_restaurants_beside_it(
     assert evaluation["seen_share"] == pytest.approx(rows["train"] / 21_024, abs=0.01)
 
 
-def test_a_truncated_file_of_real_reviews_is_rejected(
-    real_reviews: Path, tmp_path: Path, warm_python: str
-) -> None:
+def test_a_truncated_file_of_real_reviews_is_rejected(real_reviews: Path, tmp_path: Path) -> None:
     half = tmp_path / "half.jsonl.gz"
     content = real_reviews.read_bytes()
     half.write_bytes(content[: len(content) // 2])
-    code, night = run(tmp_path / "home", warm_python, "run", "--data", str(half))
+    code, night = run(tmp_path / "home", sys.executable, "run", "--data", str(half))
     assert (code, night["outcome"]) == (3, "rejected")
     assert night["rows"]["read"] > 5_000
