@@ -152,7 +152,9 @@ def test_a_worker_that_dies_in_the_middle_of_a_night_costs_a_second_try(promoted
     assert night["rows"]["read"] == 440
     assert promoted.wait_for_end(dead, 60)["state"]["type"] == "CRASHED"
     added = promoted.read_events()[len(before) :]
-    assert [event["kind"] for event in added] == ["registered", night["outcome"]], "once"
+    assert [event["kind"] for event in added] == ["failed", "registered", night["outcome"]], (
+        "the dead night once, the second try once"
+    )
     assert {run["info"]["status"] for run in promoted.list_mlflow_runs()} == {"FINISHED", "KILLED"}
 
 
@@ -185,6 +187,36 @@ def test_the_services_come_back_by_themselves_wherever_one_dies(promoted: Stack)
     assert promoted.read_answers()["predictions"]
 
 
+def test_no_secret_and_no_review_is_left_in_a_log_a_database_or_an_artifact(
+    promoted: Stack, tmp_path: Path
+) -> None:
+    secrets = {"webhook": b"webhook-token-that-was-given", "ping": b"ping-token-that-was-given"}
+    for folder in ("database", "prefect", "mlflow", "nights", "predictions"):
+        for path in list_files(promoted.find_volume(f"secrets-{folder}")):
+            if path.name != "basic_auth.ini" and path.read_bytes():
+                secrets[path.name] = path.read_bytes()
+    assert len(secrets) >= 15
+    # Before anything is taken down: a container that is made again has an empty log.
+    told = promoted.read_log("outside")
+    assert secrets["webhook"].decode() in told
+    assert secrets["ping"].decode() in told
+    for name in SERVICES:
+        (tmp_path / f"{name}.log").write_text(promoted.read_log(name))
+    assert "404" in (tmp_path / "worker.log").read_text(), "a failed call is what may be logged"
+    for name in ("prefect", "mlflow", "mlflow_auth", "ledger"):
+        dump = promoted.execute("postgres", "pg_dump", "-U", "postgres", name)
+        (tmp_path / f"{name}.sql").write_text(dump)
+    volumes = {name: promoted.find_volume(name) for name in ("artifacts", "home", "predictions")}
+    everywhere = list_files(tmp_path, *volumes.values())
+    assert len(everywhere) > 60
+    for path in everywhere:
+        content = path.read_bytes()
+        assert not [name for name, secret in secrets.items() if secret in content], path
+        # The texts themselves lie in snapshots and step results of the home, and nowhere else.
+        if b"On visit " in content:
+            assert volumes["home"] / "snapshots" in path.parents, path
+
+
 def test_down_and_up_keep_everything(promoted: Stack) -> None:
     before = read_state(promoted)
     promoted.compose("down")
@@ -206,35 +238,6 @@ def read_state(stack: Stack) -> Any:
         {path.name for path in list_files(stack.find_volume("home")) if "decisions" in path.parts},
         stack.read_secret("nights", "MLFLOW_TRACKING_PASSWORD"),
     )
-
-
-def test_no_secret_and_no_review_is_left_in_a_log_a_database_or_an_artifact(
-    promoted: Stack, tmp_path: Path
-) -> None:
-    secrets = {"webhook": b"webhook-token-that-was-given", "ping": b"ping-token-that-was-given"}
-    for folder in ("database", "prefect", "mlflow", "nights", "predictions"):
-        for path in list_files(promoted.find_volume(f"secrets-{folder}")):
-            if path.name != "basic_auth.ini" and path.read_bytes():
-                secrets[path.name] = path.read_bytes()
-    assert len(secrets) >= 15
-    told = promoted.read_log("outside")
-    assert secrets["webhook"].decode() in told
-    assert secrets["ping"].decode() in told
-    for name in SERVICES:
-        (tmp_path / f"{name}.log").write_text(promoted.read_log(name))
-    assert "404" in (tmp_path / "worker.log").read_text(), "a failed call is what may be logged"
-    for name in ("prefect", "mlflow", "mlflow_auth", "ledger"):
-        dump = promoted.execute("postgres", "pg_dump", "-U", "postgres", name)
-        (tmp_path / f"{name}.sql").write_text(dump)
-    volumes = {name: promoted.find_volume(name) for name in ("artifacts", "home", "predictions")}
-    everywhere = list_files(tmp_path, *volumes.values())
-    assert len(everywhere) > 60
-    for path in everywhere:
-        content = path.read_bytes()
-        assert not [name for name, secret in secrets.items() if secret in content], path
-        # The texts themselves lie in snapshots and step results of the home, and nowhere else.
-        if b"On visit " in content:
-            assert volumes["home"] / "snapshots" in path.parents, path
 
 
 def test_renewed_secrets_are_in_force_after_the_next_start(promoted: Stack) -> None:
