@@ -97,6 +97,7 @@ class SourceFile:
         try:
             return cast("IO[bytes]", WatchedFile(watch.do(self._open), watch))
         except BaseException:
+            # An interrupt too must not leave the reading thread behind.
             watch.end()
             raise
 
