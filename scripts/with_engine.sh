@@ -50,7 +50,7 @@ start_engine() {
     >"$cache/dockerd.log" 2>&1 9>&- &
   engine=$!
   for _ in $(seq 120); do
-    docker version >/dev/null 2>&1 && return
+    docker version >/dev/null 2>&1 && { remove_stacks; return; }
     kill -0 "$engine" 2>/dev/null || break
     sleep 0.5
   done
@@ -66,8 +66,9 @@ end_process() {
   kill -9 "$1" 2>/dev/null || true
 }
 
-end_engine() {
-  trap '' INT TERM
+# Containers, networks and volumes of stacks. One that a killed run left behind would start again
+# with the engine, and the next stack of its name would live on in its databases.
+remove_stacks() {
   if containers=$(docker ps --all --quiet 2>/dev/null) && [ -n "$containers" ]; then
     # shellcheck disable=SC2086
     docker rm --force --volumes $containers >/dev/null 2>&1 || true
@@ -77,6 +78,11 @@ end_engine() {
     # shellcheck disable=SC2086
     [ -z "$names" ] || docker "$kind" rm $names >/dev/null 2>&1 || true
   done
+}
+
+end_engine() {
+  trap '' INT TERM
+  remove_stacks
   end_process "${engine:-}"
   # A namespace that the engine had no time to let go of stays mounted.
   awk -v run="$run/" 'index($2, run) == 1 { print $2 }' /proc/mounts | xargs -r umount

@@ -145,3 +145,37 @@ def test_a_night_that_had_come_to_its_end_is_not_called_failed(tmp_path: Path) -
     ledger = Ledger(f"sqlite:///{tmp_path / 'ledger.db'}")
     record_cut_off(tmp_path, ledger, [(make_lease(), DEATH)], None)
     assert ledger.read("m") == ()
+
+
+def test_a_record_of_an_earlier_try_is_not_told_of_the_one_that_was_cut_off(
+    tmp_path: Path,
+) -> None:
+    """A run that somebody starts again in Prefect keeps its id; its MLflow run is another."""
+    earlier = NightRecord(night="2026-01-02", model="m", mlflow_run_id="r0", outcome="failed")
+    save_record(tmp_path, "f1", earlier)
+    ledger = Ledger(f"sqlite:///{tmp_path / 'ledger.db'}")
+    failed = NewEvent(
+        kind="failed", actor="ada", details={"run_id": "r0", "flow_run_id": "f1"}
+    )  # fmt: skip
+    ledger.append("m", 0, [failed])
+    told: list[NightRecord] = []
+    record_cut_off(tmp_path, ledger, [(make_lease(), DEATH)], told.append)
+    (record,) = told
+    assert "cut off" in record.reasons[0]
+    assert find_record(tmp_path, "f1") == record
+    assert [event.details["run_id"] for event in ledger.read("m")] == ["r0", "r1"]
+
+
+@pytest.mark.parametrize("run_id", [None, "r1"])
+def test_a_ruling_in_the_ledger_outvotes_a_record_that_says_failed(
+    tmp_path: Path, run_id: str | None
+) -> None:
+    broken = NightRecord(night="2026-01-02", model="m", mlflow_run_id=run_id, outcome="failed")
+    save_record(tmp_path, "f1", broken)
+    ledger = Ledger(f"sqlite:///{tmp_path / 'ledger.db'}")
+    promoted = NewEvent(kind="promoted", actor="ada", to_version=3, details=DETAILS)
+    ledger.append("m", 0, [promoted])
+    told: list[NightRecord] = []
+    record_cut_off(tmp_path, ledger, [(make_lease(), DEATH)], told.append)
+    assert [(record.outcome, record.version) for record in told] == [("promoted", 3)]
+    assert [event.kind for event in ledger.read("m")] == ["promoted"]

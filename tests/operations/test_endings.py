@@ -14,6 +14,7 @@ from collections.abc import Callable, Iterator
 from contextlib import ExitStack, suppress
 from datetime import timedelta
 from pathlib import Path
+from typing import Any
 
 import pytest
 from mlflow import MlflowClient
@@ -21,15 +22,17 @@ from operations.listening import Listener, listen
 
 from flows.notices import tell
 from sentiflow.dates import find_today
-from sentiflow.errors import DataRejected
+from sentiflow.errors import DataRejected, LeaseLost, RegistryUnreachable, UnforeseenError
 from sentiflow.operations.lease import hold_lease
 from sentiflow.operations.night import Night
 from sentiflow.operations.opening import open_night
 from sentiflow.operations.request import NightRequest
+from sentiflow.operations.stages.releasing import decide_release
+from sentiflow.release.identity import RUN_KEY
 from sentiflow.release.leases import UPKEEP, name_night
 from sentiflow.release.ledger import Ledger
-from sentiflow.release.registry import Registry
-from sentiflow.release.standing import Kind
+from sentiflow.release.registry import Registry, Version
+from sentiflow.release.standing import Kind, NewEvent
 from sentiflow.reporting.record import NightRecord, Outcome
 from sentiflow.settings import LeaseSettings, Settings
 
@@ -199,6 +202,75 @@ def test_a_night_that_prefect_does_not_run_is_told(home: Path, outside: Listener
     assert line.startswith("Error: Prefect must run the night.")
     assert kinds_of(outside) == [told.strip("`")]
     assert not is_pinged(outside)
+
+
+AFTER_RULING = "broke, or was ended from outside, after its ruling"
+
+
+@pytest.mark.parametrize(
+    ("ruled", "told", "error"),
+    [
+        ("promoted", "promoted", RegistryUnreachable("MLflow must answer.")),
+        ("promoted", "promoted", UnforeseenError.of(ValueError("nobody foresaw it"))),
+        ("promoted", "promoted", ValueError("nobody foresaw it")),
+        ("promoted", "promoted", SystemExit(1)),
+        ("waiting", "waiting", LeaseLost("Another night took over.")),
+        ("kept", "no_champion", LeaseLost("Another night took over.")),
+    ],
+)
+def test_a_night_that_breaks_after_its_ruling_is_told_as_it_was_ruled(
+    home: Path, address: str, outside: Listener, ruled: Outcome, told: str, error: BaseException
+) -> None:
+    *_, ledger, mlflow, _, _ = ROWS[AFTER_RULING]
+    assert ledger == "as ruled"
+
+    def live(night: Night) -> None:
+        LIVES[ruled](night)
+        night.end("failed", ["It was on its way."], 1)
+        raise error
+
+    record, run_id = live_through(live, home, NightRequest())
+    assert (record.outcome, record.exit_code, record.reasons) == (ruled, 0, ["A reason."])
+    assert "after the ruling, which stands" in record.warnings[0]
+    assert kinds_of(outside) == [told]
+    assert is_pinged(outside)
+    kinds = [event.kind for event in Ledger(f"sqlite:///{home / 'ledger.db'}").read(MODEL)]
+    assert kinds[0] == ruled
+    assert "failed" not in kinds
+    assert MlflowClient(address).get_run(run_id).info.status == mlflow
+
+
+def test_a_second_try_that_breaks_after_it_found_the_ruling_is_told_as_that(
+    home: Path, address: str, outside: Listener, tiny_version: Version
+) -> None:
+    """The first try was killed with its ruling committed; the second finds MLflow gone."""
+    reviews: Any = None
+
+    def live(night: Night) -> None:
+        details = {"run_id": "first", RUN_KEY: tiny_version.run_id, "reasons": ["It is better."]}
+        ruling = NewEvent(kind="kept", actor="ada", to_version=tiny_version.number, details=details)
+        night.ledger.append(MODEL, 0, [ruling])
+        night.registry = GoesAway(tiny_version)
+        decide_release(night, reviews, reviews, tiny_version.number)
+
+    record, _ = live_through(live, home, NightRequest())
+    assert (record.outcome, record.reasons) == ("kept", ["It is better."])
+    assert (kinds_of(outside), last_kind(home)) == (["no_champion"], "kept")
+
+
+class GoesAway:
+    """A registry that answers once: a real one cannot be made to go away between two questions."""
+
+    uri = "http://127.0.0.1:9"
+
+    def __init__(self, version: Version) -> None:
+        self._version = version
+
+    def find_version(self, _: str, __: int) -> Version:
+        return self._version
+
+    def __getattr__(self, name: str) -> Any:
+        raise RegistryUnreachable("MLflow must answer.")
 
 
 def test_every_row_names_tests_that_exist() -> None:

@@ -77,7 +77,7 @@ def record_cut_off(
             events = ()
         record = describe_cut_off(model, lease.details, death, events)
         key = record.prefect_flow_run_id or record.mlflow_run_id
-        known = _find_known(home, key) if key is not None else None
+        known = _find_known(home, key, record) if key is not None else None
         if (known or record).outcome == "failed":
             _tell_ledger(ledger, model, known or record)
         if known is not None:
@@ -120,18 +120,29 @@ def _tell_ledger(ledger: Ledger, model: str, record: NightRecord) -> None:
 
 
 def _is_ending_of(event: Event, ids: Mapping[str, str | None]) -> bool:
-    named = {name: value for name, value in ids.items() if value}
-    return event.kind in _OUTCOMES and any(
-        event.details.get(name) == value for name, value in named.items()
-    )
+    # A flow run that Prefect starts again is another night with another MLflow run.
+    name = "run_id" if ids["run_id"] and event.details.get("run_id") else "flow_run_id"
+    return event.kind in _OUTCOMES and bool(ids[name]) and event.details.get(name) == ids[name]
 
 
-def _find_known(home: Path, key: str) -> NightRecord | None:
+def _find_known(home: Path, key: str, found: NightRecord) -> NightRecord | None:
+    """Return the record that a night left of itself; None where it left none that holds.
+
+    Args:
+        home: SENTIFLOW_HOME.
+        key: what the record is named by.
+        found: what lease and ledger say of the night.
+    """
     try:
-        return find_record(home, key)
+        known = find_record(home, key)
     except (OSError, SentiflowError):
         # One that cannot be read is none.
         return None
+    if known is None or known.mlflow_run_id not in (None, found.mlflow_run_id):
+        # Of an earlier try: a flow run that Prefect starts again keeps its id.
+        return None
+    # What the ledger has stands.
+    return None if known.outcome == "failed" and found.outcome != "failed" else known
 
 
 def describe_cut_off(

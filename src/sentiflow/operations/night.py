@@ -80,6 +80,8 @@ class Night:
         self.lineage = find_lineage(request, settings)
         self.date = find_night(request, settings)
         self.is_deciding = False
+        # Committed, by this night or an earlier try at its version: so it stands.
+        self.ruling: Event | None = None
         self.record = NightRecord(
             night=self.date.isoformat(), lineage=self.lineage.digest, model=self.lineage.name
         )

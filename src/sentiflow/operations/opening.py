@@ -42,7 +42,7 @@ from sentiflow.operations.request import NightRequest
 from sentiflow.operations.sweep import CloseFlowRuns, sweep
 from sentiflow.patience import Patience
 from sentiflow.release.lineage import check_lineage
-from sentiflow.release.standing import Kind, NewEvent
+from sentiflow.release.standing import Event, Kind, NewEvent
 from sentiflow.reporting.record import NightRecord, explain_no_champion, keep_record
 from sentiflow.settings import (
     describe_settings,
@@ -108,20 +108,8 @@ def open_night(
             raise
         try:
             yield night
-        except DataRejected as error:
-            night.end("rejected", error.reasons, error.exit_code)
-            _tell_ending(night, "rejected", str(error))
-            raise
-        except UnforeseenError as error:
-            # A task of the flow met it: by now it is without its words.
-            _end_unexpectedly(night, error)
-            raise
-        except SentiflowError as error:
-            night.end("failed", [str(error)], error.exit_code)
-            _tell_ending(night, "failed", str(error))
-            raise
         except BaseException as error:
-            if not _end_unexpectedly(night, error):
+            if not _end(night, error):
                 raise
         finally:
             interrupts.hold()
@@ -262,17 +250,29 @@ def _tell_unopened(request: NightRequest, home: Path, record: NightRecord, actor
         logger.warning("That the night failed is not in the ledger: %s", failure)
 
 
-def _end_unexpectedly(night: Night, error: BaseException) -> bool:
-    """Say what a night became that something unforeseen ended; return whether it is to go on."""
-    if not isinstance(error, Exception):
+def _end(night: Night, error: BaseException) -> bool:
+    """Say what a night became that an error ended; return whether the error is to go no further."""
+    if _keep_ruling(night, error):
+        # A run that is cancelled must end so; who pressed Ctrl-C hears the outcome.
+        return isinstance(error, Exception | KeyboardInterrupt)
+    if isinstance(error, DataRejected):
+        night.end("rejected", error.reasons, error.exit_code)
+        _tell_ending(night, "rejected", str(error))
+    elif isinstance(error, SentiflowError) and not isinstance(error, UnforeseenError):
+        night.end("failed", [str(error)], error.exit_code)
+        _tell_ending(night, "failed", str(error))
+    elif isinstance(error, Exception):
+        _end_unexpectedly(night, error)
+    else:
         # Somebody ended it: Ctrl-C, or a cancellation that Prefect turned into a signal.
-        if _keep_ruling(night):
-            # A run that is cancelled must end so; who pressed Ctrl-C hears the outcome.
-            return isinstance(error, KeyboardInterrupt)
         reason = f"The night was ended from outside ({type(error).__name__})."
         night.end("failed", [reason], 1)
         _tell_ending(night, "failed", reason)
-        return False
+    return False
+
+
+def _end_unexpectedly(night: Night, error: Exception) -> None:
+    """Say what a night became that something unforeseen ended, here or in a task of the flow."""
     # Of a full disk every frame would be another one's: the sentence says all.
     logger.error(
         "the night ended unexpectedly\n%s",
@@ -287,33 +287,47 @@ def _end_unexpectedly(night: Night, error: BaseException) -> bool:
     else:
         night.end("failed", [reason], 1)
         _tell_ending(night, "failed", reason)
-    return False
 
 
-def _keep_ruling(night: Night) -> bool:
+def _keep_ruling(night: Night, error: BaseException) -> bool:
     """End a night as its ruling says, if the ledger has one: it stands, whatever came then."""
     from sentiflow.release.projection import settle
 
-    name = night.lineage.name
-    try:
-        ruling = find_ending(night.ledger.read(name), night.run.id)
-    except SentiflowError:
-        # What the ledger has is told by whoever sweeps next.
-        return False
-    if ruling is None or ruling.kind not in RULED:
+    ruling = night.ruling or _find_ruling(night)
+    if ruling is None:
         return False
     night.note(decision=ruling.decision, version=ruling.to_version)
     night.end(RULED[ruling.kind], ruling.details.get("reasons", [ruling.reason]), 0)
     night.run.is_done = True
-    night.warn("It was to be ended from outside after the ruling, which stands.")
+    night.warn(_describe_late_ending(error))
     try:
-        standing = settle(night.registry, night.ledger, name, find_actor()).standing
+        standing = settle(night.registry, night.ledger, night.lineage.name, find_actor()).standing
         night.note(champion_version=standing.champion)
         night.run.set_tags({"sentiflow.decision": night.record.outcome})
-    except SentiflowError as error:
+    except SentiflowError as failure:
+        if night.record.outcome == "promoted":
+            night.note(champion_version=ruling.to_version)
         # The next night and maintenance let alias and tags follow.
-        night.warn(f"MLflow does not show the ruling yet: {error}")
+        night.warn(f"MLflow does not show the ruling yet: {failure}")
     return True
+
+
+def _describe_late_ending(error: BaseException) -> str:
+    if not isinstance(error, Exception):
+        return "It was to be ended from outside after the ruling, which stands."
+    if not isinstance(error, SentiflowError):
+        logger.error("the night met something unexpected\n%s", format_traceback(error))
+    return f"It broke after the ruling, which stands: {describe_error(error)}"
+
+
+def _find_ruling(night: Night) -> Event | None:
+    """Return what the ledger has the gate rule this night; None also where it does not answer."""
+    try:
+        ending = find_ending(night.ledger.read(night.lineage.name), night.run.id)
+    except SentiflowError:
+        # What the ledger has is told by whoever sweeps next.
+        return None
+    return ending if ending is not None and ending.kind in RULED else None
 
 
 def _close(night: Night, home: Path, on_close: OnClose | None) -> None:

@@ -234,6 +234,7 @@ def _finish(night: Night, ruling: Event) -> None:
     """Let alias, tags and descriptions follow a ruling; every part may be done twice."""
     # The ruling is committed: what fails from here on is no gate that was not evaluated.
     night.is_deciding = False
+    night.ruling = ruling
     standing = _settle(night)
     outcome: Literal["promoted", "waiting", "kept"] = (
         "waiting" if ruling.kind == "waiting" else "kept" if ruling.kind == "kept" else "promoted"
