@@ -7,10 +7,12 @@ than most commands.
 from __future__ import annotations
 
 import json
+import logging
 import os
 import subprocess
 import sys
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +20,7 @@ import pytest
 import typer
 
 from sentiflow.cli import main
-from sentiflow.cli.common import answer_with
+from sentiflow.cli.common import answer_with, show_progress
 
 Run = Callable[..., subprocess.CompletedProcess[str]]
 CONTRACT = {
@@ -239,3 +241,18 @@ def test_data_that_is_rejected_ends_with_exit_code_3_and_the_reasons(
     assert len(night["reasons"]) >= 1
     assert night["rows"]["read"] == 300
     assert "Traceback" not in answer.stderr
+
+
+def test_what_is_told_to_a_reader_who_is_gone_ends_nothing(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    reading, writing = os.pipe()
+    os.close(reading)
+    went_on = False
+    # It fails once more when it is closed: what was not written is still in it.
+    with suppress(BrokenPipeError), os.fdopen(writing, "w") as terminal:
+        monkeypatch.setattr(sys, "stderr", terminal)
+        with show_progress():
+            logging.getLogger("sentiflow.night").info("ingest: 400 rows read")
+            went_on = True
+    assert went_on, "sentiflow run 2>&1 | head -1 would end the night"

@@ -10,9 +10,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import typer
 from mlflow import MlflowClient
 
-from sentiflow.operations.interrupts import HeldInterrupts
+from sentiflow.cli.common import answer_with
+from sentiflow.operations.interrupts import HeldInterrupts, end_by_signals
 from sentiflow.operations.night import Night
 from sentiflow.operations.opening import open_night
 from sentiflow.operations.request import NightRequest
@@ -121,3 +123,57 @@ def test_a_first_ctrl_c_waits_and_a_second_does_not() -> None:
             press_ctrl_c()
     with pytest.raises(KeyboardInterrupt):
         press_ctrl_c()
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP])
+def test_what_ends_a_command_as_ctrl_c_does_waits_as_well(number: int) -> None:
+    with end_by_signals():
+        with HeldInterrupts() as interrupts:
+            interrupts.hold()
+            with no_interrupt():
+                os.kill(os.getpid(), number)
+            with pytest.raises(KeyboardInterrupt):
+                os.kill(os.getpid(), number)
+        with pytest.raises(KeyboardInterrupt):
+            os.kill(os.getpid(), number)
+
+
+def test_what_prefect_cancels_by_is_not_held() -> None:
+    before = signal.signal(signal.SIGTERM, lambda *_: came.append("cancelled"))
+    came: list[str] = []
+    try:
+        with HeldInterrupts() as interrupts:
+            interrupts.hold()
+            os.kill(os.getpid(), signal.SIGTERM)
+    finally:
+        signal.signal(signal.SIGTERM, before)
+    assert came == ["cancelled"]
+
+
+@pytest.mark.parametrize(
+    ("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143), (signal.SIGHUP, 129)]
+)
+def test_a_signal_ends_a_command_in_one_line_with_what_a_shell_reports(
+    number: int, code: int, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def be_ended() -> Any:
+        os.kill(os.getpid(), number)
+
+    before = signal.getsignal(number)
+    with pytest.raises(typer.Exit) as ending:
+        answer_with(False, be_ended, {})
+    assert ending.value.exit_code == code
+    assert capsys.readouterr().err == (
+        "Interrupted. Run again to go on: finished steps are kept.\n"
+    )
+    assert signal.getsignal(number) == before
+
+
+def test_a_command_that_was_told_to_outlive_its_terminal_does() -> None:
+    before = signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    try:
+        with no_interrupt(), end_by_signals():
+            os.kill(os.getpid(), signal.SIGHUP)
+        assert signal.getsignal(signal.SIGHUP) == signal.SIG_IGN
+    finally:
+        signal.signal(signal.SIGHUP, before)

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import os
 import sys
+from contextlib import suppress
 
 from sentiflow.cli import nights, operations, releases, serving, upkeep
-from sentiflow.cli.common import INTERRUPTED, TERMINATED, app
+from sentiflow.cli.common import app
+from sentiflow.operations.interrupts import ENDED_CODES
 
 __all__ = ["app", "main", "nights", "operations", "releases", "serving", "upkeep"]
 
@@ -16,9 +18,11 @@ def main() -> None:
     try:
         app()
     except SystemExit as end:
-        if end.code not in (INTERRUPTED, TERMINATED):
+        if end.code not in ENDED_CODES:
             raise
         # All is closed and said. To take TensorFlow and the rest apart takes seconds more.
-        sys.stdout.flush()
-        sys.stderr.flush()
+        for stream in (sys.stdout, sys.stderr):
+            # Whoever read it may be gone: a closed terminal.
+            with suppress(OSError):
+                stream.flush()
         os._exit(int(end.code))

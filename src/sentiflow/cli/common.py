@@ -6,16 +6,15 @@ import json
 import logging
 import sys
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Annotated, Any, Final
 
 import typer
 
 from sentiflow.errors import SentiflowError, format_traceback
+from sentiflow.operations.interrupts import INTERRUPTED, Ended, end_by_signals
 
-INTERRUPTED: Final = 130
-TERMINATED: Final = 143
 _INTERRUPTED_TEXT: Final = "Interrupted. Run again to go on: finished steps are kept."
 
 app = typer.Typer(
@@ -46,10 +45,6 @@ ReasonOption = Annotated[
 ]
 
 
-class Terminated(KeyboardInterrupt):
-    """SIGTERM came: it ends a command as Ctrl-C does, but for the exit code."""
-
-
 def answer_with(
     as_json: bool, work: Callable[[], tuple[dict[str, Any], str, int]], failed: dict[str, Any]
 ) -> None:
@@ -57,7 +52,8 @@ def answer_with(
     # MLflow prints the statement, its values and a traceback; what it raises is told in a line.
     logging.getLogger("mlflow.store.db.utils").setLevel(logging.CRITICAL + 1)
     try:
-        answer, text, code = work()
+        with end_by_signals():
+            answer, text, code = work()
     except SentiflowError as error:
         answer = {**failed, "reasons": [str(error)], "error": type(error).__name__}
         text, code = "", error.exit_code
@@ -65,11 +61,13 @@ def answer_with(
             print(f"Error: {write_for_asker(error)}", file=sys.stderr)
     except KeyboardInterrupt as error:
         answer = {**failed, "reasons": [_INTERRUPTED_TEXT], "error": "Interrupted"}
-        text, code = "", TERMINATED if isinstance(error, Terminated) else INTERRUPTED
+        text, code = "", error.exit_code if isinstance(error, Ended) else INTERRUPTED
         if not as_json:
             # In place of the live line and of the ^C that the terminal wrote there.
             start = "\r\x1b[2K" if sys.stderr.isatty() else ""
-            print(f"{start}{_INTERRUPTED_TEXT}", file=sys.stderr)
+            # A terminal that was closed is what SIGHUP says.
+            with suppress(OSError):
+                print(f"{start}{_INTERRUPTED_TEXT}", file=sys.stderr, flush=True)
     if as_json:
         _print(json.dumps(answer, ensure_ascii=False))
     elif text:
@@ -113,6 +111,11 @@ class _LiveLine(logging.Handler):
         self._last_share: dict[str, int] = {}
 
     def emit(self, record: logging.LogRecord) -> None:
+        # Whoever watched may be gone: a closed terminal, `| head`. The night goes on.
+        with suppress(OSError):
+            self._show(record)
+
+    def _show(self, record: logging.LogRecord) -> None:
         message = record.getMessage()
         if getattr(record, "live", False):
             share = getattr(record, "share", None)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import signal
 from datetime import date, datetime
 from pathlib import Path
 from typing import Annotated, Any
@@ -16,7 +15,6 @@ from sentiflow.cli.common import (
     JsonOption,
     ModelOption,
     SetOption,
-    Terminated,
     answer_with,
     app,
     prepare_home,
@@ -209,7 +207,6 @@ def _run_flow(request: Any, home: Path) -> Any:
             from flows.retrain import retrain
 
             wait_until_it_answers()
-            signal.signal(signal.SIGTERM, _end)
             state = retrain(request, return_state=True)
             is_over = True
             return _read_outcome(state, home)
@@ -269,10 +266,6 @@ def _find_detail(state: Any) -> str | None:
     """Return what only who asked may see of a night's error; the record has the rest."""
     error = state.result(raise_on_failure=False)
     return error.detail if isinstance(error, SentiflowError) else None
-
-
-def _end(*_: object) -> None:
-    raise Terminated
 
 
 def _suggest(record: Any, home: Path) -> str:

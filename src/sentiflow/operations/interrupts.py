@@ -1,22 +1,72 @@
-"""Let Ctrl-C wait while a night says what it became."""
+"""End a command by Ctrl-C, SIGTERM or SIGHUP alike; a night first says what it became."""
 
 from __future__ import annotations
 
 import signal
 import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
 from types import FrameType, TracebackType
-from typing import Any
+from typing import Any, Final, NoReturn
+
+_ENDING: Final = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+# What a shell reports of a program that a signal ended.
+ENDED_CODES: Final = tuple(128 + number for number in _ENDING)
+INTERRUPTED: Final = ENDED_CODES[0]
+
+
+class Ended(KeyboardInterrupt):
+    """Ctrl-C, SIGTERM or a closed terminal came; each ends a command in the same way.
+
+    Attributes:
+        exit_code: 130, 143 or 129.
+    """
+
+    def __init__(self, number: int) -> None:
+        """Keep what a shell would report of it."""
+        super().__init__()
+        self.exit_code = 128 + number
+
+
+@contextmanager
+def end_by_signals() -> Iterator[None]:
+    """Let Ctrl-C, SIGTERM and a closed terminal raise Ended while the block runs.
+
+    What whoever started the process has ignored (nohup: SIGHUP) stays so. No signal arrives in
+    another thread than the main one, so nothing is done there.
+    """
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = {
+        number: handler
+        for number in _ENDING
+        if (handler := signal.getsignal(number)) != signal.SIG_IGN
+    }
+    for number in before:
+        signal.signal(number, _end)
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+def _end(number: int, _: FrameType | None) -> NoReturn:
+    raise Ended(number)
 
 
 class HeldInterrupts:
-    """A context manager that, once told to, lets a first Ctrl-C wait until it ends.
+    """A context manager that, once told to, lets a first ending wait until it ends itself.
 
-    What waited is dropped then: what it was to end is over. A second Ctrl-C does not wait.
+    What waited is dropped then: what it was to end is over. A second Ctrl-C, SIGTERM or SIGHUP
+    does not wait. Only what ends as Ctrl-C does is held: a worker of Prefect handles SIGTERM in
+    its own way, to cancel, which is left alone.
     """
 
     def __init__(self) -> None:
         """Prepare; nothing waits yet."""
-        self._before: Any = None
+        self._before: dict[int, Any] = {}
         self._is_waiting = False
 
     def __enter__(self) -> HeldInterrupts:
@@ -24,19 +74,22 @@ class HeldInterrupts:
         return self
 
     def hold(self) -> None:
-        """Let a Ctrl-C wait from now on; in another thread than the main one it comes to no one."""
-        if self._before is None and threading.current_thread() is threading.main_thread():
-            self._before = signal.signal(signal.SIGINT, self._note)
+        """Let an ending wait from now on; in another thread than the main one none comes."""
+        if self._before or threading.current_thread() is not threading.main_thread():
+            return
+        for number in _ENDING:
+            if signal.getsignal(number) in (_end, signal.default_int_handler):
+                self._before[number] = signal.signal(number, self._note)
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, _: TracebackType | None
     ) -> None:
-        """Let Ctrl-C be what it was."""
-        if self._before is not None:
-            signal.signal(signal.SIGINT, self._before)
-            self._before = None
+        """Let endings be what they were."""
+        for number, handler in self._before.items():
+            signal.signal(number, handler)
+        self._before.clear()
 
     def _note(self, number: int, frame: FrameType | None) -> None:
-        if self._is_waiting and callable(self._before):
-            self._before(number, frame)
+        if self._is_waiting:
+            self._before[number](number, frame)
         self._is_waiting = True
