@@ -6,7 +6,8 @@ SHELL := /bin/bash
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
-# Two test files at a time, in the order of tests/conftest.py: much of a night is waiting.
+# Two test files at a time, slow ones three, in the order of tests/conftest.py: much of a night
+# is waiting.
 PYTEST := $(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder --durations=20
 # Without bytecode every process pays seconds of uncached imports.
 ENV := env -u PYTHONDONTWRITEBYTECODE
@@ -35,7 +36,7 @@ test: setup-dev  ## unit, property and end-to-end tests on the sample
 	@$(ENV) $(PYTEST) -m "not slow and not engine"
 
 test-slow: setup-dev  ## the long tests: real reviews, failures
-	@$(ENV) $(PYTEST) -m "slow and not engine"
+	@$(ENV) $(PYTEST) -n 3 -m "slow and not engine"
 
 test-compose: setup-dev  ## docker-compose.yml on a real Docker engine, as root
 	@$(ENV) scripts/with_engine.sh $(BIN)/python -m pytest -v --durations=10 -m engine tests/engine

@@ -21,14 +21,15 @@ hypothesis.settings.register_profile("sentiflow", deadline=None, max_examples=50
 hypothesis.settings.load_profile("sentiflow")
 
 REPOSITORY = Path(__file__).resolve().parents[1]
-# Files of minutes, longest first: two processes that begin with them end together.
+# Files of minutes, longest first: processes that begin with them end together.
 LONGEST_FILES = (
-    "test_real_reviews.py", "test_up.py", "test_kill_matrix.py", "test_retrain.py",
-    "test_releases.py", "test_parity.py", "test_nights.py", "test_cli.py", "test_training.py",
+    "test_retrain.py", "test_kill_matrix.py", "test_up.py", "test_releases.py",
+    "test_real_reviews.py", "test_nights.py", "test_interrupted_night.py", "test_parity.py",
+    "test_scoring.py", "test_ledger_races.py", "test_cli.py", "test_training.py",
     "test_deploying.py", "test_ingest.py", "test_validation.py", "test_snapshot.py",
     "test_evaluation.py", "test_bundle.py", "test_baseline.py", "test_figures.py",
 )  # fmt: skip
-# Beside those of flows: what needs Prefect's server among the quick tests.
+# Beside those of flows: what needs Prefect's server.
 ON_A_SERVER = ("test_cli.py", "test_review_texts.py")
 REAL_FOLDER = REPOSITORY.parent / "shared" / "data"
 
@@ -125,7 +126,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 @pytest.hookimpl(optionalhook=True)
 def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
-    """Give a file's tests to one process; the quick ones on a server to one, which starts it."""
+    """Give a file's tests to one process; all on a server to one, which starts it once."""
     from xdist.scheduler import LoadFileScheduling
 
     class Scheduling(LoadFileScheduling):
@@ -134,9 +135,7 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
             is_on_server = "/flows/" in scope or scope.endswith(ON_A_SERVER)
             return "on a server" if is_on_server else scope
 
-    if config.getoption("dist") == "loadfile" and "not slow" in config.getoption("markexpr"):
-        return Scheduling(config, log)
-    return None
+    return Scheduling(config, log) if config.getoption("dist") == "loadfile" else None
 
 
 def pytest_itemcollected(item: pytest.Item) -> None:

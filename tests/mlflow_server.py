@@ -8,7 +8,6 @@ from __future__ import annotations
 import http.client
 import os
 import signal
-import socket
 import subprocess
 import sys
 import threading
@@ -21,6 +20,8 @@ from typing import Any
 from urllib.error import URLError
 from urllib.request import urlopen
 
+from outside import find_port, make_environment
+
 
 class MlflowServer:
     """MLflow on SQLite, artifacts proxied, at one port of this machine."""
@@ -28,20 +29,13 @@ class MlflowServer:
     def __init__(self, folder: Path) -> None:
         self._folder = folder
         self.artifacts = folder / "artifacts"
-        with socket.socket() as free:
-            free.bind(("127.0.0.1", 0))
-            self._port = free.getsockname()[1]
+        self._port = find_port()
         self.uri = f"http://127.0.0.1:{self._port}"
         self.database_uri = f"sqlite:///{folder / 'mlflow.db'}"
         self._process: subprocess.Popen[bytes] | None = None
 
     def start(self) -> None:
         """Start it and wait until it answers."""
-        kept = {
-            key: value
-            for key, value in os.environ.items()
-            if not key.startswith(("PREFECT_", "MLFLOW_", "SENTIFLOW_"))
-        }
         self._process = subprocess.Popen(
             [
                 sys.executable, "-m", "mlflow", "server", "--host", "127.0.0.1",
@@ -49,11 +43,9 @@ class MlflowServer:
                 "--backend-store-uri", self.database_uri,
                 "--artifacts-destination", str(self.artifacts),
             ],
-            env={
-                **kept,
-                "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false",
-                "MLFLOW_DISABLE_TELEMETRY": "true",
-            },
+            env=make_environment(
+                MLFLOW_SERVER_ENABLE_JOB_EXECUTION="false", MLFLOW_DISABLE_TELEMETRY="true"
+            ),
             stdout=subprocess.DEVNULL,
             stderr=(self._folder / "server.log").open("ab"),
             start_new_session=True,

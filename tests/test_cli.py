@@ -18,8 +18,9 @@ from typing import Any
 
 import pytest
 import typer
+from outside import make_environment, type_in
+from small import QUICK
 
-from sentiflow.cli import main
 from sentiflow.cli.common import answer_with, show_progress
 
 Run = Callable[..., subprocess.CompletedProcess[str]]
@@ -28,14 +29,6 @@ CONTRACT = {
     "baselines", "seconds", "peak_memory_mb", "fingerprint", "mlflow_run_id",
     "prefect_flow_run_id",
 }  # fmt: skip
-QUICK = (
-    "--set", "training.epochs=2", "--set", "training.averaging=0.9",
-    "--set", "network.embedding=16", "--set", "network.units=[8]",
-    "--set", "training.learning_rate=0.01",
-    "--set", "baseline.regularizations=[1.0]", "--set", "baseline.min_document_counts=[2]",
-    # Two epochs do not reach TF-IDF.
-    "--set", "gate.baseline_margin=0.2", "--set", "gate.resamples=200",
-)  # fmt: skip
 
 
 @pytest.fixture(scope="module")
@@ -49,9 +42,7 @@ def environment(folder: Path, prefect_server: None) -> dict[str, str]:
     """The user's: nothing but the session's Prefect server, which spares each night its own."""
     from prefect.settings import PREFECT_API_URL
 
-    foreign = ("PREFECT_", "MLFLOW_", "SENTIFLOW_")
-    kept = {key: value for key, value in os.environ.items() if not key.startswith(foreign)}
-    return {**kept, "PREFECT_API_URL": str(PREFECT_API_URL.value())}
+    return make_environment(PREFECT_API_URL=str(PREFECT_API_URL.value()))
 
 
 @pytest.fixture
@@ -76,25 +67,8 @@ def typed(
     capfd: pytest.CaptureFixture[str],
 ) -> Run:
     """Run `sentiflow …` in this process, from its arguments to its exit code."""
-
-    def run(*arguments: str) -> subprocess.CompletedProcess[str]:
-        before = dict(os.environ)
-        capfd.readouterr()
-        with monkeypatch.context() as patch:
-            patch.chdir(folder)
-            patch.setattr(sys, "argv", ["sentiflow", *arguments])
-            os.environ.clear()
-            os.environ.update(environment)
-            try:
-                with pytest.raises(SystemExit) as ended:
-                    main()
-            finally:
-                os.environ.clear()
-                os.environ.update(before)
-        code = int(ended.value.code or 0)
-        return subprocess.CompletedProcess([*arguments], code, *capfd.readouterr())
-
-    return run
+    monkeypatch.chdir(folder)
+    return lambda *words: type_in(words, environment, capfd)
 
 
 def parse(answer: subprocess.CompletedProcess[str]) -> dict[str, Any]:

@@ -16,13 +16,14 @@ import httpx
 import psutil
 import pytest
 from mlflow import MlflowClient
+from outside import list_alive, make_environment
 from small import SMALL, write_plain_reviews
 
 from sentiflow.settings import find_access
 
 pytestmark = [pytest.mark.slow, pytest.mark.filterwarnings("ignore")]
 
-EPOCHS = ("training.epochs=60", "training.patience=60")
+EPOCHS = ("training.epochs=24", "training.patience=24")
 
 
 @dataclass
@@ -40,15 +41,11 @@ class Terminal:
 
     @property
     def environment(self) -> dict[str, str]:
-        kept = {
-            name: value for name, value in os.environ.items()
-            if not name.startswith(("PREFECT_", "MLFLOW_", "SENTIFLOW_"))
-        }  # fmt: skip
         # Where Prefect may start no server of its own, and a proxy stands before everything.
-        return {
-            **kept, "SENTIFLOW_HOME": str(self.home), "http_proxy": "http://127.0.0.1:9",
-            "PREFECT_SERVER_ALLOW_EPHEMERAL_MODE": "false",
-        }  # fmt: skip
+        return make_environment(
+            SENTIFLOW_HOME=str(self.home), http_proxy="http://127.0.0.1:9",
+            PREFECT_SERVER_ALLOW_EPHEMERAL_MODE="false",
+        )  # fmt: skip
 
 
 @dataclass
@@ -128,17 +125,6 @@ def list_left(home: Path) -> list[str]:
     while (left := list_alive(home)) and time.monotonic() < ends:
         time.sleep(0.2)
     return left
-
-
-def list_alive(home: Path) -> list[str]:
-    alive = []
-    for process in psutil.process_iter():
-        try:
-            if process.environ().get("SENTIFLOW_HOME") == str(home):
-                alive.append(" ".join(process.cmdline()))
-        except psutil.Error:
-            continue
-    return alive
 
 
 def find_statuses(home: Path) -> list[str]:

@@ -11,7 +11,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 from uuid import UUID
@@ -21,6 +21,7 @@ import pytest
 from halting import STEPS
 from mlflow import MlflowClient
 from operations.listening import listen
+from outside import find_port, make_environment, wait_for
 from postgres import Cluster
 from small import SMALL, write_plain_reviews
 from small_disk import mount_small_disk, only_root_mounts
@@ -54,18 +55,17 @@ class Stage:
         self.deployment_id: UUID | None = None
 
     def make_environment(self, home: Path, step: str | None = None) -> dict[str, str]:
-        foreign = ("PREFECT_", "MLFLOW_", "SENTIFLOW_", "TMPDIR", "PYTHONDONTWRITEBYTECODE")
-        own = {key: value for key, value in os.environ.items() if not key.startswith(foreign)}
         halting = {"HALT_STEP": step, "HALT_FILE": str(home / "halted")} if step else {}
         temporary = home.with_name(home.name + "-tmp")
         temporary.mkdir(exist_ok=True)
-        return {
-            **own, **halting, "SENTIFLOW_HOME": str(home), "PREFECT_API_URL": self.api,
+        own = {
+            **halting, "SENTIFLOW_HOME": str(home), "PREFECT_API_URL": self.api,
             "PREFECT_HOME": str(self.folder / "prefect"),
             "PYTHONPATH": f"{TESTS}:{TESTS.parent / 'src'}:{TESTS.parent}",
             "TMPDIR": str(temporary), "PREFECT_WORKER_QUERY_SECONDS": "1", "DO_NOT_TRACK": "true",
             "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
         }  # fmt: skip
+        return make_environment(**own)
 
     def ask(self, *overrides: str) -> NightRequest:
         return NightRequest(data=(str(self.reviews),), overrides=(*SMALL, *overrides))
@@ -114,14 +114,9 @@ class Stage:
 
 @pytest.fixture(scope="module")
 def stage(tmp_path_factory: pytest.TempPathFactory, warm_python: str) -> Iterator[Stage]:
-    import socket
-
     from prefect.settings import PREFECT_API_URL, temporary_settings
 
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-    stage = Stage(tmp_path_factory.mktemp("matrix"), port, warm_python)
+    stage = Stage(tmp_path_factory.mktemp("matrix"), find_port(), warm_python)
     try:
         with temporary_settings({PREFECT_API_URL: stage.api}):
             stage.start_server()
@@ -165,14 +160,6 @@ def make_deployment(stage: Stage) -> None:
             concurrency_options={"collision_strategy": "CANCEL_NEW"},
             enforce_parameter_schema=False,
         )
-
-
-def wait_for(is_true: Callable[[], Any], seconds: float) -> Any:
-    ends = time.monotonic() + seconds
-    while not (value := is_true()):
-        assert time.monotonic() < ends, "waited too long"
-        time.sleep(0.1)
-    return value
 
 
 def end_tree(pid: int) -> None:

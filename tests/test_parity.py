@@ -8,7 +8,6 @@ import json
 import os
 import re
 import signal
-import socket
 import subprocess
 import sys
 import time
@@ -23,6 +22,7 @@ import numpy.typing as npt
 import pandas as pd
 import pytest
 from attested import crown, know
+from outside import find_port
 
 from sentiflow.model.bundle import Bundle, load_bundle, save_bundle
 from sentiflow.model.network import build_network
@@ -102,18 +102,12 @@ def environment(home: Path) -> dict[str, str]:
     }  # fmt: skip
 
 
-def find_port() -> int:
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        return int(free.getsockname()[1])
-
-
 @contextmanager
 def run_service(command: list[str], home: Path, ready: str) -> Iterator[None]:
     with (home / "service.log").open("w") as log:
         process = subprocess.Popen(
-            [sys.executable, "-m", *command], env=environment(home), cwd=home, stdout=log,
-            stderr=log, start_new_session=True,
+            command, env=environment(home), cwd=home, stdout=log, stderr=log,
+            start_new_session=True,
         )  # fmt: skip
         try:
             deadline = time.monotonic() + 120
@@ -154,11 +148,12 @@ def test_the_registered_version_answers_alike_in_a_fresh_process(
 
 
 def test_the_service_answers_alike(
-    home: Path, bundle: Bundle, texts: list[str], expected: npt.NDArray[np.float32]
-) -> None:
+    home: Path, bundle: Bundle, texts: list[str], expected: npt.NDArray[np.float32],
+    warm_python: str,
+) -> None:  # fmt: skip
     port = find_port()
     url = f"http://127.0.0.1:{port}"
-    command = ["sentiflow", "serve", "--port", str(port)]
+    command = [warm_python, "-m", "sentiflow", "serve", "--port", str(port)]
     with run_service(command, home, f"{url}/ready"):
         answers: list[dict[str, Any]] = []
         for start in range(0, len(texts), 200):
@@ -204,8 +199,9 @@ def test_plain_mlflow_serves_alike(
 ) -> None:
     port = find_port()
     command = [
-        "mlflow", "models", "serve", "--model-uri", "models:/sentiflow@champion", "--env-manager",
-        "local", "--port", str(port), "--workers", "1",
+        sys.executable, "-m", "mlflow", "models", "serve", "--model-uri",
+        "models:/sentiflow@champion", "--env-manager", "local", "--port", str(port),
+        "--workers", "1",
     ]  # fmt: skip
     with run_service(command, home, f"http://127.0.0.1:{port}/ping"):
         # MLflow's own scoring server refuses half a surrogate pair before any model sees it.

@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 from mlflow import MlflowClient
+from outside import type_in
 from small_disk import fill_disk, mount_small_disk, only_root_mounts
 
 from sentiflow.files import digest_json
@@ -20,28 +21,30 @@ from sentiflow.release.registry import CHAMPION, Registry
 from sentiflow.release.standing import NewEvent, fold_events
 from sentiflow.reporting.decision_record import DecisionRecord, keep_decision
 
-pytestmark = [pytest.mark.slow, pytest.mark.filterwarnings("ignore")]
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.usefixtures("warm_children"),
+    pytest.mark.filterwarnings("ignore"),
+]
 
 Command = Callable[..., tuple[int, Any]]
 
 
 @pytest.fixture
-def call(desk: Path, warm_python: str) -> Command:
-    """Run a command as a user would, and give its exit code and JSON answer."""
+def environment(desk: Path) -> dict[str, str]:
+    uri = f"sqlite:///{desk / 'mlflow.db'}"
+    return {**os.environ, "SENTIFLOW_HOME": str(desk), "SENTIFLOW_ACTOR": "ada",
+            "MLFLOW_TRACKING_URI": uri}  # fmt: skip
 
-    def run(*arguments: str, **options: Any) -> tuple[int, Any]:
-        environment = {
-            **os.environ, "SENTIFLOW_HOME": str(desk), "SENTIFLOW_ACTOR": "ada",
-            "MLFLOW_TRACKING_URI": f"sqlite:///{desk / 'mlflow.db'}",
-            **options.pop("environment", {}),
-        }  # fmt: skip
-        finished = subprocess.run(
-            [warm_python, "-m", "sentiflow", *arguments, "--json"],
-            capture_output=True, text=True, env=environment, check=False, **options,
-        )  # fmt: skip
+
+@pytest.fixture
+def call(environment: dict[str, str], capfd: pytest.CaptureFixture[str]) -> Command:
+    """Run a command as a user types it, and give its exit code and JSON answer."""
+
+    def run(*words: str, **other: str) -> tuple[int, Any]:
+        finished = type_in((*words, "--json"), {**environment, **other}, capfd)
         assert "Traceback" not in finished.stderr, finished.stderr
-        answer = json.loads(finished.stdout)
-        return finished.returncode, {**answer, "stderr": finished.stderr}
+        return finished.returncode, {**json.loads(finished.stdout), "stderr": finished.stderr}
 
     return run
 
@@ -177,14 +180,17 @@ def test_a_crash_between_ledger_and_alias_is_repaired_by_the_next_command(
     assert model["moved_outside"] is None
 
 
-def test_two_promotions_at_once_leave_one_story(desk: Path, call: Command) -> None:
-    from concurrent.futures import ThreadPoolExecutor
-
-    def go(number: str) -> int:
-        return call("promote", number, "--reason", f"race {number}", "--override")[0]
-
-    with ThreadPoolExecutor(2) as pool:
-        codes = list(pool.map(go, ("2", "4")))
+def test_two_promotions_at_once_leave_one_story(
+    desk: Path, environment: dict[str, str], warm_python: str
+) -> None:
+    both = [
+        subprocess.Popen(
+            [warm_python, "-m", "sentiflow", "promote", number, "--reason", "r", "--override"],
+            env=environment,
+        )
+        for number in ("2", "4")
+    ]
+    codes = [process.wait(120) for process in both]
     written = [event for event in events_of(desk)[4:] if event.kind == "promoted"]
     assert set(codes) <= {0, 4}
     assert len(written) == codes.count(0) >= 1
@@ -203,14 +209,14 @@ def test_with_the_registry_down_nothing_changes_and_the_ledger_still_answers(
         ("promote", "4", "--reason", "r", "--override"), ("rollback", "--reason", "r"),
         ("release-hold", "--reason", "r"),
     ):  # fmt: skip
-        code, answer = call(*command, environment=down)
+        code, answer = call(*command, **down)
         assert code == 4, (command, answer)
         assert "must answer" in answer["reasons"][0]
     assert events_of(desk) == before
-    code, answer = call("status", environment=down)
+    code, answer = call("status", **down)
     assert (code, answer["models"][0]["champion"]["version"]) == (0, 3)
     assert "must answer" in answer["registry_error"]
-    assert call("history", environment=down)[0] == 0
+    assert call("history", **down)[0] == 0
 
 
 def test_a_version_whose_artifact_was_deleted_cannot_become_champion(

@@ -25,6 +25,7 @@ from typing import Any
 
 import pandas as pd
 import pytest
+from outside import make_environment
 from prefect.logging.handlers import APILogHandler
 from prefect.settings import PREFECT_API_DATABASE_CONNECTION_URL
 
@@ -314,11 +315,9 @@ def lost_night(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, str, lis
         write_csv(*[[2 - number % 2, TEXT] for number in range(60)])
     )
     with listen() as listener:
-        # What other tests of this process left in the environment names their servers.
-        foreign = ("PREFECT_", "MLFLOW_", "SENTIFLOW_")
-        kept = {name: value for name, value in os.environ.items() if not name.startswith(foreign)}
-        environment = {**kept, "SENTIFLOW_HOME": str(folder / "home"),
-                       "SENTIFLOW_WEBHOOK_URL": listener.url}  # fmt: skip
+        environment = make_environment(
+            SENTIFLOW_HOME=str(folder / "home"), SENTIFLOW_WEBHOOK_URL=listener.url
+        )
         ended = subprocess.run(
             [sys.executable, "-m", "sentiflow", "run", "--data", "polarity.csv",
              "--set", *LABELLED],

@@ -8,17 +8,17 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 import httpx
-import psutil
 import pytest
 from hostile_page import attack_with_browser, find_browser
 from operations.listening import Listener, listen
+from outside import list_alive, make_environment, wait_for
 from small import SMALL, write_plain_reviews
 from websockets.exceptions import ConnectionClosed, InvalidStatus
 from websockets.sync.client import connect
@@ -43,6 +43,7 @@ class Up:
     seconds: float
     options: tuple[str, ...]
     listener: Listener
+    python: str
 
     @property
     def prefect_auth(self) -> tuple[str, str]:
@@ -80,7 +81,7 @@ class Up:
     def call(self, *arguments: str) -> dict[str, Any]:
         """Run a command as in another terminal, and give its JSON answer."""
         finished = subprocess.run(
-            [sys.executable, "-m", "sentiflow", *arguments, "--json"],
+            [self.python, "-m", "sentiflow", *arguments, "--json"],
             capture_output=True, text=True, env=self.environment, cwd=self.home.parent, check=False,
         )  # fmt: skip
         assert "Traceback" not in finished.stderr, finished.stderr
@@ -98,16 +99,14 @@ def listener() -> Iterator[Listener]:
 
 
 @pytest.fixture(scope="module")
-def up(tmp_path_factory: pytest.TempPathFactory, listener: Listener) -> Iterator[Up]:
+def up(
+    tmp_path_factory: pytest.TempPathFactory, listener: Listener, warm_python: str
+) -> Iterator[Up]:
     folder = tmp_path_factory.mktemp("up")
     home = folder / "home"
-    environment = {
-        **{
-            name: value for name, value in os.environ.items()
-            if not name.startswith(("PREFECT_", "MLFLOW_", "SENTIFLOW_"))
-        },
-        "SENTIFLOW_HOME": str(home), "SENTIFLOW_WEBHOOK_URL": f"{listener.url}/{TOKEN}",
-    }  # fmt: skip
+    environment = make_environment(
+        SENTIFLOW_HOME=str(home), SENTIFLOW_WEBHOOK_URL=f"{listener.url}/{TOKEN}"
+    )
     ports = ("servers.prefect_port=0", "servers.mlflow_port=0", "serving.port=0")
     reviews = write_plain_reviews(folder / "reviews.jsonl")
     # By a relative path: a worker runs nights in a folder of its own.
@@ -124,30 +123,11 @@ def up(tmp_path_factory: pytest.TempPathFactory, listener: Listener) -> Iterator
         urls = json.loads(process.stdout.readline())
         assert "error" not in urls, urls
         took = time.monotonic() - start
-        yield Up(process, home, environment, urls, took, tuple(options), listener)
+        yield Up(process, home, environment, urls, took, tuple(options), listener, warm_python)
     finally:
         process.terminate()
         process.wait(60)
         process.stdout.close()
-
-
-def wait_for(condition: Callable[[], Any], seconds: float, every: float = 0.5) -> Any:
-    deadline = time.monotonic() + seconds
-    while not (found := condition()):
-        assert time.monotonic() < deadline, "it took too long"
-        time.sleep(every)
-    return found
-
-
-def list_alive(home: Path) -> list[str]:
-    alive = []
-    for process in psutil.process_iter():
-        try:
-            if process.environ().get("SENTIFLOW_HOME") == str(home):
-                alive.append(" ".join(process.cmdline()))
-        except psutil.Error:
-            continue
-    return alive
 
 
 def test_the_servers_answer_soon_and_are_written_down(up: Up) -> None:
