@@ -165,6 +165,13 @@ def tiny_registry(tiny_folder: Path) -> Any:
     return Registry(f"sqlite:///{tiny_folder / 'mlflow.db'}")
 
 
+@pytest.fixture
+def shared_mlflow(tiny_registry: Any, monkeypatch: pytest.MonkeyPatch) -> str:
+    """Let commands and nights find the session's MLflow; its address."""
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", tiny_registry.uri)
+    return str(tiny_registry.uri)
+
+
 @pytest.fixture(scope="session")
 def tiny_version(tiny_folder: Path, tiny_registry: Any) -> Any:
     """A registered version of an untrained network that knows three words."""

@@ -1,8 +1,4 @@
-"""The champion's version is deleted in MLflow: every command opens, and some lead out of it.
-
-MLflow is the real one on SQLite; its versions have no artifact, so that loading them in a fresh
-process is left out here (`tests/test_releases.py` does all of it through the command line).
-"""
+"""The champion's version is deleted in MLflow: every command opens, and some lead out of it."""
 
 from __future__ import annotations
 
@@ -11,57 +7,32 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from mlflow import MlflowClient
+from operations.desks import client_of, find_alias, list_kinds, point_by_hand, register, write
 
 from sentiflow.errors import NoModelError, ReleaseForbidden, SentiflowError
 from sentiflow.operations.history import describe_models, write_models
-from sentiflow.operations.releases import Desk, adopt, open_desk, promote, revert, roll_back
-from sentiflow.release.registry import CHAMPION, Registry
-from sentiflow.release.standing import NewEvent
+from sentiflow.operations.releases import Desk, adopt, promote, revert, roll_back
 
 pytestmark = pytest.mark.filterwarnings("ignore")
 
 
 @pytest.fixture
-def desk(home: Path, tiny_registry: Registry, monkeypatch: pytest.MonkeyPatch) -> Desk:
+def desk(open_own_desk: Callable[..., Desk]) -> Desk:
     """A desk where 1 and 2 were promoted, 3 was registered, and then 2 was deleted in MLflow."""
-    name = f"deleted-{home.parent.name}"
-    monkeypatch.setenv("MLFLOW_TRACKING_URI", tiny_registry.uri)
-    monkeypatch.setattr("sentiflow.release.checks.probe_version", lambda *_: None)
-    desk = open_desk(None, [f"model.name={name}"], home)
-    client = client_of(desk)
-    client.create_registered_model(name)
+    desk = open_own_desk()
     for _ in range(3):
-        client.create_model_version(name, source=f"file://{home}/model")
+        register(desk)
     for number in (1, 2):
-        promoted = NewEvent(
-            kind="promoted", actor="night", from_version=number - 1 or None, to_version=number
-        )
-        desk.ledger.append(name, number - 1, [promoted])
+        write(desk, "promoted", number, from_version=number - 1 or None)
         desk.settle()
     assert find_alias(desk) == 2
-    client.delete_model_version(name, "2")
+    client_of(desk).delete_model_version(desk.model, "2")
     return desk
-
-
-def client_of(desk: Desk) -> MlflowClient:
-    return MlflowClient(desk.registry.uri, desk.registry.uri)
-
-
-def find_alias(desk: Desk) -> int | None:
-    found = desk.registry.find_alias(desk.model, CHAMPION)
-    return found and found.number
-
-
-def list_kinds(desk: Desk) -> list[str]:
-    return [event.kind for event in desk.ledger.read(desk.model)]
 
 
 def lock_as_before(desk: Desk) -> None:
     """Write what `revert` wrote before it looked whether the version was there."""
-    standing = desk.settle()
-    reverted = NewEvent(kind="reverted", actor="ada", reason="r", to_version=standing.champion)
-    desk.ledger.append(desk.model, standing.sequence, [reverted])
+    write(desk, "reverted", desk.settle().champion, actor="ada")
 
 
 def test_a_revert_to_a_deleted_version_is_refused_and_says_what_helps(desk: Desk) -> None:
@@ -74,7 +45,7 @@ def test_a_revert_to_a_deleted_version_is_refused_and_says_what_helps(desk: Desk
 
 
 def test_a_revert_from_a_version_that_somebody_set_instead_offers_to_adopt_it(desk: Desk) -> None:
-    client_of(desk).set_registered_model_alias(desk.model, CHAMPION, "3")
+    point_by_hand(desk, 3)
     with pytest.raises(NoModelError, match=r"take version 3.*sentiflow adopt") as refusal:
         revert(desk, "put it back")
     assert "--supersede" not in str(refusal.value), "no night is promoted over what somebody set"

@@ -15,19 +15,13 @@ from sentiflow.errors import (
 from sentiflow.operations.opening import open_night
 from sentiflow.operations.request import NightRequest
 from sentiflow.release.ledger import Ledger
-from sentiflow.release.registry import Registry
 from sentiflow.release.standing import Event
 from sentiflow.reporting.record import NightRecord, explain_no_champion
 from sentiflow.reporting.summary import write_markdown, write_text
 
-pytestmark = pytest.mark.filterwarnings("ignore")
+pytestmark = [pytest.mark.filterwarnings("ignore"), pytest.mark.usefixtures("shared_mlflow")]
 
 REQUEST = NightRequest()
-
-
-@pytest.fixture(autouse=True)
-def _address(tiny_registry: Registry, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("MLFLOW_TRACKING_URI", tiny_registry.uri)
 
 
 def read_events(home: Path) -> tuple[Event, ...]:

@@ -19,15 +19,9 @@ from sentiflow.operations.night import Night
 from sentiflow.operations.opening import open_night
 from sentiflow.operations.request import NightRequest
 from sentiflow.release.ledger import Ledger
-from sentiflow.release.registry import Registry
 from sentiflow.reporting.record import NightRecord
 
-pytestmark = pytest.mark.filterwarnings("ignore")
-
-
-@pytest.fixture(autouse=True)
-def _address(tiny_registry: Registry, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("MLFLOW_TRACKING_URI", tiny_registry.uri)
+pytestmark = [pytest.mark.filterwarnings("ignore"), pytest.mark.usefixtures("shared_mlflow")]
 
 
 def press_ctrl_c() -> None:

@@ -1,8 +1,4 @@
-"""Numbers begin at 1 again: the registered model was deleted, or another MLflow is named.
-
-MLflow is the real one on SQLite; its versions have no artifact, so that loading them in a fresh
-process is left out here.
-"""
+"""Numbers begin at 1 again: the registered model was deleted, or another MLflow is named."""
 
 from __future__ import annotations
 
@@ -11,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from mlflow import MlflowClient
+from operations.desks import client_of, find_alias, point_by_hand, register, start_run, write
 
 from sentiflow.errors import ForeignRegistry, NoModelError, ReleaseForbidden
 from sentiflow.operations.history import describe_models, read_history, write_history, write_models
@@ -27,66 +23,35 @@ from sentiflow.operations.releases import (
 from sentiflow.operations.upkeep import prune_home
 from sentiflow.release.projection import settle
 from sentiflow.release.registry import CHAMPION, Registry
-from sentiflow.release.standing import Kind, NewEvent
+from sentiflow.release.standing import NewEvent
 
 pytestmark = pytest.mark.filterwarnings("ignore")
 
 
 @pytest.fixture
-def desk(home: Path, tiny_registry: Registry, monkeypatch: pytest.MonkeyPatch) -> Desk:
+def desk(open_own_desk: Callable[..., Desk]) -> Desk:
     """A desk where version 1 was registered and promoted by a night."""
-    name = f"anew-{home.parent.name}"
-    monkeypatch.setenv("MLFLOW_TRACKING_URI", tiny_registry.uri)
-    monkeypatch.setattr("sentiflow.release.checks.probe_version", lambda *_: None)
-    desk = open_desk(None, [f"model.name={name}"], home)
-    register(desk)
+    desk = open_own_desk()
+    run_night(desk)
     write(desk, "promoted", 1)
     desk.settle()
     return desk
 
 
-def client_of(desk: Desk) -> MlflowClient:
-    return MlflowClient(desk.registry.uri, desk.registry.uri)
-
-
-def register(desk: Desk) -> str:
-    """Let a night register a version; returns the run that made it."""
-    client = client_of(desk)
-    found = client.get_experiment_by_name("anew")
-    experiment = found.experiment_id if found else client.create_experiment("anew")
-    run = client.create_run(experiment).info.run_id
-    if desk.registry.find_versions(desk.model, {}) == []:
-        client.create_registered_model(desk.model, tags={"sentiflow.lineage": "abc"})
-    made = client.create_model_version(desk.model, f"file://{desk.home}/model", run)
-    write(desk, "registered", int(made.version), run)
-    return str(run)
-
-
-def write(desk: Desk, kind: Kind, number: int, run: str = "") -> None:
-    event = NewEvent(
-        kind=kind, actor="night", reason="Why.", to_version=number,
-        decision="d" if kind == "kept" else None,
-        details={"night": "2026-01-02", "run_id": run},
-    )  # fmt: skip
-    desk.ledger.append(desk.model, len(desk.ledger.read(desk.model)), [event])
+def run_night(desk: Desk) -> None:
+    """Let a night register a version."""
+    run = start_run(desk)
+    number = register(desk, run)
+    write(desk, "registered", number, details={"night": "2026-01-02", "run_id": run})
 
 
 def begin_anew(desk: Desk) -> None:
     """Delete the registered model in MLflow, and let the next night register its version 1."""
     client_of(desk).delete_registered_model(desk.model)
     desk.settle()
-    register(desk)
-    write(desk, "kept", 1)
+    run_night(desk)
+    write(desk, "kept", 1, decision="d")
     desk.settle()
-
-
-def find_alias(desk: Desk) -> int | None:
-    found = desk.registry.find_alias(desk.model, CHAMPION)
-    return found and found.number
-
-
-def point_by_hand(desk: Desk, number: int) -> None:
-    client_of(desk).set_registered_model_alias(desk.model, CHAMPION, str(number))
 
 
 def test_a_revert_makes_no_other_model_live_that_has_the_number(desk: Desk) -> None:
@@ -111,7 +76,7 @@ def test_an_alias_set_on_the_new_version_is_no_return_and_can_be_adopted(desk: D
 def test_a_promotion_rests_on_no_ruling_of_another_model(desk: Desk) -> None:
     write(desk, "promoted", 1)
     begin_anew(desk)
-    register(desk)
+    run_night(desk)
     shown: list[str] = []
     with pytest.raises(ReleaseForbidden, match="The gate never ruled on it"):
         promote(desk, 2, "as approved", False, shown.append)
@@ -195,7 +160,7 @@ def test_a_person_may_let_the_ledger_go_on_with_another_mlflow(desk: Desk) -> No
     other = go_elsewhere(desk)
     settled = settle(other.registry, other.ledger, "elsewhere", "ada", may_begin_anew=True)
     assert settled.moved is not None
-    register(other)
+    run_night(other)
     write(other, "superseded", 1)
     assert other.settle().champion == find_alias(other) == 1
 

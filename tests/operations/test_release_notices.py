@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from datetime import UTC, datetime
-from pathlib import Path
 from typing import Any
 
 import pytest
-from mlflow import MlflowClient
-from operations.listening import Listener, listen
+from operations.desks import client_of, point_by_hand, register, write
+from operations.listening import Listener
 
 from sentiflow.errors import ReleaseForbidden
 from sentiflow.operations.notices import compose_notices
@@ -17,14 +16,12 @@ from sentiflow.operations.release_notices import compose_release
 from sentiflow.operations.releases import (
     Desk,
     adopt,
-    open_desk,
     promote,
     release_hold,
     revert,
     roll_back,
 )
-from sentiflow.release.registry import CHAMPION, Registry
-from sentiflow.release.standing import Event, Kind, NewEvent
+from sentiflow.release.standing import Event, Kind
 from sentiflow.reporting.record import NightRecord, Outcome
 from sentiflow.settings import NoticeSettings
 
@@ -55,33 +52,17 @@ def test_of_a_hold_nobody_is_told_beside_the_rollback_that_set_it() -> None:
 
 
 @pytest.fixture
-def listener() -> Iterator[Listener]:
-    with listen() as server:
-        yield server
-
-
-@pytest.fixture
 def desk(
-    home: Path, tiny_registry: Registry, monkeypatch: pytest.MonkeyPatch, listener: Listener
+    open_own_desk: Callable[..., Desk], monkeypatch: pytest.MonkeyPatch, listener: Listener
 ) -> Desk:
     """A desk where 1 was promoted and 2 registered, whose notices go to a listener."""
-    name = f"told-{home.parent.name}"
-    monkeypatch.setenv("MLFLOW_TRACKING_URI", tiny_registry.uri)
     monkeypatch.setenv("SENTIFLOW_WEBHOOK_URL", listener.url)
-    monkeypatch.setattr("sentiflow.release.checks.probe_version", lambda *_: None)
-    desk = open_desk(None, [f"model.name={name}"], home, actor="grace")
-    client = MlflowClient(tiny_registry.uri, tiny_registry.uri)
-    client.create_registered_model(name)
+    desk = open_own_desk(actor="grace")
     for _ in range(2):
-        client.create_model_version(name, source=f"file://{home}/model")
-    desk.ledger.append(name, 0, [NewEvent(kind="promoted", actor="night", to_version=1)])
+        register(desk)
+    write(desk, "promoted", 1)
     desk.settle()
     return desk
-
-
-def point_by_hand(desk: Desk, number: int) -> None:
-    client = MlflowClient(desk.registry.uri, desk.registry.uri)
-    client.set_registered_model_alias(desk.model, CHAMPION, str(number))
 
 
 def go_back(desk: Desk) -> Any:
@@ -126,7 +107,7 @@ def test_what_is_written_is_told_also_where_the_alias_does_not_get_there(
     desk: Desk, listener: Listener, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def delete(*_: Any) -> None:
-        MlflowClient(desk.registry.uri, desk.registry.uri).delete_model_version(desk.model, "2")
+        client_of(desk).delete_model_version(desk.model, "2")
 
     monkeypatch.setattr("sentiflow.release.checks.probe_version", delete)
     with pytest.raises(ReleaseForbidden):

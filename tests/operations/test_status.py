@@ -1,22 +1,18 @@
-"""`status` tells what stands now: after approvals, rollbacks, refused starts and first nights.
-
-MLflow is the real one on SQLite; its versions have no artifact, so that loading them in a fresh
-process is left out here.
-"""
+"""`status` tells what stands now: after approvals, rollbacks, refused starts and first nights."""
 
 from __future__ import annotations
 
 import os
-from pathlib import Path
+from collections.abc import Callable
 from typing import Any
 
 import pytest
-from mlflow import MlflowClient
+from operations.desks import register, start_run, write
 
 from sentiflow.operations.history import describe_models, write_models
-from sentiflow.operations.releases import Desk, open_desk, promote, roll_back
-from sentiflow.release.registry import CHALLENGER, Registry
-from sentiflow.release.standing import Kind, NewEvent
+from sentiflow.operations.releases import Desk, promote, roll_back
+from sentiflow.release.registry import CHALLENGER
+from sentiflow.release.standing import Kind
 from sentiflow.reporting.record import NightRecord, Outcome, save_record
 
 pytestmark = pytest.mark.filterwarnings("ignore")
@@ -25,36 +21,26 @@ WAITING = "It waits for a person: sentiflow promote N --reason … (gate.approva
 
 
 @pytest.fixture
-def desk(home: Path, tiny_registry: Registry, monkeypatch: pytest.MonkeyPatch) -> Desk:
+def desk(open_own_desk: Callable[..., Desk]) -> Desk:
     """A desk of a model that no night has registered yet."""
-    name = f"status-{home.parent.name}"
-    monkeypatch.setenv("MLFLOW_TRACKING_URI", tiny_registry.uri)
-    monkeypatch.setattr("sentiflow.release.checks.probe_version", lambda *_: None)
-    return open_desk(None, [f"model.name={name}"], home)
+    return open_own_desk()
 
 
 def run_night(desk: Desk, day: int, kind: Kind, reason: str = "Why.") -> int:
     """Do what a night does that registers a version and rules on it; returns its number."""
-    client = MlflowClient(desk.registry.uri, desk.registry.uri)
-    if not desk.registry.find_versions(desk.model, {}):
-        client.create_registered_model(desk.model)
-    found = client.get_experiment_by_name("status")
-    run = client.create_run(found.experiment_id if found else client.create_experiment("status"))
-    made = client.create_model_version(desk.model, f"file://{desk.home}/model", run.info.run_id)
-    number, night = int(made.version), f"2026-01-0{day}"
+    run = start_run(desk)
+    number, night = register(desk, run), f"2026-01-0{day}"
     for what in ("registered", kind):
-        event = NewEvent(
-            kind=what, actor="night", reason=reason, to_version=number,
-            from_version=desk.settle().champion,
-            details={"night": night, "run_id": run.info.run_id},
+        write(
+            desk, what, number, reason=reason, from_version=desk.settle().champion,
+            details={"night": night, "run_id": run},
         )  # fmt: skip
-        desk.ledger.append(desk.model, len(desk.ledger.read(desk.model)), [event])
     desk.registry.point(desk.model, CHALLENGER, number)
     standing = desk.settle()
     outcome: Outcome = "waiting" if kind == "waiting" else "kept" if kind == "kept" else "promoted"
     record = NightRecord(
         night=night, model=desk.model, outcome=outcome, reasons=[reason], version=number,
-        champion_version=standing.champion, mlflow_run_id=run.info.run_id,
+        champion_version=standing.champion, mlflow_run_id=run,
     )  # fmt: skip
     path = save_record(desk.home, f"night-{day}", record)
     os.utime(path, (day, day))

@@ -28,6 +28,9 @@ from sentiflow.serving.copies import Copy
 
 pytestmark = pytest.mark.filterwarnings("ignore")
 
+Follow = Callable[..., ChampionFollower]
+Caplog = pytest.LogCaptureFixture
+
 
 class ShelfRegistry(Registry):
     """Bundles in folders and an alias in a variable: MLflow's answers without its seconds.
@@ -129,7 +132,7 @@ def broken(make_bundle: Callable[[str], Path]) -> Path:
 
 
 @pytest.fixture
-def follow(tmp_path: Path) -> Callable[..., ChampionFollower]:
+def follow(tmp_path: Path) -> Follow:
     def make(
         registry: Registry, poll_seconds: float = 0.05, kind: type[ChampionFollower] = QuickFollower
     ) -> ChampionFollower:
@@ -137,6 +140,15 @@ def follow(tmp_path: Path) -> Callable[..., ChampionFollower]:
         return kind(registry, reader, "model", tmp_path / "serving", poll_seconds, 4)
 
     return make
+
+
+@pytest.fixture
+def follower(registry: ShelfRegistry, follow: Follow) -> ChampionFollower:
+    """Has looked once, and serves version 1."""
+    made = follow(registry)
+    made.poll()
+    assert answer_of(made) == (1, 0.2)
+    return made
 
 
 def answer_of(follower: ChampionFollower) -> tuple[int, float]:
@@ -150,7 +162,7 @@ def list_kept(tmp_path: Path) -> list[str]:
 
 
 def test_the_champion_is_served_and_followed(
-    registry: ShelfRegistry, follow: Callable[..., ChampionFollower], tmp_path: Path
+    registry: ShelfRegistry, follow: Follow, tmp_path: Path
 ) -> None:
     follower = follow(registry)
     assert follower.find_served() is None
@@ -171,10 +183,8 @@ def test_the_champion_is_served_and_followed(
 
 
 def test_tags_set_after_the_alias_moved_are_seen(
-    registry: ShelfRegistry, follow: Callable[..., ChampionFollower]
+    registry: ShelfRegistry, follower: ChampionFollower
 ) -> None:
-    follower = follow(registry)
-    follower.poll()
     served = follower.find_served()
     assert served is not None
     registry.tags = {"sentiflow.outcome": "promoted"}
@@ -186,9 +196,13 @@ def test_tags_set_after_the_alias_moved_are_seen(
 
 
 def test_a_champion_that_does_not_load_leaves_the_old_one_and_is_tried_less_and_less(
-    registry: ShelfRegistry, follow: Callable[..., ChampionFollower], broken: Path,
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture,
-) -> None:  # fmt: skip
+    registry: ShelfRegistry,
+    follow: Follow,
+    broken: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: Caplog,
+) -> None:
     class Clock:
         """Time that passes when the test says so."""
 
@@ -225,9 +239,8 @@ def test_a_champion_that_does_not_load_leaves_the_old_one_and_is_tried_less_and_
 
 
 def test_a_mended_champion_is_served_at_the_next_try(
-    registry: ShelfRegistry, follow: Callable[..., ChampionFollower], broken: Path,
-    make_bundle: Callable[[str], Path],
-) -> None:  # fmt: skip
+    registry: ShelfRegistry, follow: Follow, broken: Path, make_bundle: Callable[[str], Path]
+) -> None:
     follower = follow(registry, poll_seconds=0.001)
     registry.bundles[1] = broken
     registry.promote(1)
@@ -243,10 +256,8 @@ def test_a_mended_champion_is_served_at_the_next_try(
 
 
 def test_a_silent_registry_is_noticed_and_what_is_loaded_goes_on(
-    registry: ShelfRegistry, follow: Callable[..., ChampionFollower]
+    registry: ShelfRegistry, follower: ChampionFollower
 ) -> None:
-    follower = follow(registry)
-    follower.poll()
     answered = follower.state.last_answer
     registry.is_down = True
     follower.poll()
@@ -262,10 +273,8 @@ def test_a_silent_registry_is_noticed_and_what_is_loaded_goes_on(
 
 
 def test_a_champion_taken_away_leaves_the_last_one_serving(
-    registry: ShelfRegistry, follow: Callable[..., ChampionFollower]
+    registry: ShelfRegistry, follower: ChampionFollower
 ) -> None:
-    follower = follow(registry)
-    follower.poll()
     registry.pointed = None
     follower.poll()
     assert answer_of(follower) == (1, 0.2)
@@ -273,9 +282,8 @@ def test_a_champion_taken_away_leaves_the_last_one_serving(
 
 
 def test_a_start_without_a_registry_serves_the_local_copy(
-    registry: ShelfRegistry, follow: Callable[..., ChampionFollower]
+    registry: ShelfRegistry, follower: ChampionFollower, follow: Follow
 ) -> None:
-    follow(registry).poll()
     registry.is_down = True
     again = follow(registry)
     again.start()
@@ -291,10 +299,11 @@ def test_a_start_without_a_registry_serves_the_local_copy(
 
 
 def test_a_start_over_a_registry_that_hangs_serves_the_local_copy(
-    registry: ShelfRegistry, follow: Callable[..., ChampionFollower],
+    registry: ShelfRegistry,
+    follower: ChampionFollower,
+    follow: Follow,
     monkeypatch: pytest.MonkeyPatch,
-) -> None:  # fmt: skip
-    follow(registry).poll()
+) -> None:
     monkeypatch.setattr(champion, "PATIENCE", 0.05)
     answers = threading.Event()
 
@@ -316,9 +325,8 @@ def test_a_start_over_a_registry_that_hangs_serves_the_local_copy(
 
 
 def test_a_start_does_not_fetch_what_is_kept(
-    registry: ShelfRegistry, follow: Callable[..., ChampionFollower]
+    registry: ShelfRegistry, follower: ChampionFollower, follow: Follow
 ) -> None:
-    follow(registry).poll()
     again = follow(registry)
     again.poll()
     assert answer_of(again) == (1, 0.2)
@@ -326,9 +334,8 @@ def test_a_start_does_not_fetch_what_is_kept(
 
 
 def test_a_damaged_local_copy_is_not_served_but_fetched_anew(
-    registry: ShelfRegistry, follow: Callable[..., ChampionFollower], tmp_path: Path
+    registry: ShelfRegistry, follower: ChampionFollower, follow: Follow, tmp_path: Path
 ) -> None:
-    follow(registry).poll()
     (tmp_path / "serving" / "1" / "bundle" / "answer").write_text("broken")
     registry.is_down = True
     without = follow(registry)
@@ -342,9 +349,8 @@ def test_a_damaged_local_copy_is_not_served_but_fetched_anew(
 
 
 def test_the_local_copy_serves_while_the_champions_artifact_is_not_to_be_had(
-    registry: ShelfRegistry, follow: Callable[..., ChampionFollower]
+    registry: ShelfRegistry, follower: ChampionFollower, follow: Follow
 ) -> None:
-    follow(registry).poll()
     registry.promote(2)
     registry.artifacts_are_down = True
     again = follow(registry)
@@ -356,10 +362,8 @@ def test_the_local_copy_serves_while_the_champions_artifact_is_not_to_be_had(
 
 
 def test_a_disk_that_takes_nothing_leaves_the_old_one_serving(
-    registry: ShelfRegistry, follow: Callable[..., ChampionFollower], tmp_path: Path
+    registry: ShelfRegistry, follower: ChampionFollower, tmp_path: Path
 ) -> None:
-    follower = follow(registry)
-    follower.poll()
 
     def fail(version: Version, folder: Path) -> Path:
         raise OSError(28, "No space left on device")
@@ -381,7 +385,7 @@ def wait_until(claim: Callable[[], bool], seconds: float = 20.0) -> None:
 
 
 def test_nothing_is_served_before_there_is_a_champion(
-    follow: Callable[..., ChampionFollower], registry: ShelfRegistry, tmp_path: Path
+    follow: Follow, registry: ShelfRegistry, tmp_path: Path
 ) -> None:
     registry.ledger_file.unlink()
     registry.pointed = None
@@ -393,9 +397,7 @@ def test_nothing_is_served_before_there_is_a_champion(
     assert registry.fetched == []
 
 
-def test_the_state_is_replaced_as_a_whole(
-    registry: ShelfRegistry, follow: Callable[..., ChampionFollower]
-) -> None:
+def test_the_state_is_replaced_as_a_whole(registry: ShelfRegistry, follow: Follow) -> None:
     follower: Any = follow(registry)
     before = follower.state
     follower.poll()
@@ -407,11 +409,8 @@ def test_the_state_is_replaced_as_a_whole(
 
 
 def test_an_alias_moved_by_hand_is_told_once_and_not_followed_until_it_is_adopted(
-    registry: ShelfRegistry, follow: Callable[..., ChampionFollower],
-    caplog: pytest.LogCaptureFixture,
-) -> None:  # fmt: skip
-    follower = follow(registry)
-    follower.poll()
+    registry: ShelfRegistry, follower: ChampionFollower, caplog: Caplog
+) -> None:
     registry.pointed = 2
     for _ in range(3):
         follower.poll()
@@ -431,11 +430,8 @@ def test_an_alias_moved_by_hand_is_told_once_and_not_followed_until_it_is_adopte
 
 
 def test_an_alias_that_only_lags_behind_a_release_is_no_move(
-    registry: ShelfRegistry, follow: Callable[..., ChampionFollower],
-    caplog: pytest.LogCaptureFixture,
-) -> None:  # fmt: skip
-    follower = follow(registry)
-    follower.poll()
+    registry: ShelfRegistry, follower: ChampionFollower, caplog: Caplog
+) -> None:
     known = KnownFiles("run-2", digest_bundle(registry.bundles[2]))
     event = NewEvent(kind="promoted", actor="night", to_version=2, details=known.as_details())
     registry.ledger.append("model", 1, [event])
@@ -448,11 +444,8 @@ def test_an_alias_that_only_lags_behind_a_release_is_no_move(
 
 
 def test_a_release_between_the_look_at_the_alias_and_that_at_the_ledger_is_no_move(
-    registry: ShelfRegistry, follow: Callable[..., ChampionFollower],
-    caplog: pytest.LogCaptureFixture,
-) -> None:  # fmt: skip
-    follower = follow(registry)
-    follower.poll()
+    registry: ShelfRegistry, follower: ChampionFollower, caplog: Caplog
+) -> None:
     looks = []
 
     class Between(ShelfRegistry):
@@ -475,10 +468,8 @@ def test_a_release_between_the_look_at_the_alias_and_that_at_the_ledger_is_no_mo
 
 
 def test_while_the_ledger_is_away_nothing_is_followed_and_what_it_explained_goes_on(
-    registry: ShelfRegistry, follow: Callable[..., ChampionFollower]
+    registry: ShelfRegistry, follower: ChampionFollower, follow: Follow
 ) -> None:
-    follower = follow(registry)
-    follower.poll()
     aside = registry.ledger_file.rename(registry.ledger_file.with_name("aside"))
     registry.ledger_file.mkdir()
     registry.pointed = 2
@@ -501,10 +492,8 @@ def test_while_the_ledger_is_away_nothing_is_followed_and_what_it_explained_goes
 
 
 def test_files_that_are_not_those_the_ledger_knows_are_not_loaded(
-    registry: ShelfRegistry, follow: Callable[..., ChampionFollower], tmp_path: Path
+    registry: ShelfRegistry, follower: ChampionFollower, tmp_path: Path
 ) -> None:
-    follower = follow(registry)
-    follower.poll()
     registry.promote(2)
     (registry.bundles[2] / "answer").write_text("0.9")
     follower.poll()
@@ -516,9 +505,8 @@ def test_files_that_are_not_those_the_ledger_knows_are_not_loaded(
 
 
 def test_a_champion_whose_files_the_ledger_does_not_know_goes_on_from_its_copy_alone(
-    registry: ShelfRegistry, follow: Callable[..., ChampionFollower], tmp_path: Path
+    registry: ShelfRegistry, follower: ChampionFollower, follow: Follow, tmp_path: Path
 ) -> None:
-    follow(registry).poll()
     # As a home was left by a sentiflow that kept no digests: neither has them.
     registry.ledger_file.unlink()
     old = NewEvent(kind="promoted", actor="night", to_version=1)
@@ -550,10 +538,8 @@ def test_a_champion_whose_files_the_ledger_does_not_know_goes_on_from_its_copy_a
 
 
 def test_the_number_of_another_model_is_not_the_champions(
-    registry: ShelfRegistry, follow: Callable[..., ChampionFollower]
+    registry: ShelfRegistry, follower: ChampionFollower
 ) -> None:
-    follower = follow(registry)
-    follower.poll()
 
     class Anew(ShelfRegistry):
         """Its versions were made by other runs."""
@@ -571,9 +557,8 @@ def test_the_number_of_another_model_is_not_the_champions(
 
 
 def test_a_process_without_descriptors_goes_on_following(
-    registry: ShelfRegistry, follow: Callable[..., ChampionFollower],
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:  # fmt: skip
+    registry: ShelfRegistry, follow: Follow, monkeypatch: pytest.MonkeyPatch
+) -> None:
     follower = follow(registry)
     registry.is_down = True
     tried = []
@@ -724,9 +709,8 @@ def test_no_request_fails_and_every_answer_fits_its_version_while_the_champion_m
 @pytest.mark.slow
 @pytest.mark.parametrize("damage", ["cut", "other"])
 def test_a_real_bundle_that_is_damaged_on_disk_is_not_served(
-    follow: Callable[..., ChampionFollower], tmp_path: Path,
-    constant_bundle: Callable[[float], Path], damage: str,
-) -> None:  # fmt: skip
+    follow: Follow, tmp_path: Path, constant_bundle: Callable[[float], Path], damage: str
+) -> None:
     shelf = ShelfRegistry(tmp_path / "ledger.db")
     shelf.bundles = {1: constant_bundle(0.1)}
     shelf.promote(1)
@@ -749,9 +733,7 @@ def test_a_real_bundle_that_is_damaged_on_disk_is_not_served(
 
 @pytest.mark.slow
 def test_the_real_registrys_champion_is_kept_and_served_after_the_registry_is_gone(
-    published: Published,
-    follow: Callable[..., ChampionFollower],
-    tmp_path: Path,
+    published: Published, follow: Follow, tmp_path: Path
 ) -> None:
     registry, expected, bundles, _ = published
     number = max(expected)
@@ -769,10 +751,11 @@ def test_the_real_registrys_champion_is_kept_and_served_after_the_registry_is_go
 
 
 def test_what_the_registry_answers_while_a_local_copy_loads_is_not_displaced_by_it(
-    registry: ShelfRegistry, follow: Callable[..., ChampionFollower],
+    registry: ShelfRegistry,
+    follower: ChampionFollower,
+    follow: Follow,
     monkeypatch: pytest.MonkeyPatch,
-) -> None:  # fmt: skip
-    follow(registry).poll()
+) -> None:
     registry.promote(2)
     again = follow(registry)
     load, polls = again._load, iter([again.poll])

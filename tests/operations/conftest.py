@@ -1,0 +1,35 @@
+"""What the tests of operations share."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from operations.listening import Listener, listen
+
+from sentiflow.operations.releases import Desk, open_desk
+
+
+@pytest.fixture
+def listener() -> Iterator[Listener]:
+    with listen() as server:
+        yield server
+
+
+@pytest.fixture
+def open_own_desk(
+    home: Path, shared_mlflow: str, monkeypatch: pytest.MonkeyPatch
+) -> Callable[..., Desk]:
+    """Open the desk of a model of the test's own, which no night has registered yet.
+
+    MLflow is the real one on SQLite; versions have no artifact, so that loading them in a fresh
+    process is left out (`tests/test_releases.py` does all of it through the command line).
+    """
+    monkeypatch.setattr("sentiflow.release.checks.probe_version", lambda *_: None)
+
+    def open_one(**more: Any) -> Desk:
+        return open_desk(None, [f"model.name=desk-{home.parent.name}"], home, **more)
+
+    return open_one
