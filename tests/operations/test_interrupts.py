@@ -171,3 +171,15 @@ def test_a_command_that_was_told_to_outlive_its_terminal_does() -> None:
         assert signal.getsignal(signal.SIGHUP) == signal.SIG_IGN
     finally:
         signal.signal(signal.SIGHUP, before)
+
+
+def test_a_night_that_a_signal_ended_says_which(home: Path) -> None:
+    told: list[NightRecord] = []
+
+    def be_ended() -> None:
+        with end_by_signals(), open_night(NightRequest(), home, "flow-1", told.append):
+            os.kill(os.getpid(), signal.SIGHUP)
+
+    with pytest.raises(KeyboardInterrupt):
+        be_ended()
+    assert [record.reasons[0] for record in told] == ["The night was ended from outside (SIGHUP)."]

@@ -20,12 +20,14 @@ class Ended(KeyboardInterrupt):
 
     Attributes:
         exit_code: 130, 143 or 129.
+        signal_name: SIGINT, SIGTERM or SIGHUP.
     """
 
     def __init__(self, number: int) -> None:
         """Keep what a shell would report of it."""
         super().__init__()
         self.exit_code = 128 + number
+        self.signal_name = signal.Signals(number).name
 
 
 @contextmanager

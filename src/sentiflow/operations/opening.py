@@ -26,7 +26,7 @@ from sentiflow.files import use_scratch
 from sentiflow.markup import escape_markdown
 from sentiflow.operations.attesting import refuse_unknown_champion
 from sentiflow.operations.cut_off import RULED, TellCutOff, find_ending, record_cut_off
-from sentiflow.operations.interrupts import HeldInterrupts
+from sentiflow.operations.interrupts import Ended, HeldInterrupts
 from sentiflow.operations.lease import hold_lease
 from sentiflow.operations.night import (
     Night,
@@ -265,7 +265,8 @@ def _end(night: Night, error: BaseException) -> bool:
         _end_unexpectedly(night, error)
     else:
         # Somebody ended it: Ctrl-C, or a cancellation that Prefect turned into a signal.
-        reason = f"The night was ended from outside ({type(error).__name__})."
+        by = error.signal_name if isinstance(error, Ended) else type(error).__name__
+        reason = f"The night was ended from outside ({by})."
         night.end("failed", [reason], 1)
         _tell_ending(night, "failed", reason)
     return False
