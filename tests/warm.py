@@ -73,10 +73,12 @@ class WarmPython:
 
 def serve(listener: socket.socket) -> None:
     """Start what is asked for, for ever; returns in each process that was started."""
+    gc.disable()
     for name in LIBRARIES:
         importlib.import_module(name)
     gc.collect()
     gc.freeze()
+    gc.enable()
     signal.signal(signal.SIGCHLD, signal.SIG_IGN)
     while True:
         line, _ = listener.accept()
