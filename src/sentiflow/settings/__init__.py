@@ -20,6 +20,7 @@ from sentiflow.settings.environment import (
     is_own_prefect,
     prepare_environment,
     read_secret,
+    use_home,
 )
 from sentiflow.settings.groups import (
     SAMPLE_MODEL_NAME,
@@ -94,4 +95,5 @@ __all__ = [
     "prepare_environment",
     "read_secret",
     "save_running_servers",
+    "use_home",
 ]

@@ -5,6 +5,9 @@ from __future__ import annotations
 import getpass
 import os
 import socket
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Final
 
@@ -30,15 +33,17 @@ _MAY_BE_EMPTY: Final = frozenset(
 # Set by a command that runs a Prefect server of its own.
 OWN_PREFECT: Final = "SENTIFLOW_OWN_PREFECT"
 _LOOPBACK: Final = ("localhost", "127.0.0.1", "::1")
+# The environment is one for all threads.
+_BORROWED: Final = threading.RLock()
 
 
-def find_home() -> Path:
-    """Return SENTIFLOW_HOME as an absolute path: the environment's, or .sentiflow/ here.
+def find_home(given: str | os.PathLike[str] | None = None) -> Path:
+    """Return the home as an absolute path: the given, SENTIFLOW_HOME's, or .sentiflow/ here.
 
     Raises:
         SettingsError: it begins with the `~` of a user who does not exist, or leads in a circle.
     """
-    named = os.environ.get("SENTIFLOW_HOME") or ".sentiflow"
+    named = os.fspath(given) if given else os.environ.get("SENTIFLOW_HOME") or ".sentiflow"
     try:
         return Path(named).expanduser().resolve()
     except (RuntimeError, OSError) as error:
@@ -196,6 +201,35 @@ def prepare_environment(home: Path) -> None:
     for key, value in {**defaults, **found}.items():
         os.environ.setdefault(key, value)
     _spare_loopback_proxies()
+
+
+@contextmanager
+def use_home(given: str | os.PathLike[str] | None = None) -> Iterator[Path]:
+    """Prepare the environment for a block, and leave it as it was: it is somebody else's process.
+
+    One block at a time; others wait.
+
+    Args:
+        given: the home; None: as `find_home`.
+
+    Yields:
+        The home.
+
+    Raises:
+        SettingsError: as `find_home` and `prepare_environment`.
+    """
+    with _BORROWED:
+        home, before = find_home(given), dict(os.environ)
+        try:
+            prepare_environment(home)
+            yield home
+        finally:
+            # Only what differs: other threads may be reading.
+            for name in os.environ.keys() - before.keys():
+                del os.environ[name]
+            for name, value in before.items():
+                if os.environ.get(name) != value:
+                    os.environ[name] = value
 
 
 def is_own_prefect() -> bool:
