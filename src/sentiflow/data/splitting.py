@@ -27,7 +27,7 @@ SPLITS: Final = ("train", "validation", "test")
 def normalize_text(text: str) -> str:
     r"""Return the text lower-cased with every run of white space folded to one space.
 
-    >>> normalize_text("  Great\\n FOOD ")
+    >>> normalize_text("  Great\n FOOD ")
     'great food'
     """
     return " ".join(text.lower().split())
