@@ -1,7 +1,7 @@
 # Sentiflow's commands. `make run` and `make test` need Python 3.11 or newer and a package index.
 SHELL := /bin/bash
 .DEFAULT_GOAL := help
-.PHONY: help setup setup-dev run ui test test-slow test-compose soak mutants lint lock clean
+.PHONY: help setup setup-dev run ui test test-slow test-compose soak mutants lint docs lock clean
 
 PYTHON ?= python3
 VENV := .venv
@@ -53,11 +53,15 @@ lint: setup-dev  ## ruff, mypy --strict, import-linter
 	@$(ENV) $(BIN)/mypy
 	@$(ENV) $(BIN)/lint-imports
 
+docs: setup-dev  ## the pages of docs/ as a site in build/docs; whatever they lack fails it
+	@$(ENV) $(BIN)/python -m sphinx -W --keep-going -q -b html -d build/doctrees docs build/docs
+	@echo build/docs/index.html
+
 lock:  ## write both lock files anew (needs uv)
 	uv pip compile --universal --python-version 3.11 --generate-hashes --no-emit-index-url \
 	  --no-header --no-annotate --quiet --extra build pyproject.toml -o requirements.lock
 	uv pip compile --universal --python-version 3.11 --generate-hashes --no-emit-index-url \
-	  --no-header --no-annotate --quiet --extra build --extra dev -c requirements.lock \
+	  --no-header --no-annotate --quiet --extra build --extra dev --extra docs -c requirements.lock \
 	  pyproject.toml -o requirements-dev.lock
 
 clean:  ## remove recorded state (.sentiflow); the environment stays
