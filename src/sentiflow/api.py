@@ -118,8 +118,8 @@ def load(
     """Load a registered version, to ask it often.
 
     It stays the version it is, whatever becomes champion later. Prefect is not needed, and neither
-    is MLflow once it is loaded. The environment and MLflow's own settings in this process are
-    afterwards as they were.
+    is MLflow once it is loaded. The environment is afterwards as it was; MLflow's tracking address
+    in this process is then the home's.
 
     Args:
         model: `champion`, `challenger` or a version number.

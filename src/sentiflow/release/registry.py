@@ -303,19 +303,14 @@ class Registry:
             ArtifactError: the artifact is not there or holds no bundle.
             RegistryUnreachable: the registry did not answer.
         """
+        mlflow.set_tracking_uri(self.uri)
+        mlflow.set_registry_uri(self.uri)
         folder.mkdir(parents=True, exist_ok=True)
-
-        def fetch() -> str:
-            # By its place: models:/ addresses are looked up in the process's own registry.
-            place = self._client.get_model_version_download_uri(version.name, str(version.number))
-            return str(
-                mlflow.artifacts.download_artifacts(
-                    place, dst_path=str(folder), tracking_uri=self.uri, registry_uri=self.uri
-                )
-            )
-
         try:
-            fetched = self._ask_for_files(version, fetch)
+            fetched = self._ask_for_files(
+                version,
+                lambda: mlflow.artifacts.download_artifacts(version.uri, dst_path=str(folder)),
+            )
         except _FAILURES as error:
             raise ArtifactError(
                 f"The artifact of version {version.number} of {version.name} must be there. "
