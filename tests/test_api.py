@@ -1,4 +1,4 @@
-"""From Python: predict, load and run do what the commands do, and leave the environment as it was."""
+"""From Python: predict, load and run do what the commands do and spare the environment."""
 
 from __future__ import annotations
 
