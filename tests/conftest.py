@@ -6,6 +6,7 @@ import gc
 import json
 import os
 import shutil
+import signal
 import sys
 import tempfile
 from collections.abc import Callable, Iterator
@@ -34,6 +35,10 @@ LONGEST_FILES = (
 # Beside those of flows: what needs Prefect's server.
 ON_A_SERVER = ("test_cli.py", "test_review_texts.py")
 REAL_FOLDER = REPOSITORY.parent / "shared" / "data"
+
+# A script starts what it puts into the background with Ctrl-C ignored, and so do its children.
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")

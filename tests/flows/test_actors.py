@@ -6,6 +6,7 @@ from collections.abc import Callable
 from typing import Any
 from uuid import uuid4
 
+import httpx
 import pytest
 from prefect.client.schemas.objects import CreatedBy, FlowRun
 
@@ -44,10 +45,35 @@ def test_what_prefect_knows_comes_first_then_the_form_then_the_process(
 
 def test_no_name_is_longer_than_the_ledger_keeps() -> None:
     for run in (None, make_run(), made_by("AUTOMATION", "x" * 900)):
-        assert len(name_starter(run, "y" * 900, "z" * 200)) <= 200
+        for named in ("y" * 900, ""):
+            assert len(name_starter(run, named, "z" * 200)) <= 200
 
 
-def test_outside_of_a_deployment_it_is_whoever_works_here() -> None:
+def forbid(**_: Any) -> None:
+    raise AssertionError("nobody is asked")
+
+
+def stay_away(**_: Any) -> None:
+    """Stands for a server that is away, which Prefect's client would ask for minutes."""
+    raise httpx.ConnectError("away")
+
+
+@pytest.mark.parametrize("run", [None, "a run of the command line"])
+def test_outside_of_a_deployment_it_is_whoever_works_here(
+    run: str | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("prefect.runtime.flow_run.id", run, raising=False)
+    monkeypatch.setattr("flows.actors.get_client", forbid)
+    assert find_starter() == find_actor()
+
+
+def test_where_prefect_does_not_answer_the_form_or_the_process_has_to_do(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("prefect.runtime.flow_run.id", str(uuid4()), raising=False)
+    monkeypatch.setattr("prefect.runtime.deployment.id", str(uuid4()), raising=False)
+    monkeypatch.setattr("flows.actors.get_client", stay_away)
+    assert find_starter("Ada") == "Ada (by their own word)"
     assert find_starter() == find_actor()
 
 

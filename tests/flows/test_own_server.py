@@ -12,6 +12,7 @@ import time
 from pathlib import Path
 
 import httpx
+import psutil
 import pytest
 
 pytestmark = [pytest.mark.slow, pytest.mark.filterwarnings("ignore")]
@@ -53,6 +54,13 @@ def test_it_is_used_and_ends_with_its_command_even_by_kill_9(home: Path) -> None
     assert command.stdout is not None
     url = command.stdout.readline().strip()
     assert answers(url)
+    (server,) = [
+        child for child in psutil.Process(command.pid).children()
+        if "sentiflow.servers.program" in child.cmdline()
+    ]  # fmt: skip
+    assert os.getsid(server.pid) == server.pid, "Ctrl-C must reach the command alone"
+    asked = httpx.post(f"{url}/flows/filter", json={}, trust_env=False)
+    assert asked.status_code == httpx.codes.UNAUTHORIZED
     command.kill()
     command.communicate()
     ends = time.monotonic() + 30

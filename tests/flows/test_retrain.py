@@ -462,10 +462,13 @@ def test_the_night_leaves_nothing_unfinished_and_leaks_neither_text_nor_test_row
 
 @pytest.mark.slow
 def test_rejected_data_is_told_as_the_flows_own_failure(
-    home: Path, tmp_path: Path, night: Callable[..., NightRecord], caplog: pytest.LogCaptureFixture
+    home: Path, tmp_path: Path, night: Callable[..., NightRecord], monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr("flows.retrain.find_starter", lambda: "schedule")
     reviews = write_plain_reviews(tmp_path / "reviews.jsonl", rows=60)
     state = retrain(NightRequest(data=(str(reviews),), overrides=SMALL), return_state=True)
+    (event,) = Ledger(f"sqlite:///{home / 'ledger.db'}").read("sentiflow")
+    assert (event.kind, event.actor) == ("rejected", "schedule"), "who started it is in the ledger"
     error = state.result(raise_on_failure=False)
     assert isinstance(error, DataRejected)
     assert "min_rows" in str(error) or "100" in str(error)

@@ -147,6 +147,14 @@ def test_who_is_told_of_a_night(home: Path, address: str, outside: Listener, nam
     assert MlflowClient(address).get_run(run_id).info.status == mlflow
 
 
+def test_a_night_that_leaves_no_champion_is_told(
+    home: Path, address: str, outside: Listener
+) -> None:
+    live_through(lambda night: night.end("kept", ["A reason."], 0), home, NightRequest())
+    assert kinds_of(outside) == ["no_champion"]
+    assert "`no_champion` where there is none" in ROWS["kept"][1]
+
+
 def test_a_backfill_is_told_and_calls_no_watcher(
     home: Path, address: str, outside: Listener
 ) -> None:

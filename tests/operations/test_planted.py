@@ -65,9 +65,13 @@ def predict(at: Desk, which: str = "champion") -> int:
     return int(predict_texts(["good food"], which, None, [], at.home)["model_version"])
 
 
-def follow(at: Desk) -> ChampionFollower:
+def make_follower(at: Desk) -> ChampionFollower:
     reader = ChampionReader(at.ledger, at.model)
-    follower = ChampionFollower(at.registry, reader, at.model, at.home / "serving", 1.0, 2)
+    return ChampionFollower(at.registry, reader, at.model, at.home / "serving", 1.0, 2)
+
+
+def follow(at: Desk) -> ChampionFollower:
+    follower = make_follower(at)
     follower.poll()
     return follower
 
@@ -97,6 +101,20 @@ def test_code_beside_the_bundle_is_never_run(at: Desk) -> None:
     with suppress(Exception):
         mlflow.pyfunc.load_model("models:/sentiflow/3")
     assert mark.exists(), "MLflow would run it"
+
+
+def test_a_local_copy_that_somebody_changed_is_not_served_but_fetched_anew(at: Desk) -> None:
+    assert follow(at).find_served() is not None
+    (bundle,) = (at.home / "serving").rglob("bundle")
+    (bundle / "extra.py").write_text("it loads all the same")
+    follower = make_follower(at)
+    follower.restore()
+    assert follower.find_served() is None
+    follower.poll()
+    served = follower.find_served()
+    assert served is not None
+    assert served.loaded_from == "registry"
+    assert not (bundle / "extra.py").exists()
 
 
 @pytest.mark.slow

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -68,6 +69,8 @@ def test_the_champion_is_a_run_and_not_a_number(run: str, is_champion: bool) -> 
     assert standing.champion == 1
     assert standing.champion_run == "A"
     assert standing.is_champion(1, run) is is_champion
+    assert standing.is_champion(None, None) is False, "no alias, though there is a champion"
+    assert fold_events([]).is_champion(None, None) is True
 
 
 def test_a_promotion_of_the_same_number_is_another_champion() -> None:
@@ -86,6 +89,19 @@ def test_a_rollback_goes_to_the_model_and_not_to_its_number() -> None:
 
 
 @pytest.mark.parametrize(
+    ("run", "champions", "champion_run"),
+    [("A", (1,), "A"), ("B", (1, 1), "B"), ("unknown", (1, 1), "unknown")],
+)
+def test_a_rollback_goes_to_the_run_that_it_names(
+    run: str, champions: tuple[int, ...], champion_run: str
+) -> None:
+    events = tell(*ANEW, ("promoted", 1, "B"), ("rolled_back", 1, None))
+    back = replace(events[-1], details={"version_run_id": run})
+    standing = fold_events((*events[:-1], back))
+    assert (standing.champions, standing.champion_run) == (champions, champion_run)
+
+
+@pytest.mark.parametrize(
     ("registered", "waits"),
     [
         ((2, "D"), None),  # its own number is given out anew
@@ -101,6 +117,11 @@ def test_what_waits_is_gone_when_numbers_begin_anew(
     told: list[Told] = [*FIRST, ("registered", 2, "B"), ("waiting", 2, "B")]
     standing = fold_events(tell(*told, ("registered", number, run)))
     assert (standing.waiting and standing.waiting.to_version) == waits
+
+
+def test_a_registration_that_named_no_run_does_not_make_the_next_one_a_beginning() -> None:
+    told: list[Told] = [("registered", 2, None), ("waiting", 2, None), ("registered", 2, "D")]
+    assert fold_events(tell(*told)).waiting is not None
 
 
 def plan(alias: int | None, run: str | None, *happened: Told, mark: int = 2) -> Any:

@@ -268,8 +268,7 @@ def _register(standing: Standing, event: Event) -> Standing:
 def _roll_back(standing: Standing, event: Event) -> tuple[Event, ...]:
     version, run = _read_version(event), read_run(event)
     for height in range(len(standing.promotions), 0, -1):
-        promotion = standing.promotions[height - 1]
-        if is_about(promotion, version, run or read_run(promotion)):
+        if is_about(standing.promotions[height - 1], version, run):
             return standing.promotions[:height]
     return (*standing.promotions[:-1], event)
 

@@ -7,13 +7,13 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
 from sentiflow.errors import ArtifactError
+from sentiflow.release.known_files import KnownFiles
 from sentiflow.release.registry import Version
 
 
@@ -87,7 +87,8 @@ class RegistryOfTables:
         assert version is not None
         return version
 
-    def load(self, version: Version, *_: Any) -> AnswersByTable:
+    def load(self, version: Version, known: KnownFiles, scratch: Path) -> AnswersByTable:
+        assert (known.run_id, scratch.name) == (version.run_id, "scratch")
         self.asked[version.number] += 1
         table = self.tables[version.number]
         if table.broken is not None:

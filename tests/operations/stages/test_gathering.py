@@ -55,7 +55,8 @@ class InspectionOfCopies:
         self, uri: str, name: str, number: int, known: KnownFiles, texts: list[str],
         answers: npt.NDArray[np.float32], scratch: Path, seconds: float,
     ) -> Inspection:  # fmt: skip
-        own = self.registry.load(self.registry.resolve(name, str(number))).predict(texts)
+        version = self.registry.resolve(name, str(number))
+        own = self.registry.load(version, known, scratch).predict(texts)
         assert uri == self.registry.uri
         assert known == KnownFiles(f"run-{number}", {})
         difference = float(np.abs(own - answers).max()) if len(own) == len(answers) else 1.0
@@ -68,7 +69,8 @@ class InspectionOfCopies:
 def know_tables(monkeypatch: pytest.MonkeyPatch) -> None:
     """Let the ledger know every version's files: a table has none, so there are none to differ."""
 
-    def know(_: object, version: Version) -> KnownFiles:
+    def know(events: object, version: Version) -> KnownFiles:
+        assert isinstance(events, tuple)
         return KnownFiles(version.run_id, {})
 
     monkeypatch.setattr(stage, "find_known", know)
@@ -160,7 +162,8 @@ def test_without_a_champion_of_this_lineage_nothing_is_paired(
     registry: RegistryOfTables, home: Path
 ) -> None:
     night, _ = open_night(registry, home)
-    assert gather(night, ()).champion_version is None
+    first = gather(night, ())
+    assert (first.champion_version, first.blockers) == (None, ())
     registry.lineages[CHAMPION] = "another"
     findings = gather(night)
     assert (findings.champion_version, findings.comparison) == (None, None)
@@ -428,10 +431,16 @@ def test_a_champion_that_does_not_load_is_kept_unless_it_is_superseded(
     registry: RegistryOfTables, home: Path
 ) -> None:
     registry.tables[CHAMPION] = AnswersByTable({}, ArtifactError("Its file is broken."))
-    with pytest.raises(ArtifactError, match=r"broken\. If that will not mend, .*--supersede"):
+    ways_out = r"broken\. If that will not mend, .*--supersede --reason …"
+    with pytest.raises(ArtifactError, match=f"{ways_out}$"):
         gather(open_night(registry, home)[0])
+    held = tell(("promoted", CHAMPION), ("hold", CHAMPION))
+    with pytest.raises(ArtifactError, match=f"{ways_out} That needs this settled first: A hold is"):
+        gather(open_night(registry, home)[0], held)
     night, _ = open_night(registry, home, supersede=True, reason="broken for good")
-    assert gather(night).champion_version is None
+    gate = make_gate(night, _alone=gather(night, ()))
+    assert gate.gather(PROMOTED, fold_events(PROMOTED)).champion_version is None
+    assert gate.superseded == CHAMPION
     assert night.record.warnings == [
         f"Champion version {CHAMPION} is superseded: Its file is broken."
     ]
@@ -469,8 +478,10 @@ def test_superseding_a_deleted_champion_settles_the_alias_that_went_with_it_and_
     assert gate.superseded is None
     assert f"version {CHAMPION} of sentiflow is gone" in gone
     assert f"promote {CHALLENGER} --override" in gone
+    assert gone.endswith("or with the next night sentiflow run … --supersede --reason …")
     gate, blockers = ask(supersede=True, reason="gone for good")
     assert gate.superseded == CHAMPION
+    assert gate.night.record.warnings == [f"Champion version {CHAMPION} is superseded: it is gone."]
     assert list(blockers) == others
     assert [held in other for other in others] == [True] if held else others == []
 
@@ -523,11 +534,12 @@ def test_a_version_whose_files_the_ledger_does_not_know_is_not_loaded_for_the_ga
     night, _ = open_night(registry, home)
     assert gather(night, tuple(known)).best_version == 5
     assert night.record.warnings == []
-    # The champion must be known; a former one that is not is said, and left out.
+    # The champion must be known; former ones that are not are said, and left out.
     registry.asked.clear()
-    former = (known[0], replace(known[1], details={}), known[2])
+    registry.add(6, NIGHT - timedelta(days=50), errs_in=12, accuracy=0.95)
+    former = (known[0], *tell(("promoted", 5), ("promoted", 6)), known[2])
     assert gather(night, former).best_version is None
-    assert "sentiflow attest 5 --reason" in night.record.warnings[0]
+    assert "sentiflow attest 5 6 --reason" in night.record.warnings[0]
     assert registry.asked == {CHAMPION: 1, CHALLENGER: 1}
     registry.asked.clear()
     with pytest.raises(ArtifactError, match=f"sentiflow attest {CHAMPION} --reason"):

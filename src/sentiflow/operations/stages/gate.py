@@ -165,7 +165,7 @@ class Gate:
             raise
         except ArtifactError as error:
             if not night.request.supersede:
-                held = " ".join(_find_blockers(standing))
+                held = explain_block(standing)
                 raise ArtifactError(
                     f"{error} If that will not mend, let tonight's model replace it: "
                     "sentiflow run … --supersede --reason …"
