@@ -35,6 +35,9 @@ def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
         pytest.skip("these tests need a Docker engine; `make test-compose` starts one")
     folder = tmp_path_factory.mktemp("stack")
     stack = make_stack(folder)
+    # One that a killed run left behind would tell its own story: its first night, its ledger.
+    left = stack.docker("volume", "ls", "--quiet", "--filter", "name=sentiflow_").split()
+    assert not left, f"the engine must have no stack yet; it has {left}"
     try:
         stack.up()
         yield stack
