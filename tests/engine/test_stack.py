@@ -158,22 +158,6 @@ def test_a_worker_that_dies_in_the_middle_of_a_night_costs_a_second_try(promoted
     assert {run["info"]["status"] for run in promoted.list_mlflow_runs()} == {"FINISHED", "KILLED"}
 
 
-def test_a_worker_that_is_stopped_in_the_middle_of_a_night_leaves_no_night_untold(
-    promoted: Stack,
-) -> None:
-    write_plain_reviews(promoted.folder / "data" / "reviews.jsonl", rows=460)
-    before = promoted.read_events()
-    ended = promoted.start_night("training.epochs=400", "training.patience=400")
-    promoted.wait_for_step(ended, "train")
-    promoted.compose("stop", "worker")
-    promoted.compose("start", "worker")
-    promoted.wait_until_healthy()
-    promoted.execute("worker", "sentiflow", "sweep")
-    assert promoted.wait_for_end(ended, 60)["state"]["type"] == "CRASHED"
-    assert [event["kind"] for event in promoted.read_events()[len(before) :]] == ["failed"]
-    assert {run["info"]["status"] for run in promoted.list_mlflow_runs()} == {"FINISHED", "KILLED"}
-
-
 def run_night(stack: Stack, *overrides: str) -> Any:
     """Run a night by hand in the worker's container, and return its answer."""
     sets = [word for override in (*SMALL, *overrides) for word in ("--set", override)]
