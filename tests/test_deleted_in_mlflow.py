@@ -100,3 +100,17 @@ def test_a_model_is_not_registered_in_a_run_that_was_deleted(
             tiny_registry.register("never", run.id, tmp_path, {}, {}, "")
     assert "\n" not in str(refusal.value)
     assert tiny_registry.find_versions("never", {}) == []
+
+
+def test_a_version_whose_files_were_deleted_is_told_with_the_ways_out(
+    tiny_registry: Registry, client: MlflowClient, home: Path
+) -> None:
+    (empty := home / "artifacts").mkdir()
+    client.create_registered_model("emptied")
+    made = client.create_model_version("emptied", f"file://{empty}")
+    version = tiny_registry.resolve("emptied", str(made.version))
+    with pytest.raises(SentiflowError) as refusal:
+        tiny_registry.fetch_bundle(version, home / "fetched")
+    for part in ("Restore the files", "sentiflow rollback --to N"):
+        assert part in str(refusal.value)
+    assert "\n" not in str(refusal.value)

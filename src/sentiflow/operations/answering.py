@@ -91,7 +91,8 @@ def _find_champion(registry: Registry, name: str, events: tuple[Event, ...]) -> 
     if version is None or not standing.is_champion(champion, version.run_id):
         raise NoModelError(
             f"Champion version {champion} of {name} must be in the registry. Received: it is gone. "
-            "Go back to another: sentiflow rollback --to N --reason …"
+            "Go back to another: sentiflow rollback --to N --reason …; or, where none is left, let "
+            "a new model replace it: sentiflow run … --supersede --reason …"
         )
     where = f"points at version {alias.number}" if alias is not None else "is gone"
     logger.warning(

@@ -320,7 +320,8 @@ class Registry:
         if len(found) != 1:
             raise ArtifactError(
                 f"Version {version.number} of {version.name} must hold one bundle. Received: "
-                f"{len(found)}. Was it registered by sentiflow?"
+                f"{len(found)}. Restore the files of its artifact in MLflow's storage, or make "
+                "another version champion: sentiflow rollback --to N --reason …"
             )
         return found[0].parent
 
