@@ -18,9 +18,9 @@ from sentiflow.operations.attesting import attest, refuse_unknown_champion, writ
 from sentiflow.operations.releases import Desk, adopt, open_desk, promote, roll_back
 from sentiflow.operations.scoring import predict_texts
 from sentiflow.release.explained import ChampionReader
-from sentiflow.release.known_files import FILES_KEY
+from sentiflow.release.known_files import FILES_KEY, KnownFiles, check_files
 from sentiflow.release.ledger import Ledger
-from sentiflow.release.registry import CHAMPION
+from sentiflow.release.registry import CHAMPION, Version
 from sentiflow.release.standing import NewEvent
 from sentiflow.serving.champion import ChampionFollower
 
@@ -264,3 +264,20 @@ def test_something_that_is_no_file_is_no_bundle(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "pipe")
     with pytest.raises(ArtifactError, match="files and folders alone"):
         digest_bundle(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("files", "run", "received"),
+    [
+        ({"a": "1"}, "mine", "1 missing"),
+        ({"a": "1", "b": "other", "c": "3"}, "mine", "1 changed, 1 added"),
+        ({"a": "1", "b": "2"}, "another", "another run's"),
+    ],
+)
+def test_files_are_known_only_as_a_whole_and_of_the_run_that_made_them(
+    files: dict[str, str], run: str, received: str
+) -> None:
+    known = KnownFiles("mine", {"a": "1", "b": "2"})
+    check_files(Version("sentiflow", 3, "mine", {}), known.files, known)
+    with pytest.raises(UnknownFiles, match=rf"Received: {received}\. They are not loaded"):
+        check_files(Version("sentiflow", 3, run, {}), files, known)
