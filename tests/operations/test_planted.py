@@ -8,6 +8,7 @@ import subprocess
 import sys
 from collections.abc import Callable
 from contextlib import suppress
+from dataclasses import replace
 from pathlib import Path
 
 import mlflow
@@ -18,7 +19,7 @@ from sentiflow.operations.attesting import attest, refuse_unknown_champion, writ
 from sentiflow.operations.releases import Desk, adopt, open_desk, promote, roll_back
 from sentiflow.operations.scoring import predict_texts
 from sentiflow.release.explained import ChampionReader
-from sentiflow.release.known_files import FILES_KEY, KnownFiles, check_files
+from sentiflow.release.known_files import FILES_KEY, KnownFiles, check_files, find_known
 from sentiflow.release.ledger import Ledger
 from sentiflow.release.registry import CHAMPION, Version
 from sentiflow.release.standing import NewEvent
@@ -281,3 +282,10 @@ def test_files_are_known_only_as_a_whole_and_of_the_run_that_made_them(
     check_files(Version("sentiflow", 3, "mine", {}), known.files, known)
     with pytest.raises(UnknownFiles, match=rf"Received: {received}\. They are not loaded"):
         check_files(Version("sentiflow", 3, run, {}), files, known)
+
+
+def test_what_the_ledger_knows_is_known_of_the_run_and_not_of_its_number(at: Desk) -> None:
+    events = at.ledger.read(at.model)
+    version = at.registry.resolve(at.model, "3")
+    assert find_known(events, version) is not None
+    assert find_known(events, replace(version, run_id="of another model")) is None
