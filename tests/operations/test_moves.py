@@ -17,6 +17,7 @@ from sentiflow.operations.notices import Notice
 from sentiflow.operations.releases import Desk, open_desk, revert
 from sentiflow.operations.stages import releasing
 from sentiflow.release.registry import CHAMPION
+from sentiflow.release.standing import NewEvent
 from sentiflow.settings import NoticeSettings
 
 pytestmark = pytest.mark.filterwarnings("ignore")
@@ -104,3 +105,12 @@ def test_a_night_tells_of_a_move_that_shows_only_when_it_decides(at: Desk, told:
     assert warnings == [record.moved_outside], "said once, and told with the night's ending"
     assert list_moves(at) == [4]
     assert told.notices == []
+
+
+def test_a_model_of_another_registry_hides_no_move_of_the_others(at: Desk, told: Told) -> None:
+    elsewhere = NewEvent(
+        kind="registered", actor="night", to_version=1, details={"run_id": "elsewhere"}
+    )
+    at.ledger.append("another", 0, [elsewhere])
+    (sentence,) = notice_moves(at.settings, at.home, told)
+    assert "somebody moved it to 4" in sentence
