@@ -14,10 +14,13 @@ from sentiflow.operations.history import describe_models
 from sentiflow.operations.moves import notice_moves
 from sentiflow.operations.night import Night
 from sentiflow.operations.notices import Notice
+from sentiflow.operations.opening import open_night
 from sentiflow.operations.releases import Desk, open_desk, revert
+from sentiflow.operations.request import NightRequest
 from sentiflow.operations.stages import releasing
 from sentiflow.release.registry import CHAMPION
 from sentiflow.release.standing import NewEvent
+from sentiflow.reporting.record import NightRecord
 from sentiflow.settings import NoticeSettings
 
 pytestmark = pytest.mark.filterwarnings("ignore")
@@ -114,3 +117,15 @@ def test_a_model_of_another_registry_hides_no_move_of_the_others(at: Desk, told:
     at.ledger.append("another", 0, [elsewhere])
     (sentence,) = notice_moves(at.settings, at.home, told)
     assert "somebody moved it to 4" in sentence
+
+
+def test_a_night_that_comes_to_no_decision_tells_of_a_move_too(
+    at: Desk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(os, "environ", os.environ.copy())
+    records: list[NightRecord] = []
+    asked = NightRequest(data=("a.jsonl",), new_lineage=True, reason="other words")
+    with open_night(asked, at.home, None, records.append) as night:
+        night.end("skipped", ["Nothing is new."], 0)
+    (record,) = records
+    assert "somebody moved it to 4" in str(record.moved_outside)
