@@ -19,8 +19,8 @@ pytestmark = pytest.mark.filterwarnings("ignore")
 
 
 @pytest.fixture
-def client(tiny_registry: Registry) -> MlflowClient:
-    return MlflowClient(tiny_registry.uri, tiny_registry.uri)
+def client(shared_mlflow: str) -> MlflowClient:
+    return MlflowClient(shared_mlflow, shared_mlflow)
 
 
 def collect(uri: str, run_id: str) -> None:
@@ -31,11 +31,10 @@ def collect(uri: str, run_id: str) -> None:
 
 
 def test_a_deleted_experiment_is_told_before_the_night_opens_with_the_ways_out(
-    tiny_registry: Registry, client: MlflowClient, home: Path, monkeypatch: pytest.MonkeyPatch
+    client: MlflowClient, home: Path
 ) -> None:
     number = client.create_experiment("deleted-before", f"file://{home}/artifacts")
     client.delete_experiment(number)
-    monkeypatch.setenv("MLFLOW_TRACKING_URI", tiny_registry.uri)
     asked = NightRequest(overrides=("tracking.experiment=deleted-before",))
     told: list[NightRecord] = []
     with (
@@ -61,14 +60,8 @@ def test_a_deleted_experiment_is_told_before_the_night_opens_with_the_ways_out(
     ],
 )
 def test_a_run_that_is_deleted_while_the_night_runs_ends_it_in_a_line(
-    tiny_registry: Registry,
-    client: MlflowClient,
-    home: Path,
-    monkeypatch: pytest.MonkeyPatch,
-    what: str,
-    words: str,
+    shared_mlflow: str, client: MlflowClient, home: Path, what: str, words: str
 ) -> None:
-    monkeypatch.setenv("MLFLOW_TRACKING_URI", tiny_registry.uri)
     experiment = f"deleted-{what}".replace(" ", "-")
     asked = NightRequest(overrides=(f"tracking.experiment={experiment}",))
     told: list[NightRecord] = []
@@ -80,7 +73,7 @@ def test_a_run_that_is_deleted_while_the_night_runs_ends_it_in_a_line(
             else:
                 client.delete_run(night.run.id)
             if what == "run for good":
-                collect(tiny_registry.uri, night.run.id)
+                collect(shared_mlflow, night.run.id)
             night.run.log_metrics({"accuracy": 0.9})
 
     with pytest.raises(SentiflowError, match=words) as ending:

@@ -10,7 +10,7 @@ import ast
 import os
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from contextlib import ExitStack, suppress
 from datetime import timedelta
 from pathlib import Path
@@ -18,7 +18,7 @@ from typing import Any
 
 import pytest
 from mlflow import MlflowClient
-from operations.listening import Listener, listen
+from operations.listening import Listener
 
 from flows.notices import tell
 from sentiflow.dates import find_today
@@ -31,7 +31,7 @@ from sentiflow.operations.stages.releasing import decide_release
 from sentiflow.release.identity import RUN_KEY
 from sentiflow.release.leases import UPKEEP, name_night
 from sentiflow.release.ledger import Ledger
-from sentiflow.release.registry import Registry, Version
+from sentiflow.release.registry import Version
 from sentiflow.release.standing import Kind, NewEvent
 from sentiflow.reporting.record import NightRecord, Outcome
 from sentiflow.settings import LeaseSettings, Settings
@@ -90,18 +90,11 @@ LIVES = {
 
 
 @pytest.fixture
-def address(tiny_registry: Registry, monkeypatch: pytest.MonkeyPatch) -> str:
-    monkeypatch.setenv("MLFLOW_TRACKING_URI", tiny_registry.uri)
-    return str(tiny_registry.uri)
-
-
-@pytest.fixture
-def outside(monkeypatch: pytest.MonkeyPatch) -> Iterator[Listener]:
+def outside(listener: Listener, monkeypatch: pytest.MonkeyPatch) -> Listener:
     """Takes notices and pings alike."""
-    with listen() as listener:
-        monkeypatch.setenv("SENTIFLOW_WEBHOOK_URL", f"{listener.url}/hook")
-        monkeypatch.setenv("SENTIFLOW_PING_URL", f"{listener.url}/ping")
-        yield listener
+    monkeypatch.setenv("SENTIFLOW_WEBHOOK_URL", f"{listener.url}/hook")
+    monkeypatch.setenv("SENTIFLOW_PING_URL", f"{listener.url}/ping")
+    return listener
 
 
 def kinds_of(outside: Listener) -> list[str]:
@@ -135,7 +128,9 @@ def live_through(
 
 
 @pytest.mark.parametrize("name", LIVES)
-def test_who_is_told_of_a_night(home: Path, address: str, outside: Listener, name: str) -> None:
+def test_who_is_told_of_a_night(
+    home: Path, shared_mlflow: str, outside: Listener, name: str
+) -> None:
     exit_code, told, ping, ledger, mlflow, *_ = ROWS[name]
     record, run_id = live_through(LIVES[name], home, NightRequest())
     if exit_code.isdigit():
@@ -144,7 +139,7 @@ def test_who_is_told_of_a_night(home: Path, address: str, outside: Listener, nam
     assert kinds_of(outside) == ([kind] if kind else [])
     assert is_pinged(outside) == (ping == "yes")
     assert last_kind(home) == (None if ledger == "as before" else ledger.strip("`"))
-    assert MlflowClient(address).get_run(run_id).info.status == mlflow
+    assert MlflowClient(shared_mlflow).get_run(run_id).info.status == mlflow
 
 
 def test_a_night_that_leaves_no_champion_is_told(
@@ -156,7 +151,7 @@ def test_a_night_that_leaves_no_champion_is_told(
 
 
 def test_a_backfill_is_told_and_calls_no_watcher(
-    home: Path, address: str, outside: Listener
+    home: Path, shared_mlflow: str, outside: Listener
 ) -> None:
     request = NightRequest(as_of=TODAY - timedelta(days=2))
     live_through(LIVES["waiting"], home, request)
@@ -182,7 +177,7 @@ NEVER_OPENED: dict[str, tuple[NightRequest, str | None]] = {
 
 @pytest.mark.parametrize("name", NEVER_OPENED)
 def test_who_is_told_of_a_night_that_never_opened(
-    home: Path, address: str, outside: Listener, name: str
+    home: Path, shared_mlflow: str, outside: Listener, name: str
 ) -> None:
     exit_code, told, ping, ledger, *_ = ROWS[name]
     request, lease = NEVER_OPENED[name]
@@ -227,7 +222,12 @@ AFTER_RULING = "broke, or was ended from outside, after its ruling"
     ],
 )
 def test_a_night_that_breaks_after_its_ruling_is_told_as_it_was_ruled(
-    home: Path, address: str, outside: Listener, ruled: Outcome, told: str, error: BaseException
+    home: Path,
+    shared_mlflow: str,
+    outside: Listener,
+    ruled: Outcome,
+    told: str,
+    error: BaseException,
 ) -> None:
     *_, ledger, mlflow, _, _ = ROWS[AFTER_RULING]
     assert ledger == "as ruled"
@@ -245,11 +245,11 @@ def test_a_night_that_breaks_after_its_ruling_is_told_as_it_was_ruled(
     kinds = [event.kind for event in Ledger(f"sqlite:///{home / 'ledger.db'}").read(MODEL)]
     assert kinds[0] == ruled
     assert "failed" not in kinds
-    assert MlflowClient(address).get_run(run_id).info.status == mlflow
+    assert MlflowClient(shared_mlflow).get_run(run_id).info.status == mlflow
 
 
 def test_a_second_try_that_breaks_after_it_found_the_ruling_is_told_as_that(
-    home: Path, address: str, outside: Listener, tiny_version: Version
+    home: Path, shared_mlflow: str, outside: Listener, tiny_version: Version
 ) -> None:
     """The first try was killed with its ruling committed; the second finds MLflow gone."""
     reviews: Any = None

@@ -8,7 +8,7 @@ from functools import partial
 from pathlib import Path
 
 import pytest
-from operations.listening import Listener, listen
+from operations.listening import Listener
 from small_disk import fill_disk, mount_small_disk, only_root_mounts
 
 from flows.notices import tell
@@ -30,10 +30,9 @@ def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
 
 
 @pytest.fixture
-def webhook(monkeypatch: pytest.MonkeyPatch) -> Iterator[Listener]:
-    with listen() as listener:
-        monkeypatch.setenv("SENTIFLOW_WEBHOOK_URL", f"{listener.url}/hook")
-        yield listener
+def webhook(listener: Listener, monkeypatch: pytest.MonkeyPatch) -> Listener:
+    monkeypatch.setenv("SENTIFLOW_WEBHOOK_URL", f"{listener.url}/hook")
+    return listener
 
 
 def live_on_a_disk_that_fills_up(home: Path) -> None:

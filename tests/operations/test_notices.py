@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
 from datetime import date, timedelta
 from pathlib import Path
 from typing import Any
@@ -66,12 +65,6 @@ def pauses(monkeypatch: pytest.MonkeyPatch) -> tuple[float, float]:
     short = (0.05, 0.1)
     monkeypatch.setattr("sentiflow.operations.webhooks._PAUSES", short)
     return short
-
-
-@pytest.fixture
-def listener() -> Iterator[Listener]:
-    with listen() as server:
-        yield server
 
 
 @pytest.fixture
