@@ -143,7 +143,7 @@ def test_who_is_told_of_a_night(
 
 
 def test_a_night_that_leaves_no_champion_is_told(
-    home: Path, address: str, outside: Listener
+    home: Path, shared_mlflow: str, outside: Listener
 ) -> None:
     live_through(lambda night: night.end("kept", ["A reason."], 0), home, NightRequest())
     assert kinds_of(outside) == ["no_champion"]
