@@ -5,8 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Final
 
+from sentiflow.access.sessions import Sessions
 from sentiflow.errors import UsageError
-from sentiflow.servers.sessions import Sessions
 from sentiflow.settings import RunningServers, find_access, find_running_servers
 
 # The list of model trainings: a fresh browser would open MLflow's other mode.

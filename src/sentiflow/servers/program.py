@@ -15,10 +15,10 @@ import uuid
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any, Final, cast
 
-from sentiflow.servers.access import AccessMiddleware, AccessRules, Application
+from sentiflow.access.middleware import AccessMiddleware, AccessRules, Application
+from sentiflow.access.origins import list_own_hosts
+from sentiflow.access.sessions import Sessions
 from sentiflow.servers.options import ServerOptions
-from sentiflow.servers.origins import list_own_hosts
-from sentiflow.servers.sessions import Sessions
 from sentiflow.settings import find_access, find_home, read_secret
 
 if TYPE_CHECKING:

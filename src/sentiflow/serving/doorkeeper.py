@@ -13,7 +13,7 @@ import traceback
 from collections.abc import Awaitable, Callable, MutableMapping
 from typing import Any, Final
 
-from sentiflow.servers.origins import explain_foreign, find_header
+from sentiflow.access.origins import explain_foreign, find_header
 from sentiflow.serving.measurements import Measurements
 from sentiflow.serving.schemas import Refusal
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from sentiflow.servers.sessions import LINK_PARAMETER, Sessions
+from sentiflow.access.sessions import LINK_PARAMETER, Sessions
 
 DAY = 24 * 3_600.0
 

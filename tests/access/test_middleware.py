@@ -7,9 +7,9 @@ import base64
 import json
 from typing import Any
 
-from sentiflow.servers.access import AccessMiddleware, AccessRules, Message, Receive, Scope, Send
-from sentiflow.servers.origins import list_own_hosts
-from sentiflow.servers.sessions import LINK_PARAMETER, Sessions
+from sentiflow.access.middleware import AccessMiddleware, AccessRules, Message, Receive, Scope, Send
+from sentiflow.access.origins import list_own_hosts
+from sentiflow.access.sessions import LINK_PARAMETER, Sessions
 
 CREDENTIALS = "sentiflow:s3cret"
 BASIC = f"Basic {base64.b64encode(CREDENTIALS.encode()).decode()}"

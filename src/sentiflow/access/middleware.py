@@ -13,8 +13,8 @@ from dataclasses import dataclass
 from typing import Any, Final
 from urllib.parse import parse_qsl, urlencode
 
-from sentiflow.servers.origins import Headers, explain_foreign, find_header, is_navigation
-from sentiflow.servers.sessions import LINK_PARAMETER, Sessions
+from sentiflow.access.origins import Headers, explain_foreign, find_header, is_navigation
+from sentiflow.access.sessions import LINK_PARAMETER, Sessions
 
 Scope = MutableMapping[str, Any]
 Message = MutableMapping[str, Any]

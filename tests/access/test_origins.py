@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from sentiflow.servers.origins import explain_foreign, is_navigation, list_own_hosts
+from sentiflow.access.origins import explain_foreign, is_navigation, list_own_hosts
 
 HOSTS = list_own_hosts(4200, ["Nights.example:443", " "])
 
