@@ -23,7 +23,7 @@ from prefect.logging.handlers import APILogWorker
 from prefect.settings import get_current_settings
 
 from sentiflow.errors import SentiflowError
-from sentiflow.operations.logs import open_log, read_last_lines
+from sentiflow.servers.logs import open_log, read_last_lines
 from sentiflow.servers.options import ServerOptions, make_command
 from sentiflow.settings import OWN_PREFECT, copy_environment, find_access
 

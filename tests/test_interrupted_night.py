@@ -93,7 +93,7 @@ def find_server(pid: int) -> str:
     """Return the address of the Prefect server that a command runs for itself."""
     (server,) = [
         child for child in psutil.Process(pid).children()
-        if "sentiflow.servers.program" in child.cmdline()
+        if "sentiflow.servers.start" in child.cmdline()
     ]  # fmt: skip
     assert os.getpgid(server.pid) == server.pid, "Ctrl-C must reach the command alone"
     (listening,) = [found for found in server.net_connections() if found.status == "LISTEN"]

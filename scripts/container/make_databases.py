@@ -19,7 +19,7 @@ from psycopg2 import sql
 from psycopg2.extensions import encrypt_password
 
 from sentiflow.errors import SentiflowError
-from sentiflow.operations.databases import check_encoding, create_database
+from sentiflow.servers.databases import check_encoding, create_database
 
 # Each role and the databases that are its own.
 ROLES = {"prefect": ("prefect",), "mlflow": ("mlflow", "mlflow_auth"), "ledger": ("ledger",)}

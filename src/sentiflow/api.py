@@ -250,7 +250,7 @@ def _write_value(value: object) -> str:
 
 def _run_command(arguments: Sequence[str], home: str | os.PathLike[str] | None) -> tuple[str, int]:
     """Return what a command printed and its exit code; its log becomes this process's."""
-    from sentiflow.operations.guard import MARK
+    from sentiflow.servers.guard import MARK
     from sentiflow.settings import copy_environment
 
     environment = {**copy_environment(), "PYTHONIOENCODING": "utf-8"}
@@ -282,7 +282,7 @@ def _run_command(arguments: Sequence[str], home: str | os.PathLike[str] | None) 
 @contextmanager
 def _guard(mark: str) -> Iterator[None]:
     """End what carries the mark when the block ends, or this process does."""
-    from sentiflow.operations.guard import start_guard
+    from sentiflow.servers.guard import start_guard
 
     reading, writing = os.pipe()
     guard = start_guard(mark, _END_SECONDS, reading)

@@ -19,7 +19,7 @@ pytestmark = [pytest.mark.slow, pytest.mark.filterwarnings("ignore")]
 
 COMMAND = """
 import os, sys, time
-from sentiflow.operations.guard import guard_this_process
+from sentiflow.servers.guard import guard_this_process
 from sentiflow.settings import find_home, prepare_environment
 prepare_environment(find_home())
 guard_this_process(seconds=1)
@@ -56,7 +56,7 @@ def test_it_is_used_and_ends_with_its_command_even_by_kill_9(home: Path) -> None
     assert answers(url)
     (server,) = [
         child for child in psutil.Process(command.pid).children()
-        if "sentiflow.servers.program" in child.cmdline()
+        if "sentiflow.servers.start" in child.cmdline()
     ]  # fmt: skip
     assert os.getsid(server.pid) == server.pid, "Ctrl-C must reach the command alone"
     asked = httpx.post(f"{url}/flows/filter", json={}, trust_env=False)

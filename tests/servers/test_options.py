@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from sentiflow.servers.options import ServerOptions, make_command
-from sentiflow.servers.program import read_options
+from sentiflow.servers.start import read_options
 
 
 @pytest.mark.parametrize(
@@ -19,5 +19,5 @@ from sentiflow.servers.program import read_options
 )
 def test_a_command_line_says_all_of_them(options: ServerOptions) -> None:
     module, *arguments = make_command(options)
-    assert module == "sentiflow.servers.program"
+    assert module == "sentiflow.servers.start"
     assert read_options(arguments) == options

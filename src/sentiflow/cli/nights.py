@@ -195,7 +195,7 @@ def _name_today(config: str | None, overrides: list[str] | None) -> str:
 def _run_flow(request: Any, home: Path) -> Any:
     # Prefect's own lines stay in its database; on the terminal sentiflow speaks.
     os.environ.setdefault("PREFECT_LOGGING_HANDLERS_CONSOLE_LEVEL", "60")
-    from sentiflow.operations.guard import guard_this_process
+    from sentiflow.servers.guard import guard_this_process
 
     # A server of its own must end with the command, even if that is killed.
     guard_this_process(seconds=5)

@@ -79,7 +79,7 @@ def up(
         signal.signal(number, lambda *_: stop.set())
 
     try:
-        from sentiflow.operations.up import Wish, keep_servers
+        from sentiflow.servers.up import Wish, keep_servers
 
         request = _make_request(data, businesses, config, overrides)
         home = prepare_home()
@@ -111,7 +111,7 @@ def links(
     """Print addresses that open the pages of a running `up` in a browser, each once."""
 
     def work() -> tuple[dict[str, Any], str, int]:
-        from sentiflow.operations.links import find_links, find_variables
+        from sentiflow.servers.links import find_links, find_variables
 
         if export:
             variables = find_variables(prepare_home())
@@ -130,7 +130,7 @@ def ui(
     """Show what was recorded in MLflow's page, without the other servers of `up`."""
 
     def work() -> tuple[dict[str, Any], str, int]:
-        from sentiflow.operations.page import show_page
+        from sentiflow.servers.page import show_page
 
         show_page(prepare_home(), port, lambda link: print(f"MLflow  {link}", flush=True))
         return {}, "", 0
@@ -143,7 +143,7 @@ def _show(servers: Any, home: Path, as_json: bool) -> str:
         return json.dumps(asdict(servers))
     # A link lets a browser in: it is for the person at the terminal, not for a log.
     if sys.stdout.isatty():
-        from sentiflow.operations.links import make_links
+        from sentiflow.servers.links import make_links
 
         found = make_links(home, servers)
         return f"{_write_addresses(found)}\nCtrl-C stops them all."

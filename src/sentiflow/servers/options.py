@@ -36,7 +36,7 @@ class ServerOptions:
 
 def make_command(options: ServerOptions) -> tuple[str, ...]:
     """Return the module and arguments that start such a server, after `python -m`."""
-    arguments = ["sentiflow.servers.program", options.service]
+    arguments = ["sentiflow.servers.start", options.service]
     for name, value in asdict(options).items():
         if name == "service" or value == getattr(ServerOptions, name):
             continue

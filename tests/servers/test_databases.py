@@ -9,7 +9,7 @@ import pytest
 from release.conftest import make_postgresql_url
 
 from sentiflow.errors import UsageError
-from sentiflow.operations.databases import make_databases, name_databases
+from sentiflow.servers.databases import make_databases, name_databases
 
 __all__ = ["make_postgresql_url"]
 

@@ -8,10 +8,10 @@ from collections.abc import Callable
 from pathlib import Path
 
 from sentiflow.errors import UsageError
-from sentiflow.operations.links import make_mlflow_link
-from sentiflow.operations.places import read_credentials
-from sentiflow.operations.servers import make_mlflow_environment
+from sentiflow.servers.addresses import read_credentials
+from sentiflow.servers.links import make_mlflow_link
 from sentiflow.servers.options import ServerOptions, make_command
+from sentiflow.servers.programs import make_mlflow_environment
 from sentiflow.settings import copy_environment, find_running_servers
 
 

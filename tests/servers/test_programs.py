@@ -11,11 +11,11 @@ from pathlib import Path
 
 import pytest
 
-from sentiflow.operations.databases import name_databases
-from sentiflow.operations.places import Credentials, Places
 from sentiflow.operations.request import NightRequest
-from sentiflow.operations.servers import WORKER, plan_programs
-from sentiflow.operations.supervisor import Program
+from sentiflow.servers.addresses import Credentials, Places
+from sentiflow.servers.databases import name_databases
+from sentiflow.servers.programs import WORKER, plan_programs
+from sentiflow.servers.supervisor import Program
 from sentiflow.settings import ServerSettings, Settings
 
 HOME_CREDENTIALS = Credentials("sentiflow:x", "sentiflow", "y", False, False)

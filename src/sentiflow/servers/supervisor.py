@@ -18,8 +18,8 @@ from threading import Event
 from typing import Final
 
 from sentiflow.errors import SentiflowError
-from sentiflow.operations.guard import MARK, end_marked, start_guard
-from sentiflow.operations.logs import bound_log, open_log, read_last_lines
+from sentiflow.servers.guard import MARK, end_marked, start_guard
+from sentiflow.servers.logs import bound_log, open_log, read_last_lines
 
 logger = logging.getLogger(__name__)
 

@@ -1,6 +1,6 @@
 """Start Prefect's or MLflow's server behind the middleware that checks who calls.
 
-As a program: `python -m sentiflow.servers.program prefect --port 4200`. Credentials come from
+As a program: `python -m sentiflow.servers.start prefect --port 4200`. Credentials come from
 the environment (`PREFECT_SERVER_API_AUTH_STRING`; `MLFLOW_TRACKING_USERNAME` and `…_PASSWORD`),
 so that no list of processes shows them. The only module that knows uvicorn beside the service.
 """
@@ -33,7 +33,7 @@ def read_options(arguments: Sequence[str] | None = None) -> ServerOptions:
     >>> read_options(["prefect", "--port", "4200", "--asks"]).asks
     True
     """
-    parser = argparse.ArgumentParser(prog="python -m sentiflow.servers.program")
+    parser = argparse.ArgumentParser(prog="python -m sentiflow.servers.start")
     parser.add_argument("service", choices=("prefect", "mlflow"))
     parser.add_argument("--host", default="127.0.0.1", help="address to listen at")
     parser.add_argument("--port", type=int, default=0, help="port to listen at")
@@ -62,7 +62,7 @@ def main() -> None:
         _prepare_mlflow(options)
         # Several processes each make their own.
         is_shared = options.workers > 1
-        application = "sentiflow.servers.program:make_mlflow" if is_shared else make_mlflow()
+        application = "sentiflow.servers.start:make_mlflow" if is_shared else make_mlflow()
         _run(options, application, {"log_level": "warning", "factory": is_shared})
 
 

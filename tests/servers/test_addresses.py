@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from sentiflow.errors import UsageError
-from sentiflow.operations.places import Credentials, choose_places, read_credentials
+from sentiflow.servers.addresses import Credentials, choose_places, read_credentials
 from sentiflow.settings import find_access, load_settings
 
 HOME_CREDENTIALS = Credentials("sentiflow:x", "sentiflow", "y", False, False)

@@ -9,7 +9,7 @@ import pytest
 
 PARENT = """
 import subprocess, sys, time
-from sentiflow.operations.guard import guard_this_process
+from sentiflow.servers.guard import guard_this_process
 guard_this_process(seconds=1)
 child = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(100)"],
                          start_new_session=True)

@@ -1,7 +1,7 @@
 """End every process that was started under a mark, also those whose parents are gone.
 
 A mark is an environment variable, which children hand down to theirs: sessions, process groups
-and detached processes do not get away. As a program (`python -m sentiflow.operations.guard
+and detached processes do not get away. As a program (`python -m sentiflow.servers.guard
 MARK SECONDS`) it waits until whoever holds the other end of its input is gone, even by kill -9,
 and then ends what is left.
 """
@@ -33,7 +33,7 @@ def start_guard(mark: str, seconds: float, stdin: int) -> subprocess.Popen[bytes
         stdin: its input: a descriptor, or subprocess.PIPE.
     """
     return subprocess.Popen(
-        [sys.executable, "-m", "sentiflow.operations.guard", mark, str(seconds)],
+        [sys.executable, "-m", "sentiflow.servers.guard", mark, str(seconds)],
         stdin=stdin, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
         start_new_session=True,
     )  # fmt: skip

@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 
 from sentiflow.errors import UsageError
-from sentiflow.operations.links import find_links, find_variables
 from sentiflow.processes import name_this_process
+from sentiflow.servers.links import find_links, find_variables
 from sentiflow.settings import RunningServers, find_access, save_running_servers
 
 SERVERS = RunningServers(

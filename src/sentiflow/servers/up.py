@@ -13,13 +13,13 @@ from threading import Event
 
 from sentiflow.errors import SentiflowError, UsageError
 from sentiflow.files import use_scratch
-from sentiflow.operations.databases import Databases, make_databases, name_databases
 from sentiflow.operations.night import check_request, find_lineage, read_settings
-from sentiflow.operations.places import Credentials, Places, choose_places, read_credentials
 from sentiflow.operations.request import NightRequest
-from sentiflow.operations.servers import plan_programs
-from sentiflow.operations.supervisor import Supervisor
 from sentiflow.processes import name_this_process
+from sentiflow.servers.addresses import Credentials, Places, choose_places, read_credentials
+from sentiflow.servers.databases import Databases, make_databases, name_databases
+from sentiflow.servers.programs import plan_programs
+from sentiflow.servers.supervisor import Supervisor
 from sentiflow.settings import (
     RunningServers,
     Settings,

@@ -13,13 +13,13 @@ from small_disk import fill_disk, mount_small_disk, only_root_mounts
 
 from sentiflow.errors import SentiflowError, SettingsError, SourceError, UsageError
 from sentiflow.operations.request import NightRequest
-from sentiflow.operations.up import Wish, keep_servers
+from sentiflow.servers.up import Wish, keep_servers
 from sentiflow.settings import RunningServers
 
 HOLD = """
 import sys, time
 from pathlib import Path
-from sentiflow.operations.up import _claim
+from sentiflow.servers.up import _claim
 with _claim(Path(sys.argv[1])):
     print("held", flush=True)
     time.sleep(60)

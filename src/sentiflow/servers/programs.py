@@ -14,11 +14,11 @@ from typing import Final
 from urllib.error import URLError
 from urllib.request import ProxyHandler, Request, build_opener
 
-from sentiflow.operations.databases import Databases
-from sentiflow.operations.places import Credentials, Places, name_host
 from sentiflow.operations.request import NightRequest
-from sentiflow.operations.supervisor import Program
+from sentiflow.servers.addresses import Credentials, Places, name_host
+from sentiflow.servers.databases import Databases
 from sentiflow.servers.options import ServerOptions, make_command
+from sentiflow.servers.supervisor import Program
 from sentiflow.settings import Settings, copy_environment
 
 POOL: Final = "sentiflow"

@@ -14,10 +14,10 @@ from pathlib import Path
 import psutil
 import pytest
 
-from sentiflow.operations import logs
-from sentiflow.operations import supervisor as supervising
-from sentiflow.operations.guard import MARK
-from sentiflow.operations.supervisor import (
+from sentiflow.servers import logs
+from sentiflow.servers import supervisor as supervising
+from sentiflow.servers.guard import MARK
+from sentiflow.servers.supervisor import (
     Program,
     ProgramFailed,
     Supervisor,
@@ -264,8 +264,8 @@ def test_the_programs_end_when_the_supervisor_is_killed(tmp_path: Path) -> None:
 import os, sys, threading
 from contextlib import contextmanager
 from pathlib import Path
-from sentiflow.operations import supervisor
-from sentiflow.operations.supervisor import Program, Supervisor
+from sentiflow.servers import supervisor
+from sentiflow.servers.supervisor import Program, Supervisor
 supervisor._KILL_SECONDS = 0.3
 line = "import subprocess, sys, time; subprocess.Popen([sys.executable, '-S', '-c', {STUBBORN!r}]); time.sleep(60)"
 place = Path({str(tmp_path)!r})
