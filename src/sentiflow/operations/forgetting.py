@@ -21,7 +21,7 @@ from typing import Any, Final
 from sentiflow.data.rewriting import Rewritten, count_rows_of, rewrite_without
 from sentiflow.errors import UsageError
 from sentiflow.files import TEMPORARY_PREFIX, read_json, write_json
-from sentiflow.operations.removal import (
+from sentiflow.home import (
     DERIVED,
     list_ingest,
     list_leftovers,

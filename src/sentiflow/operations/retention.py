@@ -20,8 +20,7 @@ from typing import TYPE_CHECKING, Any, Final
 from sentiflow.data.catalog import list_needed
 from sentiflow.errors import UsageError
 from sentiflow.files import read_json
-from sentiflow.operations.forgetting import read_replacements
-from sentiflow.operations.removal import (
+from sentiflow.home import (
     find_last_change,
     list_ingest,
     list_leftovers,
@@ -30,6 +29,7 @@ from sentiflow.operations.removal import (
     remove_all,
     remove_whole,
 )
+from sentiflow.operations.forgetting import read_replacements
 
 if TYPE_CHECKING:
     from sentiflow.release.registry import Registry, Version

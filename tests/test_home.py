@@ -10,7 +10,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from sentiflow.files import TEMPORARY_PREFIX, make_temporary_prefix
-from sentiflow.operations.removal import (
+from sentiflow.home import (
     find_last_change,
     find_unfinished,
     list_leftovers,
