@@ -201,7 +201,7 @@ def _make_notifications(
             SendNotification(block_document_id=block, subject=message.title, body=message.text)
         )
     if webhook is not None:
-        # The keys of operations/notices.py, so that a receiver need know one form only.
+        # The keys of notices/messages.py, so that a receiver need know one form only.
         payload = json.dumps(
             {"text": message.text, "kind": message.kind, "title": message.title, "model": model,
              "night": None, "version": None, "reasons": [message.text], "link": None}

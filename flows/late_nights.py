@@ -13,7 +13,7 @@ from prefect.client.schemas.objects import FlowRun, StateType
 
 from flows.notices import find_prefect_url, send
 from flows.runs import read_runs
-from sentiflow.operations.notices import compose_late
+from sentiflow.notices.messages import compose_late
 from sentiflow.settings import Settings
 
 # A tag on the run itself, so that whichever machine looks next knows it.

@@ -12,8 +12,7 @@ from prefect.settings import get_current_settings
 from prefect.utilities.asyncutils import run_coro_as_sync
 
 from sentiflow.errors import SentiflowError
-from sentiflow.operations.night import read_settings
-from sentiflow.operations.notices import (
+from sentiflow.notices.messages import (
     Notice,
     check_notices,
     choose_told,
@@ -21,6 +20,7 @@ from sentiflow.operations.notices import (
     ping_outside,
     send_notices,
 )
+from sentiflow.operations.night import read_settings
 from sentiflow.operations.request import NightRequest
 from sentiflow.reporting.record import NightRecord
 from sentiflow.settings import (

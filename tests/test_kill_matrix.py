@@ -19,8 +19,8 @@ from uuid import UUID
 import psutil
 import pytest
 from halting import STEPS
+from listening import listen
 from mlflow import MlflowClient
-from operations.listening import listen
 from outside import find_port, make_environment, wait_for
 from postgres import Cluster
 from small import SMALL, write_plain_reviews

@@ -25,6 +25,7 @@ from typing import Any
 
 import pandas as pd
 import pytest
+from listening import listen
 from outside import make_environment
 from prefect.logging.handlers import APILogHandler
 from prefect.settings import PREFECT_API_DATABASE_CONNECTION_URL
@@ -47,7 +48,6 @@ from sentiflow.operations.scoring import evaluate_version
 from sentiflow.operations.stages import rows
 from sentiflow.settings import load_settings
 from tests.conftest import make_review
-from tests.operations.listening import listen
 
 WORD = "Zanzibarella"
 TEXT = f"{WORD} soup was lovely, my phone is 555 0100: call me."

@@ -17,7 +17,7 @@ from typing import Any
 import httpx
 import pytest
 from hostile_page import attack_with_browser, find_browser
-from operations.listening import Listener, listen
+from listening import Listener, listen
 from outside import list_alive, make_environment, wait_for
 from small import SMALL, write_plain_reviews
 from websockets.exceptions import ConnectionClosed, InvalidStatus

@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from listening import listen
 from mlflow import MlflowClient
-from operations.listening import listen
 from prefect.client.orchestration import SyncPrefectClient
 from prefect.client.schemas.objects import FlowRun
 from prefect.settings import PREFECT_API_URL, temporary_settings

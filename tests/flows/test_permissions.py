@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from listening import listen
 from prefect.client.orchestration import SyncPrefectClient
 from prefect.flow_engine import run_flow
 from prefect.flows import Flow
@@ -19,7 +20,6 @@ from flows.retrain import retrain
 from flows.score import score
 from sentiflow.errors import SourceError, UsageError
 from sentiflow.reporting.record import find_record
-from tests.operations.listening import listen
 
 FORBIDDEN = "may read its deployment's own sources"
 

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from operations.listening import Listener, listen
+from listening import Listener, listen
 
 from sentiflow.operations.releases import Desk, open_desk
 

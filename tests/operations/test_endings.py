@@ -17,8 +17,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from listening import Listener
 from mlflow import MlflowClient
-from operations.listening import Listener
 
 from flows.notices import tell
 from sentiflow.dates import find_today

@@ -8,7 +8,7 @@ from functools import partial
 from pathlib import Path
 
 import pytest
-from operations.listening import Listener
+from listening import Listener
 from small_disk import fill_disk, mount_small_disk, only_root_mounts
 
 from flows.notices import tell

@@ -9,9 +9,9 @@ from typing import Any, Final
 
 from sentiflow.dates import check_past
 from sentiflow.errors import ForeignRegistry, RegistryUnreachable, UsageError
-from sentiflow.operations.moves import settle_and_tell
+from sentiflow.notices.messages import send_notices
+from sentiflow.notices.moves import settle_and_tell
 from sentiflow.operations.night import describe_move
-from sentiflow.operations.notices import send_notices
 from sentiflow.operations.releases import Desk
 from sentiflow.release.identity import find_events, name_runs, read_run
 from sentiflow.release.standing import (

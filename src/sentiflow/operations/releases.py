@@ -13,9 +13,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from sentiflow.errors import ArtifactError, NoModelError, ReleaseForbidden, UsageError
-from sentiflow.operations.moves import settle_and_tell
-from sentiflow.operations.notices import Tell, send_notices
-from sentiflow.operations.release_notices import compose_release
+from sentiflow.notices.messages import Tell, send_notices
+from sentiflow.notices.moves import settle_and_tell
+from sentiflow.notices.releases import compose_release
 from sentiflow.release.identity import RUN_KEY, find_events, read_run
 from sentiflow.release.standing import Event, NewEvent, Standing
 from sentiflow.reporting.decision_record import DecisionRecord, find_decision_file, read_decision

@@ -11,8 +11,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from sentiflow.errors import SentiflowError
+from sentiflow.notices.messages import Notice, Tell, join_page, write_notice
 from sentiflow.operations.night import describe_move
-from sentiflow.operations.notices import Notice, Tell, join_page, write_notice
 from sentiflow.settings import (
     NoticeSettings,
     Settings,

@@ -17,7 +17,7 @@ from typing import Any, Final
 from sentiflow.dates import find_today
 from sentiflow.errors import SettingsError
 from sentiflow.files import hide_secrets
-from sentiflow.operations.webhooks import call_address, explain_address, is_web_address
+from sentiflow.notices.webhooks import call_address, explain_address, is_web_address
 from sentiflow.reporting.record import NightRecord, Outcome
 from sentiflow.settings import (
     NoticeKind,

@@ -7,12 +7,12 @@ from datetime import UTC, datetime
 from typing import Any
 
 import pytest
+from listening import Listener
 from operations.desks import client_of, point_by_hand, register, write
-from operations.listening import Listener
 
 from sentiflow.errors import ReleaseForbidden
-from sentiflow.operations.notices import compose_notices
-from sentiflow.operations.release_notices import compose_release
+from sentiflow.notices.messages import compose_notices
+from sentiflow.notices.releases import compose_release
 from sentiflow.operations.releases import (
     Desk,
     adopt,
@@ -119,7 +119,7 @@ def test_what_is_written_is_told_also_where_the_alias_does_not_get_there(
 def test_a_listener_that_is_away_keeps_nobody_from_rolling_back(
     desk: Desk, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("sentiflow.operations.webhooks._PAUSES", (0.05, 0.1))
+    monkeypatch.setattr("sentiflow.notices.webhooks._PAUSES", (0.05, 0.1))
     monkeypatch.setenv("SENTIFLOW_WEBHOOK_URL", "http://127.0.0.1:9/")
     assert go_back(desk)["version"] == 1
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Final
 
-from sentiflow.operations.notices import Notice, join_page, write_notice
+from sentiflow.notices.messages import Notice, join_page, write_notice
 from sentiflow.settings import NoticeKind, NoticeSettings
 
 if TYPE_CHECKING:

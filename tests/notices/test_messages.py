@@ -8,18 +8,18 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from operations.listening import Answer, Listener, listen
+from listening import Answer, Listener, listen
 
 from sentiflow.dates import find_today
 from sentiflow.errors import NightRefused
-from sentiflow.operations.lease import hold_lease
-from sentiflow.operations.notices import (
+from sentiflow.notices.messages import (
     check_notices,
     compose_late,
     compose_notices,
     ping_outside,
     send_notices,
 )
+from sentiflow.operations.lease import hold_lease
 from sentiflow.operations.opening import open_night
 from sentiflow.operations.request import NightRequest
 from sentiflow.release.leases import UPKEEP, name_night
@@ -63,7 +63,7 @@ def make_record(outcome: Outcome = "promoted", **changes: Any) -> NightRecord:
 def pauses(monkeypatch: pytest.MonkeyPatch) -> tuple[float, float]:
     """Short pauses between the tries, so that a test need not sit them out."""
     short = (0.05, 0.1)
-    monkeypatch.setattr("sentiflow.operations.webhooks._PAUSES", short)
+    monkeypatch.setattr("sentiflow.notices.webhooks._PAUSES", short)
     return short
 
 

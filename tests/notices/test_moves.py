@@ -10,10 +10,10 @@ from typing import Any, cast
 
 import pytest
 
+from sentiflow.notices.messages import Notice
+from sentiflow.notices.moves import notice_moves
 from sentiflow.operations.history import describe_models
-from sentiflow.operations.moves import notice_moves
 from sentiflow.operations.night import Night
-from sentiflow.operations.notices import Notice
 from sentiflow.operations.opening import open_night
 from sentiflow.operations.releases import Desk, open_desk, revert
 from sentiflow.operations.request import NightRequest
