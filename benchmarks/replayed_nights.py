@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING, Final
 from growing_source import QUIET_EVENTS, GrowingSource
 
 if TYPE_CHECKING:
-    from sentiflow.operations.releases import Desk
+    from sentiflow.commands.releases import Desk
     from sentiflow.reporting.record import NightRecord
 
 FIRST_NIGHT: Final = date(2026, 10, 1)
@@ -129,7 +129,7 @@ def replay(
         overrides: settings of every night.
         show: told each night when it has ended.
     """
-    from sentiflow.operations.releases import open_desk
+    from sentiflow.commands.releases import open_desk
 
     desk = open_desk(None, (), home)
     month = Month([], [])
@@ -267,8 +267,8 @@ def check_month(
     overrides: Sequence[str],
 ) -> list[str]:
     """Return which invariants the whole month broke."""
+    from sentiflow.commands.history import find_live
     from sentiflow.data.ingest import read_sources
-    from sentiflow.operations.history import find_live
     from sentiflow.release.leases import Leases
     from sentiflow.settings import find_ledger_url, find_tracking_uri, load_settings
     from sentiflow.tracking import find_running_runs

@@ -12,8 +12,8 @@ from flows.actors import find_starter
 from flows.faults import hide_foreign_words
 from flows.notices import send
 from flows.permissions import check_run
+from sentiflow.commands import releases
 from sentiflow.markup import fence_markdown
-from sentiflow.operations import releases
 from sentiflow.settings import find_home, prepare_environment
 
 # Prefect shows of a field its name, which is the parameter's, and its description.

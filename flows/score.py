@@ -11,8 +11,8 @@ from prefect.cache_policies import NO_CACHE
 from flows.faults import hide_foreign_words
 from flows.permissions import check_run
 from flows.retrain import may_help
+from sentiflow.commands.score import ScoreRequest, answer_request
 from sentiflow.markup import escape_markdown
-from sentiflow.operations.score_request import ScoreRequest, answer_request
 from sentiflow.serving.scoring import Scored
 from sentiflow.settings import find_home
 

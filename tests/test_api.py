@@ -22,6 +22,7 @@ from small import SMALL
 
 import sentiflow
 from sentiflow.api import _read_night, _write_overrides
+from sentiflow.commands.predict import predict_texts
 from sentiflow.errors import (
     DataRejected,
     GateNotEvaluated,
@@ -32,7 +33,6 @@ from sentiflow.errors import (
     UnknownFiles,
     UsageError,
 )
-from sentiflow.operations.scoring import predict_texts
 from sentiflow.settings import load_settings
 
 pytestmark = pytest.mark.filterwarnings("ignore")

@@ -32,6 +32,8 @@ from prefect.settings import PREFECT_API_DATABASE_CONNECTION_URL
 
 from flows.retrain import retrain
 from sentiflow.cli.common import write_for_asker
+from sentiflow.commands.predict import evaluate_version
+from sentiflow.commands.score import ScoreRequest, answer_request
 from sentiflow.data.ingest import read_sources
 from sentiflow.data.validation import check_table
 from sentiflow.errors import (
@@ -43,8 +45,6 @@ from sentiflow.errors import (
     format_traceback,
 )
 from sentiflow.operations.request import NightRequest
-from sentiflow.operations.score_request import ScoreRequest, answer_request
-from sentiflow.operations.scoring import evaluate_version
 from sentiflow.operations.stages import rows
 from sentiflow.settings import load_settings
 from tests.conftest import make_review

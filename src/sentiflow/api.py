@@ -142,7 +142,7 @@ def load(
     read = load_settings(config, _write_overrides(settings))
     with use_home(home) as folder:
         # MLflow reads the environment when it is imported.
-        from sentiflow.operations.answering import find_answering
+        from sentiflow.release.chosen_version import find_answering
 
         return Model(find_answering(read, str(model), folder).load())
 

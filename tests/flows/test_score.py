@@ -14,8 +14,8 @@ import pytest
 from attested import crown, know
 
 from flows.score import score
+from sentiflow.commands.score import ScoreRequest
 from sentiflow.errors import NoModelError, UsageError
-from sentiflow.operations.score_request import ScoreRequest
 from sentiflow.release.registry import Registry, Version
 
 pytestmark = [

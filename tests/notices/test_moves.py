@@ -10,12 +10,12 @@ from typing import Any, cast
 
 import pytest
 
+from sentiflow.commands.history import describe_models
+from sentiflow.commands.releases import Desk, open_desk, revert
 from sentiflow.notices.messages import Notice
 from sentiflow.notices.moves import notice_moves
-from sentiflow.operations.history import describe_models
 from sentiflow.operations.night import Night
 from sentiflow.operations.opening import open_night
-from sentiflow.operations.releases import Desk, open_desk, revert
 from sentiflow.operations.request import NightRequest
 from sentiflow.operations.stages import releasing
 from sentiflow.release.registry import CHAMPION
@@ -83,7 +83,7 @@ def test_a_command_that_is_first_to_notice_tells_and_maintenance_does_not_repeat
 
 
 def test_status_tells_too(at: Desk, monkeypatch: pytest.MonkeyPatch, told: Told) -> None:
-    monkeypatch.setattr("sentiflow.operations.history.send_notices", told)
+    monkeypatch.setattr("sentiflow.commands.history.send_notices", told)
     monkeypatch.setattr(os, "environ", os.environ.copy())
     described = describe_models(None, [], at.home)
     assert "somebody moved it to 4" in described["models"][0]["moved_outside"]

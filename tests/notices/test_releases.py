@@ -8,12 +8,9 @@ from typing import Any
 
 import pytest
 from listening import Listener
-from operations.desks import client_of, point_by_hand, register, write
+from release_helpers import client_of, point_by_hand, register, write
 
-from sentiflow.errors import ReleaseForbidden
-from sentiflow.notices.messages import compose_notices
-from sentiflow.notices.releases import compose_release
-from sentiflow.operations.releases import (
+from sentiflow.commands.releases import (
     Desk,
     adopt,
     promote,
@@ -21,6 +18,9 @@ from sentiflow.operations.releases import (
     revert,
     roll_back,
 )
+from sentiflow.errors import ReleaseForbidden
+from sentiflow.notices.messages import compose_notices
+from sentiflow.notices.releases import compose_release
 from sentiflow.release.standing import Event, Kind
 from sentiflow.reporting.record import NightRecord, Outcome
 from sentiflow.settings import NoticeSettings

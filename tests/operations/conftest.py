@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from listening import Listener, listen
 
-from sentiflow.operations.releases import Desk, open_desk
+from sentiflow.commands.releases import Desk, open_desk
 
 
 @pytest.fixture

@@ -100,7 +100,7 @@ def evaluate(
     """Score a registered model on labelled reviews."""
 
     def work() -> tuple[dict[str, Any], str, int]:
-        from sentiflow.operations.scoring import evaluate_version, write_evaluation
+        from sentiflow.commands.predict import evaluate_version, write_evaluation
 
         evaluation = evaluate_version(
             data, businesses, model, config, tuple(overrides or ()), prepare_home()
@@ -121,7 +121,7 @@ def predict(
     """Answer each text with a label and P(positive)."""
 
     def work() -> tuple[dict[str, Any], str, int]:
-        from sentiflow.operations.scoring import predict_texts
+        from sentiflow.commands.predict import predict_texts
 
         answer = predict_texts(texts, model, config, tuple(overrides or ()), prepare_home())
         lines = [
@@ -166,7 +166,7 @@ def status(
     """Show champion, challenger, last night, what waits and what is held, of every model."""
 
     def work() -> tuple[dict[str, Any], str, int]:
-        from sentiflow.operations.history import describe_models, write_models
+        from sentiflow.commands.history import describe_models, write_models
 
         described = describe_models(config, tuple(overrides or ()), prepare_home())
         return described, write_models(described), 0

@@ -19,7 +19,7 @@ from sentiflow.cli.common import (
 )
 
 if TYPE_CHECKING:
-    from sentiflow.operations.releases import Desk
+    from sentiflow.commands.releases import Desk
 
 
 @app.command()
@@ -36,7 +36,7 @@ def promote(
     """Make a version champion; the gate's findings are shown first."""
 
     def act(desk: Desk) -> tuple[dict[str, Any], str]:
-        from sentiflow.operations.releases import promote
+        from sentiflow.commands.releases import promote
 
         done = promote(desk, version, reason, override, _tell)
         against = " against the gate's findings (recorded)" if done["override"] else ""
@@ -56,7 +56,7 @@ def rollback(
     """Go back to the previous champion, and hold automatic promotion."""
 
     def act(desk: Desk) -> tuple[dict[str, Any], str]:
-        from sentiflow.operations.releases import roll_back
+        from sentiflow.commands.releases import roll_back
 
         done = roll_back(desk, reason, to)
         return done, (
@@ -78,7 +78,7 @@ def release_hold(
     """Let nights promote again after a rollback."""
 
     def act(desk: Desk) -> tuple[dict[str, Any], str]:
-        from sentiflow.operations.releases import release_hold
+        from sentiflow.commands.releases import release_hold
 
         return release_hold(desk, reason), f"Nights may promote {desk.model} again."
 
@@ -95,7 +95,7 @@ def adopt(
     """Accept a champion that was set outside sentiflow, in MLflow's UI."""
 
     def act(desk: Desk) -> tuple[dict[str, Any], str]:
-        from sentiflow.operations.releases import adopt
+        from sentiflow.commands.releases import adopt
 
         done = adopt(desk, reason)
         return done, f"Version {done['version']} of {desk.model} is adopted as champion."
@@ -113,7 +113,7 @@ def revert(
     """Undo a move of the champion alias made outside sentiflow."""
 
     def act(desk: Desk) -> tuple[dict[str, Any], str]:
-        from sentiflow.operations.releases import revert
+        from sentiflow.commands.releases import revert
 
         done = revert(desk, reason)
         return done, f"The champion of {desk.model} is version {done['version']} again."
@@ -132,7 +132,7 @@ def attest(
     """Enter the files of versions that the ledger does not know, so that they may be loaded."""
 
     def act(desk: Desk) -> tuple[dict[str, Any], str]:
-        from sentiflow.operations.attesting import attest, write_attested
+        from sentiflow.commands.attest import attest, write_attested
 
         done = attest(desk, versions, reason)
         return done, write_attested(done)
@@ -152,7 +152,7 @@ def history(
     """Show every release event, or what was live at a moment."""
 
     def act(desk: Desk) -> tuple[dict[str, Any], str]:
-        from sentiflow.operations.history import find_live, read_history, write_history, write_live
+        from sentiflow.commands.history import find_live, read_history, write_history, write_live
 
         if at is not None:
             live = find_live(desk, at)
@@ -172,7 +172,7 @@ def _answer_at_desk(
     """Open the desk of the model that the settings name, act there, and answer."""
 
     def work() -> tuple[dict[str, Any], str, int]:
-        from sentiflow.operations.releases import open_desk
+        from sentiflow.commands.releases import open_desk
 
         return *act(open_desk(config, tuple(overrides or ()), prepare_home())), 0
 

@@ -58,7 +58,7 @@ def score(
     """Write a probability and label for every text of the sources."""
 
     def work() -> tuple[dict[str, Any], str, int]:
-        from sentiflow.operations.score_request import ScoreRequest, answer_request, write_scored
+        from sentiflow.commands.score import ScoreRequest, answer_request, write_scored
 
         request = ScoreRequest(
             data=tuple(data),

@@ -30,7 +30,7 @@ def prune(
     """Remove old versions, runs, snapshots and leftovers; never what is live or waits."""
 
     def work() -> tuple[dict[str, Any], str, int]:
-        from sentiflow.operations.upkeep import prune_home, write_pruned
+        from sentiflow.commands.upkeep import prune_home, write_pruned
 
         pruned = prune_home(config, tuple(overrides or ()), prepare_home(), keep, dry_run)
         return pruned, write_pruned(pruned), 0
@@ -54,7 +54,7 @@ def forget(
     """Remove a person's reviews from snapshots and quarantine, and record that it was done."""
 
     def work() -> tuple[dict[str, Any], str, int]:
-        from sentiflow.operations.upkeep import forget_rows, write_forgotten
+        from sentiflow.commands.upkeep import forget_rows, write_forgotten
 
         ids = (review_id or (), user_id or ())
         forgotten = forget_rows(config, tuple(overrides or ()), prepare_home(), *ids, reason)
@@ -70,7 +70,7 @@ def sweep(
     """Close what dead nights left: runs, leases, unfinished files. Every night does it too."""
 
     def work() -> tuple[dict[str, Any], str, int]:
-        from sentiflow.operations.upkeep import sweep_home
+        from sentiflow.commands.upkeep import sweep_home
 
         swept = sweep_home(config, tuple(overrides or ()), prepare_home())
         return swept, "\n".join(swept["closed"]) or "Nothing was left open.", 0

@@ -9,6 +9,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
+from sentiflow.commands.attest import refuse_unknown_champion
 from sentiflow.cost import measure_peak_memory_mb
 from sentiflow.disk import explain_full_disk
 from sentiflow.errors import (
@@ -24,7 +25,6 @@ from sentiflow.errors import (
 )
 from sentiflow.files import use_scratch
 from sentiflow.markup import escape_markdown
-from sentiflow.operations.attesting import refuse_unknown_champion
 from sentiflow.operations.cut_off import RULED, TellCutOff, find_ending, record_cut_off
 from sentiflow.operations.interrupts import Ended, HeldInterrupts
 from sentiflow.operations.lease import hold_lease

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from pydantic import ValidationError
 
-from sentiflow.operations.score_request import ScoreRequest, write_scored
+from sentiflow.commands.score import ScoreRequest, write_scored
 from sentiflow.serving.scoring import Scored
 
 ANSWER = {

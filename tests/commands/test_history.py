@@ -8,9 +8,9 @@ from typing import Any
 
 import pytest
 
+from sentiflow.commands.history import find_live, write_live
+from sentiflow.commands.releases import Desk
 from sentiflow.errors import UsageError
-from sentiflow.operations.history import find_live, write_live
-from sentiflow.operations.releases import Desk
 from sentiflow.release.ledger import Ledger
 from sentiflow.release.registry import Registry
 from sentiflow.release.standing import Kind, NewEvent

@@ -7,11 +7,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from operations.desks import client_of, find_alias, list_kinds, point_by_hand, register, write
+from release_helpers import client_of, find_alias, list_kinds, point_by_hand, register, write
 
+from sentiflow.commands.history import describe_models, write_models
+from sentiflow.commands.releases import Desk, adopt, promote, revert, roll_back
 from sentiflow.errors import NoModelError, ReleaseForbidden, SentiflowError
-from sentiflow.operations.history import describe_models, write_models
-from sentiflow.operations.releases import Desk, adopt, promote, revert, roll_back
 
 pytestmark = pytest.mark.filterwarnings("ignore")
 

@@ -14,10 +14,10 @@ from pathlib import Path
 import mlflow
 import pytest
 
+from sentiflow.commands.attest import attest, refuse_unknown_champion, write_attested
+from sentiflow.commands.predict import predict_texts
+from sentiflow.commands.releases import Desk, adopt, open_desk, promote, roll_back
 from sentiflow.errors import ArtifactError, NoModelError, ReleaseForbidden, UnknownFiles, UsageError
-from sentiflow.operations.attesting import attest, refuse_unknown_champion, write_attested
-from sentiflow.operations.releases import Desk, adopt, open_desk, promote, roll_back
-from sentiflow.operations.scoring import predict_texts
 from sentiflow.release.explained import ChampionReader
 from sentiflow.release.known_files import FILES_KEY, KnownFiles, check_files, find_known
 from sentiflow.release.ledger import Ledger

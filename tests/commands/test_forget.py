@@ -13,12 +13,12 @@ from typing import Any
 import pandas as pd
 import pytest
 
+from sentiflow.commands import forget as forget_rows
+from sentiflow.commands.forget import Forgotten, forget, read_replacements
 from sentiflow.data.ingest import Ingested, read_sources
 from sentiflow.data.snapshot import check_snapshot, open_snapshot, read_split
 from sentiflow.data.splitting import SPLITS
 from sentiflow.errors import ArtifactError, UsageError
-from sentiflow.operations import forgetting
-from sentiflow.operations.forgetting import Forgotten, forget, read_replacements
 from sentiflow.settings import SplitSettings, load_settings
 
 Write = Callable[..., Path]
@@ -303,4 +303,4 @@ def test_what_remains_is_said(home: Path) -> None:
     remains = " ".join(forget_person(home, "review-1").remains)
     for place in ("weights", "sources", "answers.parquet", "sentiflow score"):
         assert place in remains
-    assert remains == " ".join(forgetting.REMAINS)
+    assert remains == " ".join(forget_rows.REMAINS)

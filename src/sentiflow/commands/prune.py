@@ -17,6 +17,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
+from sentiflow.commands.forget import read_replacements
 from sentiflow.data.catalog import list_needed
 from sentiflow.errors import UsageError
 from sentiflow.files import read_json
@@ -29,7 +30,6 @@ from sentiflow.home import (
     remove_all,
     remove_whole,
 )
-from sentiflow.operations.forgetting import read_replacements
 
 if TYPE_CHECKING:
     from sentiflow.release.registry import Registry, Version

@@ -7,12 +7,12 @@ from datetime import UTC, date, datetime, time, timedelta
 from pathlib import Path
 from typing import Any, Final
 
+from sentiflow.commands.releases import Desk
 from sentiflow.dates import check_past
 from sentiflow.errors import ForeignRegistry, RegistryUnreachable, UsageError
 from sentiflow.notices.messages import send_notices
 from sentiflow.notices.moves import settle_and_tell
 from sentiflow.operations.night import describe_move
-from sentiflow.operations.releases import Desk
 from sentiflow.release.identity import find_events, name_runs, read_run
 from sentiflow.release.standing import (
     MAKES_CHAMPION,

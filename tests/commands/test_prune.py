@@ -11,10 +11,10 @@ from pathlib import Path
 
 import pytest
 
+from sentiflow.commands.prune import Pruned, prune
 from sentiflow.data.catalog import Catalog, KnownFile
 from sentiflow.data.pieces import Piece
 from sentiflow.errors import UsageError
-from sentiflow.operations.retention import Pruned, prune
 from sentiflow.release.registry import Registry, Version
 from sentiflow.settings import DataSettings
 

@@ -6,7 +6,7 @@ from typing import Any
 
 from mlflow import MlflowClient
 
-from sentiflow.operations.releases import Desk
+from sentiflow.commands.releases import Desk
 from sentiflow.release.registry import CHAMPION
 from sentiflow.release.standing import Kind, NewEvent
 

@@ -17,7 +17,7 @@ from sentiflow.data.sources import find_files
 from sentiflow.dates import find_today
 from sentiflow.errors import DataRejected
 from sentiflow.files import make_temporary_prefix
-from sentiflow.operations.answering import find_answering
+from sentiflow.release.chosen_version import find_answering
 from sentiflow.settings import load_settings
 
 

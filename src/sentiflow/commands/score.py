@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from sentiflow.operations.answering import find_answering
+from sentiflow.release.chosen_version import find_answering
 from sentiflow.serving.answers import check_output
 from sentiflow.serving.scoring import Scored, score_sources
 from sentiflow.settings import load_settings, prepare_environment

@@ -7,11 +7,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from operations.desks import client_of, find_alias, point_by_hand, register, start_run, write
+from release_helpers import client_of, find_alias, point_by_hand, register, start_run, write
 
-from sentiflow.errors import ForeignRegistry, NoModelError, ReleaseForbidden
-from sentiflow.operations.history import describe_models, read_history, write_history, write_models
-from sentiflow.operations.releases import (
+from sentiflow.commands.history import describe_models, read_history, write_history, write_models
+from sentiflow.commands.releases import (
     Desk,
     adopt,
     open_desk,
@@ -20,7 +19,8 @@ from sentiflow.operations.releases import (
     revert,
     roll_back,
 )
-from sentiflow.operations.upkeep import prune_home
+from sentiflow.commands.upkeep import prune_home
+from sentiflow.errors import ForeignRegistry, NoModelError, ReleaseForbidden
 from sentiflow.release.projection import settle
 from sentiflow.release.registry import CHAMPION, Registry
 from sentiflow.release.standing import NewEvent

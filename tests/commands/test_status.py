@@ -7,10 +7,10 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
-from operations.desks import register, start_run, write
+from release_helpers import register, start_run, write
 
-from sentiflow.operations.history import describe_models, write_models
-from sentiflow.operations.releases import Desk, promote, roll_back
+from sentiflow.commands.history import describe_models, write_models
+from sentiflow.commands.releases import Desk, promote, roll_back
 from sentiflow.release.registry import CHALLENGER
 from sentiflow.release.standing import Kind
 from sentiflow.reporting.record import NightRecord, Outcome, save_record

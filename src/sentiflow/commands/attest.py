@@ -13,9 +13,9 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
+from sentiflow.commands.releases import Desk, require_reason
 from sentiflow.errors import UnknownFiles, UsageError
 from sentiflow.files import make_temporary_prefix
-from sentiflow.operations.releases import Desk, require_reason
 from sentiflow.release.known_files import (
     KnownFiles,
     digest_bundle,
