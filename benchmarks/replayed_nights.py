@@ -51,11 +51,11 @@ EXIT_CODES: Final = {"promoted": 0, "kept": 0, "skipped": 0, "rejected": 3, "fai
 _KILLED_NIGHT: Final = """
 import os, signal, sys
 from pathlib import Path
-from sentiflow.operations.opening import open_night
-from sentiflow.operations.request import NightRequest
-from sentiflow.operations.stages import rows
+from sentiflow.night.opening import open_night
+from sentiflow.night.request import NightRequest
+from sentiflow.night.stages import data as data_stage
 with open_night(NightRequest.model_validate_json(sys.argv[1]), Path(sys.argv[2]), None) as night:
-    rows.ingest(night)
+    data_stage.ingest(night)
     os.kill(os.getpid(), signal.SIGKILL)
 """
 
@@ -150,7 +150,7 @@ def live(
 ) -> Lived:
     """Run one night and say what it became."""
     from flows.retrain import retrain
-    from sentiflow.operations.request import NightRequest
+    from sentiflow.night.request import NightRequest
     from sentiflow.release.standing import fold_events
     from sentiflow.reporting.record import find_record
 

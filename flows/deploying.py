@@ -30,7 +30,7 @@ from flows.automations import make_automations
 from flows.operations import list_unfinished
 from sentiflow.errors import SettingsError, UsageError
 from sentiflow.files import hide_secrets
-from sentiflow.operations.request import NightRequest
+from sentiflow.night.request import NightRequest
 from sentiflow.settings import ScheduleSettings
 
 POOL: Final = "sentiflow"
@@ -70,7 +70,7 @@ def deploy(request: NightRequest, first_night: bool = False) -> Deployed:
     Raises:
         UsageError: the settings are wrong, or there is no server that answers.
     """
-    from sentiflow.operations.night import read_settings
+    from sentiflow.night.night import read_settings
 
     settings = read_settings(request)
     entries = fill_deployments(read_deployments(), settings.schedule, request)
@@ -223,7 +223,7 @@ def _read_crons(schedules: Sequence[Mapping[str, Any]]) -> list[CronSchedule]:
 
 
 def _has_no_event(request: NightRequest) -> bool:
-    from sentiflow.operations.night import find_lineage, read_settings
+    from sentiflow.night.night import find_lineage, read_settings
     from sentiflow.release.ledger import Ledger
     from sentiflow.settings import find_home, find_ledger_url
 

@@ -12,6 +12,8 @@ from prefect.settings import get_current_settings
 from prefect.utilities.asyncutils import run_coro_as_sync
 
 from sentiflow.errors import SentiflowError
+from sentiflow.night.night import read_settings
+from sentiflow.night.request import NightRequest
 from sentiflow.notices.messages import (
     Notice,
     check_notices,
@@ -20,8 +22,6 @@ from sentiflow.notices.messages import (
     ping_outside,
     send_notices,
 )
-from sentiflow.operations.night import read_settings
-from sentiflow.operations.request import NightRequest
 from sentiflow.reporting.record import NightRecord
 from sentiflow.settings import (
     NoticeSettings,

@@ -25,9 +25,9 @@ from flows.notices import send, tell_cut_off
 from flows.permissions import check_run
 from flows.runs import find_run, read_runs
 from sentiflow.markup import escape_markdown
+from sentiflow.night.orphans import sweep
+from sentiflow.night.request import NightRequest
 from sentiflow.notices.moves import notice_moves
-from sentiflow.operations.request import NightRequest
-from sentiflow.operations.sweep import sweep
 from sentiflow.settings import find_home, is_own_prefect, load_settings, prepare_environment
 
 logger = logging.getLogger(__name__)

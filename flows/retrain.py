@@ -24,10 +24,10 @@ from sentiflow.errors import (
     SentiflowError,
     UnforeseenError,
 )
-from sentiflow.operations.night import Night
-from sentiflow.operations.opening import open_night
-from sentiflow.operations.request import NightRequest
-from sentiflow.operations.stages import learning, releasing, rows
+from sentiflow.night.night import Night
+from sentiflow.night.opening import open_night
+from sentiflow.night.request import NightRequest
+from sentiflow.night.stages import data, model, release
 from sentiflow.reporting.record import NightRecord
 from sentiflow.reporting.summary import write_markdown
 from sentiflow.settings import find_home
@@ -53,7 +53,7 @@ def retrain(request: NightRequest = NightRequest()) -> NightRecord:
         ingested = ingest(night)
         version = find_unchanged(night, ingested)
         if version is not None:
-            rows.skip(night, version)
+            data.skip(night, version)
         else:
             validate(night, ingested)
             splits = split(night, ingested)
@@ -89,14 +89,14 @@ computing = task(cache_policy=NO_CACHE)
 def ingest(night: Night) -> Ingested:
     """Read every source into a snapshot; quarantine what cannot be used."""
     with night.clock.measure("ingest"):
-        return rows.ingest(night)
+        return data.ingest(night)
 
 
 @reading_or_writing
 @hide_foreign_words
 def find_unchanged(night: Night, ingested: Ingested) -> int | None:
     """Return the last accepted version if rows, settings, code and lock are the same."""
-    return rows.find_unchanged(night, ingested)
+    return data.find_unchanged(night, ingested)
 
 
 @reading_or_writing
@@ -104,39 +104,39 @@ def find_unchanged(night: Night, ingested: Ingested) -> int | None:
 def validate(night: Night, ingested: Ingested) -> None:
     """Check the whole night's profile with Great Expectations."""
     with night.clock.measure("validate"):
-        rows.validate(night, ingested)
+        data.validate(night, ingested)
 
 
 @computing
 @hide_foreign_words
-def split(night: Night, ingested: Ingested) -> rows.Splits:
+def split(night: Night, ingested: Ingested) -> data.Splits:
     """Part the snapshot into train, validation and test."""
     with night.clock.measure("split"):
-        return rows.split(night, ingested)
+        return data.split(night, ingested)
 
 
 @computing
 @hide_foreign_words
-def tokenize(night: Night, splits: rows.Splits) -> learning.Tokens:
+def tokenize(night: Night, splits: data.Splits) -> model.Tokens:
     """Fit the vocabulary on the training side and encode."""
     with night.clock.measure("tokenize"):
-        return learning.tokenize(night, splits)
+        return model.tokenize(night, splits)
 
 
 @computing
 @hide_foreign_words
-def train(night: Night, splits: rows.Splits, tokens: learning.Tokens) -> learning.Trained:
+def train(night: Night, splits: data.Splits, tokens: model.Tokens) -> model.Trained:
     """Train the network in a child process."""
     with night.clock.measure("train"):
-        return learning.train(night, splits, tokens)
+        return model.train(night, splits, tokens)
 
 
 @computing
 @hide_foreign_words
-def evaluate(night: Night, splits: rows.Splits, trained: learning.Trained) -> learning.Evaluated:
+def evaluate(night: Night, splits: data.Splits, trained: model.Trained) -> model.Evaluated:
     """Score model and baselines on the test side."""
     with night.clock.measure("evaluate"):
-        return learning.evaluate(night, splits, trained)
+        return model.evaluate(night, splits, trained)
 
 
 @reading_or_writing
@@ -144,20 +144,20 @@ def evaluate(night: Night, splits: rows.Splits, trained: learning.Trained) -> le
 def register(
     night: Night,
     ingested: Ingested,
-    trained: learning.Trained,
-    evaluated: learning.Evaluated,
+    trained: model.Trained,
+    evaluated: model.Evaluated,
 ) -> int:
     """Register the model as a version."""
     with night.clock.measure("register"):
-        return releasing.register(night, ingested, trained, evaluated)
+        return release.register(night, ingested, trained, evaluated)
 
 
 @reading_or_writing
 @hide_foreign_words
-def decide(night: Night, splits: rows.Splits, evaluated: learning.Evaluated, number: int) -> None:
+def decide(night: Night, splits: data.Splits, evaluated: model.Evaluated, number: int) -> None:
     """Score champion and challenger on the same rows, prove the artifact, and rule."""
     with night.clock.measure("decide"):
-        releasing.decide_release(night, splits, evaluated, number)
+        release.decide_release(night, splits, evaluated, number)
 
 
 def publish(request: NightRequest, record: NightRecord) -> None:

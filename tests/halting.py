@@ -17,20 +17,22 @@ from typing import Any
 from small_disk import fill_disk
 
 from flows.retrain import retrain
-from sentiflow.operations import opening
-from sentiflow.operations.stages import learning, releasing, rows
+from sentiflow.night import opening
+from sentiflow.night.stages import data as data_stage
+from sentiflow.night.stages import model as model_stage
+from sentiflow.night.stages import release as release_stage
 from sentiflow.tracking import Run
 
 # Where a night is ended: the worst moment of each step, its work done and nothing said of it.
 STEPS: dict[str, tuple[Any, str]] = {
-    "ingest": (rows, "ingest"),
-    "validate": (rows, "validate"),
-    "split": (rows, "split"),
-    "tokenize": (learning, "tokenize"),
+    "ingest": (data_stage, "ingest"),
+    "validate": (data_stage, "validate"),
+    "split": (data_stage, "split"),
+    "tokenize": (model_stage, "tokenize"),
     "train": (Run, "log_metrics"),
-    "evaluate": (learning, "evaluate"),
-    "register": (releasing, "_tell_registration"),
-    "decide": (releasing, "_finish"),
+    "evaluate": (model_stage, "evaluate"),
+    "register": (release_stage, "_tell_registration"),
+    "decide": (release_stage, "_finish"),
     "close": (opening, "_log_record"),
 }
 _BEFORE = ("train", "register", "decide", "close")
@@ -70,6 +72,6 @@ if step := os.environ.get("HALT_STEP"):
     install(step)
 
 if __name__ == "__main__":
-    from sentiflow.operations.request import NightRequest
+    from sentiflow.night.request import NightRequest
 
     retrain(NightRequest.model_validate_json(sys.argv[1]), return_state=True)

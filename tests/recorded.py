@@ -44,7 +44,7 @@ def live_first_night(folder: Path, patch: pytest.MonkeyPatch) -> FirstNight:
     from mlflow import MlflowClient
 
     from flows.retrain import retrain
-    from sentiflow.operations.request import NightRequest
+    from sentiflow.night.request import NightRequest
     from sentiflow.reporting.record import find_record
 
     home = folder / "home"

@@ -10,9 +10,9 @@ import pytest
 
 from sentiflow.dates import check_past, find_today
 from sentiflow.errors import UsageError
-from sentiflow.operations.night import check_request, find_night, read_settings
-from sentiflow.operations.opening import open_night
-from sentiflow.operations.request import NightRequest
+from sentiflow.night.night import check_request, find_night, read_settings
+from sentiflow.night.opening import open_night
+from sentiflow.night.request import NightRequest
 from sentiflow.reporting.record import NightRecord
 from sentiflow.settings import ScheduleSettings
 

@@ -8,8 +8,8 @@ import pytest
 from mlflow import MlflowClient
 
 from sentiflow.errors import SentiflowError, UsageError
-from sentiflow.operations.opening import open_night
-from sentiflow.operations.request import NightRequest
+from sentiflow.night.opening import open_night
+from sentiflow.night.request import NightRequest
 from sentiflow.release.ledger import Ledger
 from sentiflow.release.registry import Registry
 from sentiflow.reporting.record import NightRecord

@@ -26,8 +26,8 @@ from postgres import Cluster
 from small import SMALL, write_plain_reviews
 from small_disk import mount_small_disk, only_root_mounts
 
-from sentiflow.operations.request import NightRequest
-from sentiflow.operations.sweep import sweep
+from sentiflow.night.orphans import sweep
+from sentiflow.night.request import NightRequest
 from sentiflow.release.leases import Leases
 from sentiflow.release.ledger import Ledger
 from sentiflow.reporting.record import NightRecord

@@ -44,8 +44,8 @@ from sentiflow.errors import (
     describe_error,
     format_traceback,
 )
-from sentiflow.operations.request import NightRequest
-from sentiflow.operations.stages import rows
+from sentiflow.night.request import NightRequest
+from sentiflow.night.stages import data as data_stage
 from sentiflow.settings import load_settings
 from tests.conftest import make_review
 
@@ -268,7 +268,7 @@ def test_a_night_that_fails_keeps_no_foreign_words_anywhere(
 
     source = tmp_path / "reviews.jsonl"
     source.write_bytes(GOOD)
-    monkeypatch.setattr(rows, "ingest", fail)
+    monkeypatch.setattr(data_stage, "ingest", fail)
     monkeypatch.setattr("flows.retrain.ingest.retry_condition_fn", lambda *_: False)
     monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{home / 'mlflow.db'}")
     with listen() as listener:

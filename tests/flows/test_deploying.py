@@ -24,7 +24,7 @@ from prefect.workers.base import BaseJobConfiguration
 from flows.automations import CRASHED_RUNS, DEAD_RUNS, LATE_NIGHTS, WEBHOOK_BLOCK
 from flows.deploying import Deployed, deploy, fill_deployments, read_deployments, write_deployed
 from sentiflow.errors import SettingsError, UsageError
-from sentiflow.operations.request import NightRequest
+from sentiflow.night.request import NightRequest
 from sentiflow.release.ledger import Ledger
 from sentiflow.release.standing import NewEvent
 from sentiflow.settings import ScheduleSettings

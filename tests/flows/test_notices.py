@@ -12,7 +12,7 @@ from prefect.blocks.system import Secret
 
 from flows.notices import find_problems, tell, tell_cut_off
 from sentiflow.dates import find_today
-from sentiflow.operations.request import NightRequest
+from sentiflow.night.request import NightRequest
 from sentiflow.reporting.record import NightRecord
 from sentiflow.settings import NoticeSettings, Settings
 

@@ -28,9 +28,9 @@ from sentiflow.errors import (
     RegistryUnreachable,
     UsageError,
 )
-from sentiflow.operations.lease import hold_lease
-from sentiflow.operations.request import NightRequest
-from sentiflow.operations.stages import learning
+from sentiflow.night.lease import hold_lease
+from sentiflow.night.request import NightRequest
+from sentiflow.night.stages import model as model_stage
 from sentiflow.release.leases import Leases, name_night
 from sentiflow.release.ledger import Ledger
 from sentiflow.release.standing import Event, NewEvent
@@ -295,7 +295,7 @@ def test_whatever_breaks_while_deciding_keeps_the_champion_and_says_so(
     trained: FirstNight, night: Callable[..., NightRecord], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     broken = BrokenReport()
-    monkeypatch.setattr("sentiflow.operations.stages.releasing.write_report", broken)
+    monkeypatch.setattr("sentiflow.night.stages.release.write_report", broken)
     monkeypatch.setattr(decide, "retries", 0)
     record = night(trained.reviews)
     assert (record.outcome, record.exit_code) == ("failed", 4)
@@ -418,14 +418,14 @@ def test_a_night_that_was_taken_for_dead_registers_nothing(
     trained: FirstNight, night: Callable[..., NightRecord], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     url = f"sqlite:///{trained.home / 'ledger.db'}"
-    evaluated = learning.evaluate
+    evaluated = model_stage.evaluate
 
     def lose_lease(*arguments: Any) -> Any:
         found = evaluated(*arguments)
         Leases(url).release(Leases(url).list_living(90)[0])
         return found
 
-    monkeypatch.setattr(learning, "evaluate", lose_lease)
+    monkeypatch.setattr(model_stage, "evaluate", lose_lease)
     record = night(trained.reviews)
     assert (record.outcome, record.exit_code) == ("failed", 4)
     assert "another night took over" in record.reasons[0]

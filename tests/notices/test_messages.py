@@ -12,6 +12,9 @@ from listening import Answer, Listener, listen
 
 from sentiflow.dates import find_today
 from sentiflow.errors import NightRefused
+from sentiflow.night.lease import hold_lease
+from sentiflow.night.opening import open_night
+from sentiflow.night.request import NightRequest
 from sentiflow.notices.messages import (
     check_notices,
     compose_late,
@@ -19,9 +22,6 @@ from sentiflow.notices.messages import (
     ping_outside,
     send_notices,
 )
-from sentiflow.operations.lease import hold_lease
-from sentiflow.operations.opening import open_night
-from sentiflow.operations.request import NightRequest
 from sentiflow.release.leases import UPKEEP, name_night
 from sentiflow.reporting.record import NightRecord, Outcome
 from sentiflow.settings import (

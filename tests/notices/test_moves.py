@@ -12,12 +12,12 @@ import pytest
 
 from sentiflow.commands.history import describe_models
 from sentiflow.commands.releases import Desk, open_desk, revert
+from sentiflow.night.night import Night
+from sentiflow.night.opening import open_night
+from sentiflow.night.request import NightRequest
+from sentiflow.night.stages import release as release_stage
 from sentiflow.notices.messages import Notice
 from sentiflow.notices.moves import notice_moves
-from sentiflow.operations.night import Night
-from sentiflow.operations.opening import open_night
-from sentiflow.operations.request import NightRequest
-from sentiflow.operations.stages import releasing
 from sentiflow.release.registry import CHAMPION
 from sentiflow.release.standing import NewEvent
 from sentiflow.reporting.record import NightRecord
@@ -102,7 +102,7 @@ def test_a_night_tells_of_a_move_that_shows_only_when_it_decides(at: Desk, told:
         record=record, note=note, warn=warnings.append,
     )  # fmt: skip
     for _ in range(2):
-        standing = releasing._settle(cast(Night, night))
+        standing = release_stage._settle(cast(Night, night))
     assert standing.moved is not None
     assert "somebody moved it to 4" in record.moved_outside
     assert warnings == [record.moved_outside], "said once, and told with the night's ending"

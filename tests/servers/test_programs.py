@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from sentiflow.operations.request import NightRequest
+from sentiflow.night.request import NightRequest
 from sentiflow.servers.addresses import Credentials, Places
 from sentiflow.servers.databases import name_databases
 from sentiflow.servers.programs import WORKER, plan_programs

@@ -12,7 +12,7 @@ import pytest
 from small_disk import fill_disk, mount_small_disk, only_root_mounts
 
 from sentiflow.errors import SentiflowError, SettingsError, SourceError, UsageError
-from sentiflow.operations.request import NightRequest
+from sentiflow.night.request import NightRequest
 from sentiflow.servers.up import Wish, keep_servers
 from sentiflow.settings import RunningServers
 

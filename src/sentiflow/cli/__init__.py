@@ -8,7 +8,7 @@ from contextlib import suppress
 
 from sentiflow.cli import nights, operations, releases, serving, upkeep
 from sentiflow.cli.common import app
-from sentiflow.operations.interrupts import ENDED_CODES
+from sentiflow.night.interrupts import ENDED_CODES
 
 __all__ = ["app", "main", "nights", "operations", "releases", "serving", "upkeep"]
 

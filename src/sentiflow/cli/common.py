@@ -13,7 +13,7 @@ from typing import Annotated, Any, Final
 import typer
 
 from sentiflow.errors import SentiflowError, format_traceback
-from sentiflow.operations.interrupts import INTERRUPTED, Ended, end_by_signals
+from sentiflow.night.interrupts import INTERRUPTED, Ended, end_by_signals
 
 _INTERRUPTED_TEXT: Final = "Interrupted. Run again to go on: finished steps are kept."
 

@@ -52,8 +52,8 @@ def run(
     """Run one night; without --data on the embedded sample."""
 
     def work() -> tuple[dict[str, Any], str, int]:
-        from sentiflow.operations.night import check_request
-        from sentiflow.operations.request import NightRequest
+        from sentiflow.night.night import check_request
+        from sentiflow.night.request import NightRequest
 
         request = NightRequest(
             data=tuple(data or ()),
@@ -186,8 +186,8 @@ def _parse_date(text: str | None) -> date | None:
 
 
 def _name_today(config: str | None, overrides: list[str] | None) -> str:
-    from sentiflow.operations.night import name_night_asked
-    from sentiflow.operations.request import NightRequest
+    from sentiflow.night.night import name_night_asked
+    from sentiflow.night.request import NightRequest
 
     return name_night_asked(NightRequest(config=config, overrides=tuple(overrides or ())))
 
@@ -221,7 +221,7 @@ def _tell_unstarted(request: Any, home: Path, error: Exception) -> SentiflowErro
     """Tell of a night that Prefect did not run, and return the error for the terminal."""
     from flows.notices import tell
     from sentiflow.disk import explain_full_disk
-    from sentiflow.operations.night import find_lineage, name_night_asked, read_settings
+    from sentiflow.night.night import find_lineage, name_night_asked, read_settings
     from sentiflow.reporting.record import NightRecord
 
     if isinstance(error, SentiflowError):

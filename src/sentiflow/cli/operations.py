@@ -169,7 +169,7 @@ def _make_request(
     config: str | None,
     overrides: list[str] | None,
 ) -> Any:
-    from sentiflow.operations.request import NightRequest
+    from sentiflow.night.request import NightRequest
 
     return NightRequest(
         data=tuple(_name_from_anywhere(source) for source in data or ()),

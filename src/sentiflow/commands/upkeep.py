@@ -10,10 +10,10 @@ from typing import Any, Final
 
 from sentiflow.commands.forget import forget
 from sentiflow.commands.prune import prune
+from sentiflow.night.lease import hold_lease
+from sentiflow.night.orphans import sweep
 from sentiflow.notices.messages import compose_notices, send_notices
 from sentiflow.notices.moves import settle_and_tell
-from sentiflow.operations.lease import hold_lease
-from sentiflow.operations.sweep import sweep
 from sentiflow.release.standing import MAKES_CHAMPION, Event, fold_events
 from sentiflow.reporting.record import NightRecord
 from sentiflow.settings import (

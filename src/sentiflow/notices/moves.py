@@ -11,8 +11,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from sentiflow.errors import SentiflowError
+from sentiflow.night.night import describe_move
 from sentiflow.notices.messages import Notice, Tell, join_page, write_notice
-from sentiflow.operations.night import describe_move
 from sentiflow.settings import (
     NoticeSettings,
     Settings,

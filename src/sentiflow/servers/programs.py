@@ -14,7 +14,7 @@ from typing import Final
 from urllib.error import URLError
 from urllib.request import ProxyHandler, Request, build_opener
 
-from sentiflow.operations.request import NightRequest
+from sentiflow.night.request import NightRequest
 from sentiflow.servers.addresses import Credentials, Places, name_host
 from sentiflow.servers.databases import Databases
 from sentiflow.servers.options import ServerOptions, make_command

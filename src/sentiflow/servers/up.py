@@ -13,8 +13,8 @@ from threading import Event
 
 from sentiflow.errors import SentiflowError, UsageError
 from sentiflow.files import use_scratch
-from sentiflow.operations.night import check_request, find_lineage, read_settings
-from sentiflow.operations.request import NightRequest
+from sentiflow.night.night import check_request, find_lineage, read_settings
+from sentiflow.night.request import NightRequest
 from sentiflow.processes import name_this_process
 from sentiflow.servers.addresses import Credentials, Places, choose_places, read_credentials
 from sentiflow.servers.databases import Databases, make_databases, name_databases

@@ -2,7 +2,7 @@ import hashlib
 import subprocess
 from pathlib import Path
 
-from sentiflow.operations.code import describe_code
+from sentiflow.night.code import describe_code
 
 REPOSITORY = Path(__file__).parents[2]
 

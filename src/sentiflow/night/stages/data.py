@@ -14,7 +14,7 @@ from sentiflow.data.snapshot import Snapshot, check_snapshot, read_split
 from sentiflow.data.splitting import SPLITS
 from sentiflow.dates import find_today
 from sentiflow.errors import ArtifactError, DataRejected
-from sentiflow.operations.night import Night, find_sources, prefix_metrics
+from sentiflow.night.night import Night, find_sources, prefix_metrics
 from sentiflow.release.identity import name_runs, read_run
 from sentiflow.release.standing import fold_events
 

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from sentiflow.operations.cut_off import describe_cut_off, record_cut_off
+from sentiflow.night.crashes import describe_cut_off, record_cut_off
 from sentiflow.processes import ProcessName
 from sentiflow.release.leases import UPKEEP, Lease
 from sentiflow.release.ledger import Ledger

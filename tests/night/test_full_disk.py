@@ -14,8 +14,8 @@ from small_disk import fill_disk, mount_small_disk, only_root_mounts
 from flows.notices import tell
 from sentiflow.disk import explain_full_disk
 from sentiflow.errors import LedgerUnreachable
-from sentiflow.operations.opening import open_night
-from sentiflow.operations.request import NightRequest
+from sentiflow.night.opening import open_night
+from sentiflow.night.request import NightRequest
 
 pytestmark = [only_root_mounts, pytest.mark.filterwarnings("ignore")]
 NIGHT = NightRequest()

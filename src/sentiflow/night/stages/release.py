@@ -15,10 +15,10 @@ from sentiflow.errors import (
     RegistryUnreachable,
     SentiflowError,
 )
-from sentiflow.operations.night import Night, describe_move, not_evaluated
-from sentiflow.operations.stages.gate import Gate, open_gate
-from sentiflow.operations.stages.learning import Evaluated, Trained
-from sentiflow.operations.stages.rows import Splits
+from sentiflow.night.night import Night, describe_move, not_evaluated
+from sentiflow.night.stages.data import Splits
+from sentiflow.night.stages.gate import Gate, open_gate
+from sentiflow.night.stages.model import Evaluated, Trained
 from sentiflow.release.decision import Decision, decide
 from sentiflow.release.findings import Findings
 from sentiflow.release.identity import RUN_KEY, find_events

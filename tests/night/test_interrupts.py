@@ -14,10 +14,10 @@ import typer
 from mlflow import MlflowClient
 
 from sentiflow.cli.common import answer_with
-from sentiflow.operations.interrupts import HeldInterrupts, end_by_signals
-from sentiflow.operations.night import Night
-from sentiflow.operations.opening import open_night
-from sentiflow.operations.request import NightRequest
+from sentiflow.night.interrupts import HeldInterrupts, end_by_signals
+from sentiflow.night.night import Night
+from sentiflow.night.opening import open_night
+from sentiflow.night.request import NightRequest
 from sentiflow.release.ledger import Ledger
 from sentiflow.reporting.record import NightRecord
 

@@ -15,8 +15,8 @@ from sentiflow.data.snapshot import read_split
 from sentiflow.data.splitting import SPLITS
 from sentiflow.files import digest_file, write_json
 from sentiflow.model.engine import load_engine
-from sentiflow.operations.night import Night, prefix_metrics
-from sentiflow.operations.stages.rows import Splits
+from sentiflow.night.night import Night, prefix_metrics
+from sentiflow.night.stages.data import Splits
 
 logger = logging.getLogger(__name__)
 

@@ -4,8 +4,8 @@ from typing import Any
 
 import pytest
 
-from sentiflow.operations.code import digest_sources
-from sentiflow.operations.steps import Steps
+from sentiflow.night.code import digest_sources
+from sentiflow.night.steps import Steps
 
 
 class Counted:

@@ -25,10 +25,10 @@ from sentiflow.errors import (
 )
 from sentiflow.files import use_scratch
 from sentiflow.markup import escape_markdown
-from sentiflow.operations.cut_off import RULED, TellCutOff, find_ending, record_cut_off
-from sentiflow.operations.interrupts import Ended, HeldInterrupts
-from sentiflow.operations.lease import hold_lease
-from sentiflow.operations.night import (
+from sentiflow.night.crashes import RULED, TellCutOff, find_ending, record_cut_off
+from sentiflow.night.interrupts import Ended, HeldInterrupts
+from sentiflow.night.lease import hold_lease
+from sentiflow.night.night import (
     Night,
     describe_move,
     find_lineage,
@@ -38,8 +38,8 @@ from sentiflow.operations.night import (
     read_settings,
     shorten_reason,
 )
-from sentiflow.operations.request import NightRequest
-from sentiflow.operations.sweep import CloseFlowRuns, sweep
+from sentiflow.night.orphans import CloseFlowRuns, sweep
+from sentiflow.night.request import NightRequest
 from sentiflow.patience import Patience
 from sentiflow.release.lineage import check_lineage
 from sentiflow.release.standing import Event, Kind, NewEvent

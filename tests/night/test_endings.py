@@ -23,11 +23,11 @@ from mlflow import MlflowClient
 from flows.notices import tell
 from sentiflow.dates import find_today
 from sentiflow.errors import DataRejected, LeaseLost, RegistryUnreachable, UnforeseenError
-from sentiflow.operations.lease import hold_lease
-from sentiflow.operations.night import Night
-from sentiflow.operations.opening import open_night
-from sentiflow.operations.request import NightRequest
-from sentiflow.operations.stages.releasing import decide_release
+from sentiflow.night.lease import hold_lease
+from sentiflow.night.night import Night
+from sentiflow.night.opening import open_night
+from sentiflow.night.request import NightRequest
+from sentiflow.night.stages.release import decide_release
 from sentiflow.release.identity import RUN_KEY
 from sentiflow.release.leases import UPKEEP, name_night
 from sentiflow.release.ledger import Ledger

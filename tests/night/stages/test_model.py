@@ -10,14 +10,14 @@ from typing import Any, cast
 import numpy as np
 import pandas as pd
 import pytest
-from operations.stages.tables import RunInMemory
+from night.stages.tables import RunInMemory
 
 from sentiflow.data.snapshot import Snapshot
 from sentiflow.data.splitting import BUCKETS
-from sentiflow.operations.night import Night, read_settings
-from sentiflow.operations.request import NightRequest
-from sentiflow.operations.stages.learning import Tokens, tokenize
-from sentiflow.operations.stages.rows import Splits
+from sentiflow.night.night import Night, read_settings
+from sentiflow.night.request import NightRequest
+from sentiflow.night.stages.data import Splits
+from sentiflow.night.stages.model import Tokens, tokenize
 
 pytestmark = pytest.mark.filterwarnings("ignore")
 

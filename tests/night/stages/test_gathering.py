@@ -15,18 +15,18 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 import pytest
-from operations.stages.tables import AnswersByTable, RegistryOfTables, RunInMemory
+from night.stages.tables import AnswersByTable, RegistryOfTables, RunInMemory
 
 from sentiflow.data.snapshot import Snapshot
 from sentiflow.data.splitting import BUCKETS
 from sentiflow.dates import find_today
 from sentiflow.errors import ArtifactError, GateNotEvaluated
-from sentiflow.operations.night import Night
-from sentiflow.operations.request import NightRequest
-from sentiflow.operations.stages import gate as stage
-from sentiflow.operations.stages.gate import Gate, open_gate
-from sentiflow.operations.stages.learning import Evaluated
-from sentiflow.operations.stages.rows import Splits
+from sentiflow.night.night import Night
+from sentiflow.night.request import NightRequest
+from sentiflow.night.stages import gate as stage
+from sentiflow.night.stages.data import Splits
+from sentiflow.night.stages.gate import Gate, open_gate
+from sentiflow.night.stages.model import Evaluated
 from sentiflow.release.findings import Findings, GateRows, fingerprint_rows
 from sentiflow.release.inspection import Inspection
 from sentiflow.release.known_files import KnownFiles, find_known, require_known
@@ -90,7 +90,7 @@ def registry() -> RegistryOfTables:
 def open_night(
     registry: RegistryOfTables, home: Path, *overrides: str, **asked: Any
 ) -> tuple[Night, RunInMemory]:
-    from sentiflow.operations.night import read_settings
+    from sentiflow.night.night import read_settings
 
     request = NightRequest(
         data=("a.jsonl",), as_of=asked.pop("as_of", NIGHT), overrides=overrides, **asked

@@ -20,10 +20,10 @@ from sentiflow.errors import (
     UsageError,
 )
 from sentiflow.files import digest_json
-from sentiflow.operations.code import Code, describe_code
-from sentiflow.operations.lease import HeldLease
-from sentiflow.operations.request import NightRequest
-from sentiflow.operations.steps import Steps
+from sentiflow.night.code import Code, describe_code
+from sentiflow.night.lease import HeldLease
+from sentiflow.night.request import NightRequest
+from sentiflow.night.steps import Steps
 from sentiflow.release.lineage import Lineage, describe_lineage
 from sentiflow.release.standing import Event, Kind, NewEvent
 from sentiflow.reporting.record import NightRecord, Outcome

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from sentiflow.errors import LeaseLost, NightRefused
-from sentiflow.operations.lease import hold_lease
+from sentiflow.night.lease import hold_lease
 from sentiflow.release.leases import Leases
 from sentiflow.settings import LeaseSettings
 

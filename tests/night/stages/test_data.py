@@ -9,7 +9,7 @@ from typing import Any, cast
 
 import pytest
 
-from sentiflow.operations.stages.rows import find_unchanged, skip
+from sentiflow.night.stages.data import find_unchanged, skip
 from sentiflow.release.ledger import Ledger
 from sentiflow.release.registry import Version
 from sentiflow.release.standing import Kind, NewEvent

@@ -14,9 +14,9 @@ import pandas as pd
 from sentiflow.data.snapshot import read_split
 from sentiflow.dates import find_today
 from sentiflow.errors import ArtifactError, RegistryUnreachable
-from sentiflow.operations.night import Night, prefix_metrics
-from sentiflow.operations.stages.learning import Evaluated
-from sentiflow.operations.stages.rows import Splits
+from sentiflow.night.night import Night, prefix_metrics
+from sentiflow.night.stages.data import Splits
+from sentiflow.night.stages.model import Evaluated
 from sentiflow.release.behaviours import load_checks, run_checks
 from sentiflow.release.checks import inspect_version
 from sentiflow.release.findings import (

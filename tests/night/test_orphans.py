@@ -16,8 +16,8 @@ from mlflow import MlflowClient
 
 from sentiflow.errors import RegistryUnreachable
 from sentiflow.files import TEMPORARY_PREFIX, make_temporary_prefix
-from sentiflow.operations.lease import hold_lease
-from sentiflow.operations.sweep import find_orphans, sweep
+from sentiflow.night.lease import hold_lease
+from sentiflow.night.orphans import find_orphans, sweep
 from sentiflow.processes import name_this_process
 from sentiflow.release.leases import Lease, Leases
 from sentiflow.release.ledger_tables import LEASES

@@ -12,9 +12,9 @@ import pytest
 from mlflow import MlflowClient
 
 from sentiflow.errors import ArtifactError
-from sentiflow.operations.night import Night
-from sentiflow.operations.stages.gate import Gate
-from sentiflow.operations.stages.learning import Evaluated
+from sentiflow.night.night import Night
+from sentiflow.night.stages.gate import Gate
+from sentiflow.night.stages.model import Evaluated
 from sentiflow.release.decision import Decision, decide
 from sentiflow.release.findings import Findings, GateRows
 from sentiflow.release.inspection import Inspection

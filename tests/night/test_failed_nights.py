@@ -12,8 +12,8 @@ from sentiflow.errors import (
     SettingsError,
     TrainingDiverged,
 )
-from sentiflow.operations.opening import open_night
-from sentiflow.operations.request import NightRequest
+from sentiflow.night.opening import open_night
+from sentiflow.night.request import NightRequest
 from sentiflow.release.ledger import Ledger
 from sentiflow.release.standing import Event
 from sentiflow.reporting.record import NightRecord, explain_no_champion

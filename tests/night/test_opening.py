@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 
 from sentiflow.errors import LedgerUnreachable
-from sentiflow.operations.opening import open_night
-from sentiflow.operations.request import NightRequest
+from sentiflow.night.opening import open_night
+from sentiflow.night.request import NightRequest
 from sentiflow.reporting.record import NightRecord
 
 AWAY = NightRequest(overrides=("ledger.url=postgresql://127.0.0.1:9/ledger",))

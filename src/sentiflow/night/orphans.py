@@ -15,8 +15,8 @@ from typing import TYPE_CHECKING, Final
 
 from sentiflow.files import find_owner
 from sentiflow.home import find_last_change, find_unfinished, remove_whole
-from sentiflow.operations.cut_off import TellCutOff, record_cut_off
-from sentiflow.operations.lease import HeldLease
+from sentiflow.night.crashes import TellCutOff, record_cut_off
+from sentiflow.night.lease import HeldLease
 from sentiflow.processes import ProcessName, is_gone, may_live_here
 from sentiflow.settings import Settings, find_ledger_url, find_tracking_uri
 

@@ -1,1 +1,0 @@
-"""A night as an operation: stages, reuse, records."""
