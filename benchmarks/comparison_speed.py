@@ -18,7 +18,7 @@ import numpy as np
 import numpy.typing as npt
 
 from sentiflow.cost import measure_peak_memory_mb
-from sentiflow.release.comparison import compare
+from sentiflow.gate.comparison import compare
 
 
 def main() -> None:

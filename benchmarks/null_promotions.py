@@ -21,8 +21,8 @@ import numpy.typing as npt
 from scipy.stats import binom
 
 from sentiflow.errors import SentiflowError
-from sentiflow.release.comparison import compare
-from sentiflow.release.significance import find_mcnemar_p
+from sentiflow.gate.comparison import compare
+from sentiflow.gate.significance import find_mcnemar_p
 
 # Coins tossed at once; a byte each.
 BLOCK_CELLS = 20_000_000

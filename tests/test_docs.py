@@ -10,25 +10,25 @@ from typing import Any
 
 import numpy as np
 import pytest
-from release.forging import draw_labels, find_out, forge_answers, mend
+from gate.forging import draw_labels, find_out, forge_answers, mend
 from scipy.stats import binom
 from test_readme import test_every_command_in_the_readme_parses as parse_command
 
 from sentiflow.cli import app
-from sentiflow.model.evaluation import Metrics
-from sentiflow.release.behaviours import BehaviourResult, load_checks
-from sentiflow.release.comparison import Comparison, Difference, SliceComparison
-from sentiflow.release.decision import Decision, decide
-from sentiflow.release.findings import ChangedLabel, Findings
-from sentiflow.release.inspection import Inspection
-from sentiflow.release.rules import Rule
-from sentiflow.release.significance import (
+from sentiflow.gate.behaviours import BehaviourResult, load_checks
+from sentiflow.gate.comparison import Comparison, Difference, SliceComparison
+from sentiflow.gate.decision import Decision, decide
+from sentiflow.gate.findings import ChangedLabel, Findings
+from sentiflow.gate.inspection import Inspection
+from sentiflow.gate.rules import Rule
+from sentiflow.gate.significance import (
     BOUND_ALPHA,
     find_lower_bound,
     find_mcnemar_p,
     find_smallest_drop,
     measure_power,
 )
+from sentiflow.model.evaluation import Metrics
 from sentiflow.release.standing import KINDS, Event
 from sentiflow.reporting.decision_record import SCHEMA_VERSION, DecisionRecord
 from sentiflow.settings import GateSettings, Settings, list_keys

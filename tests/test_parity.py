@@ -24,11 +24,11 @@ import pytest
 from attested import crown, know
 from outside import find_port
 
+from sentiflow.gate.checks import TOLERANCE, count_changed_labels, inspect_version
+from sentiflow.gate.odd_texts import make_odd_texts
 from sentiflow.model.bundle import Bundle, load_bundle, save_bundle
 from sentiflow.model.network import build_network
 from sentiflow.model.tokenization import fit_vocabulary
-from sentiflow.release.checks import TOLERANCE, count_changed_labels, inspect_version
-from sentiflow.release.odd_texts import make_odd_texts
 from sentiflow.release.registry import CHAMPION, Registry
 from sentiflow.settings import load_settings
 from sentiflow.tracking import track_run

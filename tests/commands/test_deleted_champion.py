@@ -111,11 +111,11 @@ def test_a_version_deleted_in_the_moment_it_is_promoted_is_an_error_and_locks_no
     def delete(*_: Any) -> None:
         client_of(desk).delete_model_version(desk.model, "3")
 
-    monkeypatch.setattr("sentiflow.release.checks.probe_version", delete)
+    monkeypatch.setattr("sentiflow.gate.checks.probe_version", delete)
     with pytest.raises(ReleaseForbidden, match="Version 3 is gone from the registry"):
         promote_another(desk)
     assert desk.settle().moved is not None
-    monkeypatch.setattr("sentiflow.release.checks.probe_version", lambda *_: None)
+    monkeypatch.setattr("sentiflow.gate.checks.probe_version", lambda *_: None)
     assert roll_back(desk, "3 is deleted", 1)["version"] == find_alias(desk) == 1
 
 

@@ -27,7 +27,7 @@ def open_own_desk(
     MLflow is the real one on SQLite; versions have no artifact, so that loading them in a fresh
     process is left out (`tests/test_releases.py` does all of it through the command line).
     """
-    monkeypatch.setattr("sentiflow.release.checks.probe_version", lambda *_: None)
+    monkeypatch.setattr("sentiflow.gate.checks.probe_version", lambda *_: None)
 
     def open_one(**more: Any) -> Desk:
         return open_desk(None, [f"model.name=desk-{home.parent.name}"], home, **more)

@@ -109,7 +109,7 @@ def test_what_is_written_is_told_also_where_the_alias_does_not_get_there(
     def delete(*_: Any) -> None:
         client_of(desk).delete_model_version(desk.model, "2")
 
-    monkeypatch.setattr("sentiflow.release.checks.probe_version", delete)
+    monkeypatch.setattr("sentiflow.gate.checks.probe_version", delete)
     with pytest.raises(ReleaseForbidden):
         promote(desk, 2, "better", True, lambda _: None)
     # The alias stands where the ledger no longer has it, which is told as a move as well.

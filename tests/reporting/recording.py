@@ -6,10 +6,10 @@ from functools import cache
 from typing import Any
 
 import numpy as np
-from release.forging import draw_labels, find_out, forge_answers, make_behaviour, mend, spoil
+from gate.forging import draw_labels, find_out, forge_answers, make_behaviour, mend, spoil
 
-from sentiflow.release.decision import decide
-from sentiflow.release.findings import Findings
+from sentiflow.gate.decision import decide
+from sentiflow.gate.findings import Findings
 from sentiflow.reporting.decision_record import DecisionRecord
 from sentiflow.settings import GateSettings
 

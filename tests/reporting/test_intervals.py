@@ -4,9 +4,9 @@ from typing import Any
 
 import numpy as np
 import pytest
+from gate.forging import find_out
 from hypothesis import given
 from hypothesis import strategies as st
-from release.forging import find_out
 from reporting.recording import CHAMPION, GATE, LABELS, find_alone, find_pair
 
 from sentiflow.reporting.intervals import Axis, Panel, lay_out_panels

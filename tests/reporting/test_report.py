@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from release.forging import find_out
+from gate.forging import find_out
 from reporting.recording import (
     CHALLENGER,
     CHAMPION,

@@ -2,10 +2,10 @@ from typing import Any
 
 import numpy as np
 import pytest
-from release.forging import find_out
+from gate.forging import find_out
 from reporting.recording import CHALLENGER, CHAMPION, GATE, LABELS, find_alone, find_pair
 
-from sentiflow.release.decision import decide
+from sentiflow.gate.decision import decide
 from sentiflow.reporting.rule_table import RuleRow, tell_rules
 from sentiflow.settings import GateSettings
 

@@ -388,7 +388,7 @@ def _fetch_decision(desk: Desk, digest: str, number: int) -> Path:
 
 
 def _probe(desk: Desk, version: Version) -> None:
-    from sentiflow.release.checks import probe_version
+    from sentiflow.gate.checks import probe_version
     from sentiflow.release.known_files import find_known
 
     probe_version(

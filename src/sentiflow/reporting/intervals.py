@@ -11,7 +11,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
-from sentiflow.release.significance import find_lower_bound
+from sentiflow.gate.significance import find_lower_bound
 from sentiflow.reporting.rounding import show_signed
 
 # So that no mark touches the edge of its panel.

@@ -12,12 +12,12 @@ import pytest
 from mlflow import MlflowClient
 
 from sentiflow.errors import ArtifactError
+from sentiflow.gate.decision import Decision, decide
+from sentiflow.gate.findings import Findings, GateRows
+from sentiflow.gate.inspection import Inspection
 from sentiflow.night.night import Night
 from sentiflow.night.stages.gate import Gate
 from sentiflow.night.stages.model import Evaluated
-from sentiflow.release.decision import Decision, decide
-from sentiflow.release.findings import Findings, GateRows
-from sentiflow.release.inspection import Inspection
 from sentiflow.release.registry import Registry
 from sentiflow.release.standing import Event, Kind, fold_events
 from sentiflow.settings import load_settings

@@ -21,14 +21,14 @@ from sentiflow.data.snapshot import Snapshot
 from sentiflow.data.splitting import BUCKETS
 from sentiflow.dates import find_today
 from sentiflow.errors import ArtifactError, GateNotEvaluated
+from sentiflow.gate.findings import Findings, GateRows, fingerprint_rows
+from sentiflow.gate.inspection import Inspection
 from sentiflow.night.night import Night
 from sentiflow.night.request import NightRequest
 from sentiflow.night.stages import gate as stage
 from sentiflow.night.stages.data import Splits
 from sentiflow.night.stages.gate import Gate, open_gate
 from sentiflow.night.stages.model import Evaluated
-from sentiflow.release.findings import Findings, GateRows, fingerprint_rows
-from sentiflow.release.inspection import Inspection
 from sentiflow.release.known_files import KnownFiles, find_known, require_known
 from sentiflow.release.registry import Version
 from sentiflow.release.standing import Event, Kind, fold_events

@@ -14,12 +14,9 @@ import pandas as pd
 from sentiflow.data.snapshot import read_split
 from sentiflow.dates import find_today
 from sentiflow.errors import ArtifactError, RegistryUnreachable
-from sentiflow.night.night import Night, prefix_metrics
-from sentiflow.night.stages.data import Splits
-from sentiflow.night.stages.model import Evaluated
-from sentiflow.release.behaviours import load_checks, run_checks
-from sentiflow.release.checks import inspect_version
-from sentiflow.release.findings import (
+from sentiflow.gate.behaviours import load_checks, run_checks
+from sentiflow.gate.checks import inspect_version
+from sentiflow.gate.findings import (
     Findings,
     GateRows,
     check_answers,
@@ -27,6 +24,9 @@ from sentiflow.release.findings import (
     compare_with_champion,
     fingerprint_rows,
 )
+from sentiflow.night.night import Night, prefix_metrics
+from sentiflow.night.stages.data import Splits
+from sentiflow.night.stages.model import Evaluated
 from sentiflow.release.identity import name_runs, read_run
 from sentiflow.release.known_files import find_known, require_known
 from sentiflow.release.standing import (

@@ -7,9 +7,9 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Final, Literal
 
-from sentiflow.release.comparison import Comparison
-from sentiflow.release.findings import Findings
-from sentiflow.release.significance import BOUND_ALPHA, measure_power
+from sentiflow.gate.comparison import Comparison
+from sentiflow.gate.findings import Findings
+from sentiflow.gate.significance import BOUND_ALPHA, measure_power
 from sentiflow.settings import GateSettings
 
 Basis = Literal["first", "superior", "fresh"]

@@ -6,11 +6,11 @@ import math
 from dataclasses import replace
 
 import pytest
-from release.forging import SOUND, make_behaviour
+from gate.forging import SOUND, make_behaviour
 
-from sentiflow.release.comparison import Comparison, Difference, SliceComparison
-from sentiflow.release.findings import Findings
-from sentiflow.release.rules import (
+from sentiflow.gate.comparison import Comparison, Difference, SliceComparison
+from sentiflow.gate.findings import Findings
+from sentiflow.gate.rules import (
     Rule,
     rule_on_artifact,
     rule_on_baseline,
@@ -57,7 +57,7 @@ SLICE = SliceComparison(
     p_adjusted=0.0625,
     smallest_drop=0.0234,
 )
-# measure_power(3000, 0.03, 0.01, 0.05) is 0.909, which tests/release/test_significance.py checks.
+# measure_power(3000, 0.03, 0.01, 0.05) is 0.909, which tests/gate/test_significance.py checks.
 POWER = "power 91%"
 
 

@@ -14,9 +14,8 @@ import numpy as np
 import numpy.typing as npt
 
 from sentiflow.errors import SentiflowError
-from sentiflow.model.calibration import check_scores
-from sentiflow.release.bootstrap import Scorer, resample_differences
-from sentiflow.release.significance import (
+from sentiflow.gate.bootstrap import Scorer, resample_differences
+from sentiflow.gate.significance import (
     BOUND_ALPHA,
     adjust_holm,
     find_lower_bound,
@@ -24,6 +23,7 @@ from sentiflow.release.significance import (
     find_smallest_drop,
     measure_power,
 )
+from sentiflow.model.calibration import check_scores
 
 # The gate takes every statistic from here, wherever it is worked out.
 __all__ = [

@@ -16,7 +16,7 @@ from scipy.stats import binomtest
 from sklearn.metrics import accuracy_score, log_loss, roc_auc_score
 
 from sentiflow.errors import SentiflowError
-from sentiflow.release.comparison import (
+from sentiflow.gate.comparison import (
     Comparison,
     compare,
     compare_slices,

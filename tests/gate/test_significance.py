@@ -12,7 +12,7 @@ from scipy.optimize import minimize_scalar
 from scipy.stats import binom, binomtest, norm
 
 from sentiflow.errors import SentiflowError
-from sentiflow.release.significance import (
+from sentiflow.gate.significance import (
     adjust_holm,
     find_lower_bound,
     find_mcnemar_p,

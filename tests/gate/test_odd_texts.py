@@ -1,6 +1,6 @@
 import pytest
 
-from sentiflow.release.odd_texts import make_odd_texts
+from sentiflow.gate.odd_texts import make_odd_texts
 
 TEXTS = make_odd_texts()
 

@@ -21,10 +21,10 @@ import numpy.typing as npt
 
 from sentiflow.errors import ArtifactError, GateNotEvaluated, ReleaseForbidden
 from sentiflow.files import make_temporary_prefix, read_json, write_json
+from sentiflow.gate.inspection import Inspection
+from sentiflow.gate.odd_texts import make_odd_texts
 from sentiflow.patience import Patience
-from sentiflow.release.inspection import Inspection
 from sentiflow.release.known_files import KnownFiles, explain_unknown
-from sentiflow.release.odd_texts import make_odd_texts
 
 TOLERANCE: Final = 1e-5
 _TIMED_CALLS: Final = 30
@@ -153,7 +153,7 @@ def _ask_fresh_process(
         )
         try:
             finished = subprocess.run(
-                [sys.executable, "-m", "sentiflow.release.checks", str(job)],
+                [sys.executable, "-m", "sentiflow.gate.checks", str(job)],
                 capture_output=True,
                 text=True,
                 timeout=seconds,

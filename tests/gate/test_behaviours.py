@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from sentiflow.errors import GateNotEvaluated, SettingsError
-from sentiflow.release.behaviours import BehaviourResult, load_checks, run_checks
+from sentiflow.gate.behaviours import BehaviourResult, load_checks, run_checks
 
 CHECKS = load_checks()
 BAD_WORDS = {

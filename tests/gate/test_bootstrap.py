@@ -10,8 +10,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from sklearn.metrics import accuracy_score, log_loss, roc_auc_score
 
-from sentiflow.release import bootstrap
-from sentiflow.release.bootstrap import Scorer, resample_differences
+from sentiflow.gate import bootstrap
+from sentiflow.gate.bootstrap import Scorer, resample_differences
 
 # scikit-learn checks its input for milliseconds.
 few_examples = settings(max_examples=40, deadline=None)

@@ -11,8 +11,8 @@ from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from typing import Any, Final, Literal
 
-from sentiflow.release.findings import Findings
-from sentiflow.release.rules import (
+from sentiflow.gate.findings import Findings
+from sentiflow.gate.rules import (
     Basis,
     Rule,
     rule_on_artifact,

@@ -11,7 +11,7 @@ import pytest
 from attested import know
 
 from sentiflow.errors import GateNotEvaluated, ReleaseForbidden, UnknownFiles
-from sentiflow.release.checks import (
+from sentiflow.gate.checks import (
     Inspection,
     count_changed_labels,
     inspect_version,

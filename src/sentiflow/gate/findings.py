@@ -16,8 +16,8 @@ import numpy as np
 import numpy.typing as npt
 
 from sentiflow.errors import GateNotEvaluated
-from sentiflow.release.behaviours import BehaviourResult
-from sentiflow.release.comparison import (
+from sentiflow.gate.behaviours import BehaviourResult
+from sentiflow.gate.comparison import (
     Comparison,
     Slice,
     SliceComparison,
@@ -26,7 +26,7 @@ from sentiflow.release.comparison import (
     find_changed,
     merge_rare,
 )
-from sentiflow.release.inspection import Inspection
+from sentiflow.gate.inspection import Inspection
 from sentiflow.settings import GateSettings
 
 SHOWN_CHANGES: Final = 20

@@ -4,9 +4,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
-from release.forging import (
+from gate.forging import (
     SOUND,
     draw_labels,
     find_out,
@@ -15,10 +13,12 @@ from release.forging import (
     mend,
     spoil,
 )
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from sentiflow.errors import GateNotEvaluated, SentiflowError
-from sentiflow.release.decision import Decision, decide, spend_alpha
-from sentiflow.release.findings import GateRows, check_answers
+from sentiflow.gate.decision import Decision, decide, spend_alpha
+from sentiflow.gate.findings import GateRows, check_answers
 from sentiflow.settings import GateSettings
 
 GATE = GateSettings()

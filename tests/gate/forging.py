@@ -8,10 +8,10 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from sentiflow.gate.behaviours import BehaviourResult
+from sentiflow.gate.findings import Findings, GateRows, compare_paired, compare_with_champion
+from sentiflow.gate.inspection import Inspection
 from sentiflow.model.evaluation import score
-from sentiflow.release.behaviours import BehaviourResult
-from sentiflow.release.findings import Findings, GateRows, compare_paired, compare_with_champion
-from sentiflow.release.inspection import Inspection
 from sentiflow.settings import GateSettings
 
 ROWS = 3_000
