@@ -151,7 +151,7 @@ def live(
     """Run one night and say what it became."""
     from flows.retrain import retrain
     from sentiflow.night.request import NightRequest
-    from sentiflow.release.standing import fold_events
+    from sentiflow.release.state import fold_events
     from sentiflow.reporting.record import find_record
 
     request = NightRequest(

@@ -7,7 +7,7 @@ from pathlib import Path
 from sentiflow.release.known_files import KnownFiles, digest_bundle
 from sentiflow.release.ledger import Ledger
 from sentiflow.release.registry import Version
-from sentiflow.release.standing import NewEvent
+from sentiflow.release.state import NewEvent
 
 
 def know(version: Version, bundle: Path) -> KnownFiles:

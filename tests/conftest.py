@@ -249,7 +249,7 @@ def prepared_home(tmp_path_factory: pytest.TempPathFactory) -> Path:
     from sentiflow.release.known_files import KnownFiles, digest_bundle
     from sentiflow.release.ledger import Ledger
     from sentiflow.release.registry import CHAMPION, Registry
-    from sentiflow.release.standing import Kind, NewEvent
+    from sentiflow.release.state import Kind, NewEvent
     from sentiflow.reporting.decision_record import DecisionRecord, keep_decision
     from sentiflow.settings import load_settings
     from sentiflow.tracking import track_run

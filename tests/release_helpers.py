@@ -8,7 +8,7 @@ from mlflow import MlflowClient
 
 from sentiflow.commands.releases import Desk
 from sentiflow.release.registry import CHAMPION
-from sentiflow.release.standing import Kind, NewEvent
+from sentiflow.release.state import Kind, NewEvent
 
 
 def client_of(desk: Desk) -> MlflowClient:

@@ -29,7 +29,7 @@ from sentiflow.gate.significance import (
     measure_power,
 )
 from sentiflow.model.evaluation import Metrics
-from sentiflow.release.standing import KINDS, Event
+from sentiflow.release.state import KINDS, Event
 from sentiflow.reporting.decision_record import SCHEMA_VERSION, DecisionRecord
 from sentiflow.settings import GateSettings, Settings, list_keys
 

@@ -15,7 +15,7 @@ from postgres import Cluster
 
 from sentiflow.errors import LedgerUnreachable
 from sentiflow.release.ledger import Ledger
-from sentiflow.release.standing import NewEvent
+from sentiflow.release.state import NewEvent
 
 SCRIPT = Path(__file__).resolve().parents[1] / "scripts" / "container" / "make_databases.py"
 OWNERS = {"prefect": "prefect", "mlflow": "mlflow", "mlflow_auth": "mlflow", "ledger": "ledger"}

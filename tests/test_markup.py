@@ -16,7 +16,7 @@ from flows import score
 from sentiflow.data.docs_page import lay_out_page
 from sentiflow.markup import escape_markdown, fence_markdown
 from sentiflow.notices.messages import compose_notices
-from sentiflow.release.standing import Event
+from sentiflow.release.state import Event
 from sentiflow.release.story import tell_stories
 from sentiflow.reporting.record import NightRecord
 from sentiflow.reporting.summary import write_markdown

@@ -18,7 +18,7 @@ from small_disk import fill_disk, mount_small_disk, only_root_mounts
 from sentiflow.files import digest_json
 from sentiflow.release.ledger import Ledger
 from sentiflow.release.registry import CHAMPION, Registry
-from sentiflow.release.standing import NewEvent, fold_events
+from sentiflow.release.state import NewEvent, fold_events
 from sentiflow.reporting.decision_record import DecisionRecord, keep_decision
 
 pytestmark = [

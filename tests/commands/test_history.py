@@ -13,7 +13,7 @@ from sentiflow.commands.releases import Desk
 from sentiflow.errors import UsageError
 from sentiflow.release.ledger import Ledger
 from sentiflow.release.registry import Registry
-from sentiflow.release.standing import Kind, NewEvent
+from sentiflow.release.state import Kind, NewEvent
 from sentiflow.settings import load_settings
 
 Happened = tuple[int, Kind, int | None, int | None]

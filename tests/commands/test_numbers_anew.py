@@ -21,9 +21,9 @@ from sentiflow.commands.releases import (
 )
 from sentiflow.commands.upkeep import prune_home
 from sentiflow.errors import ForeignRegistry, NoModelError, ReleaseForbidden
-from sentiflow.release.projection import settle
+from sentiflow.release.alias import settle
 from sentiflow.release.registry import CHAMPION, Registry
-from sentiflow.release.standing import NewEvent
+from sentiflow.release.state import NewEvent
 
 pytestmark = pytest.mark.filterwarnings("ignore")
 

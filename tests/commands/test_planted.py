@@ -22,7 +22,7 @@ from sentiflow.release.explained import ChampionReader
 from sentiflow.release.known_files import FILES_KEY, KnownFiles, check_files, find_known
 from sentiflow.release.ledger import Ledger
 from sentiflow.release.registry import CHAMPION, Version
-from sentiflow.release.standing import NewEvent
+from sentiflow.release.state import NewEvent
 from sentiflow.serving.champion import ChampionFollower
 
 pytestmark = pytest.mark.filterwarnings("ignore")

@@ -12,7 +12,7 @@ from release_helpers import register, start_run, write
 from sentiflow.commands.history import describe_models, write_models
 from sentiflow.commands.releases import Desk, promote, roll_back
 from sentiflow.release.registry import CHALLENGER
-from sentiflow.release.standing import Kind
+from sentiflow.release.state import Kind
 from sentiflow.reporting.record import NightRecord, Outcome, save_record
 
 pytestmark = pytest.mark.filterwarnings("ignore")

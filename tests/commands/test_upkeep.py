@@ -2,7 +2,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from sentiflow.commands.upkeep import find_protected, write_forgotten, write_pruned
-from sentiflow.release.standing import Event
+from sentiflow.release.state import Event
 
 NOW = datetime(2026, 6, 1, tzinfo=UTC)
 

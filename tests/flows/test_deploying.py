@@ -26,7 +26,7 @@ from flows.deploying import Deployed, deploy, fill_deployments, read_deployments
 from sentiflow.errors import SettingsError, UsageError
 from sentiflow.night.request import NightRequest
 from sentiflow.release.ledger import Ledger
-from sentiflow.release.standing import NewEvent
+from sentiflow.release.state import NewEvent
 from sentiflow.settings import ScheduleSettings
 
 REPOSITORY = Path(__file__).resolve().parents[2]

@@ -25,7 +25,7 @@ from flows.operations import (
     maintenance,
 )
 from sentiflow.release.ledger import Ledger
-from sentiflow.release.standing import NewEvent
+from sentiflow.release.state import NewEvent
 
 pytestmark = pytest.mark.filterwarnings("ignore")
 

@@ -33,7 +33,7 @@ from sentiflow.night.request import NightRequest
 from sentiflow.night.stages import model as model_stage
 from sentiflow.release.leases import Leases, name_night
 from sentiflow.release.ledger import Ledger
-from sentiflow.release.standing import Event, NewEvent
+from sentiflow.release.state import Event, NewEvent
 from sentiflow.reporting.decision_record import DecisionRecord, find_decision_file, read_decision
 from sentiflow.reporting.record import NightRecord, find_record
 from sentiflow.settings import LeaseSettings, SplitSettings

@@ -13,7 +13,7 @@ from sentiflow.night.crashes import describe_cut_off, record_cut_off
 from sentiflow.processes import ProcessName
 from sentiflow.release.leases import UPKEEP, Lease
 from sentiflow.release.ledger import Ledger
-from sentiflow.release.standing import Event, Kind, NewEvent
+from sentiflow.release.state import Event, Kind, NewEvent
 from sentiflow.reporting.record import NightRecord, find_record, save_record
 
 NOW = datetime(2026, 1, 2, 3, 30, tzinfo=UTC)

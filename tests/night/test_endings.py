@@ -32,7 +32,7 @@ from sentiflow.release.identity import RUN_KEY
 from sentiflow.release.leases import UPKEEP, name_night
 from sentiflow.release.ledger import Ledger
 from sentiflow.release.registry import Version
-from sentiflow.release.standing import Kind, NewEvent
+from sentiflow.release.state import Kind, NewEvent
 from sentiflow.reporting.record import NightRecord, Outcome
 from sentiflow.settings import LeaseSettings, Settings
 

@@ -15,7 +15,7 @@ from sentiflow.errors import (
 from sentiflow.night.opening import open_night
 from sentiflow.night.request import NightRequest
 from sentiflow.release.ledger import Ledger
-from sentiflow.release.standing import Event
+from sentiflow.release.state import Event
 from sentiflow.reporting.record import NightRecord, explain_no_champion
 from sentiflow.reporting.summary import write_markdown, write_text
 

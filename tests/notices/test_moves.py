@@ -19,7 +19,7 @@ from sentiflow.night.stages import release as release_stage
 from sentiflow.notices.messages import Notice
 from sentiflow.notices.moves import notice_moves
 from sentiflow.release.registry import CHAMPION
-from sentiflow.release.standing import NewEvent
+from sentiflow.release.state import NewEvent
 from sentiflow.reporting.record import NightRecord
 from sentiflow.settings import NoticeSettings
 

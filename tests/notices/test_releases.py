@@ -21,7 +21,7 @@ from sentiflow.commands.releases import (
 from sentiflow.errors import ReleaseForbidden
 from sentiflow.notices.messages import compose_notices
 from sentiflow.notices.releases import compose_release
-from sentiflow.release.standing import Event, Kind
+from sentiflow.release.state import Event, Kind
 from sentiflow.reporting.record import NightRecord, Outcome
 from sentiflow.settings import NoticeSettings
 

@@ -8,10 +8,10 @@ from typing import Any
 
 import pytest
 
+from sentiflow.release.alias import plan_step
 from sentiflow.release.identity import find_events, list_registered, name_runs, read_run
 from sentiflow.release.ledger import Mark
-from sentiflow.release.projection import plan_step
-from sentiflow.release.standing import Event, Kind, fold_events
+from sentiflow.release.state import Event, Kind, fold_events
 
 START = datetime(2026, 1, 1, 3, tzinfo=UTC)
 Told = tuple[Kind, int | None, str | None]

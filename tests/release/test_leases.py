@@ -24,7 +24,7 @@ from sentiflow.release.leases import (
     name_night,
 )
 from sentiflow.release.ledger import Ledger
-from sentiflow.release.standing import NewEvent
+from sentiflow.release.state import NewEvent
 
 NOW = datetime(2026, 1, 2, 3, 30, tzinfo=UTC)
 ELSEWHERE = ProcessName("0" * 12, 1, 0)

@@ -23,7 +23,7 @@ from sentiflow.errors import (
     UsageError,
 )
 from sentiflow.release.ledger import Ledger, Mark
-from sentiflow.release.standing import Kind, NewEvent
+from sentiflow.release.state import Kind, NewEvent
 
 
 def make_event(kind: Kind = "promoted", **changes: object) -> NewEvent:
@@ -242,7 +242,7 @@ import sys, time
 from pathlib import Path
 from sentiflow.errors import LedgerConflict
 from sentiflow.release.ledger import Ledger
-from sentiflow.release.standing import NewEvent
+from sentiflow.release.state import NewEvent
 url, ready, start, version = sys.argv[1:]
 ledger = Ledger(url)
 Path(ready).touch()

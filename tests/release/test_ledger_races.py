@@ -22,10 +22,10 @@ from typing import Any
 import pytest
 
 from sentiflow.errors import LedgerConflict
+from sentiflow.release.alias import settle
 from sentiflow.release.ledger import Ledger, Mark
-from sentiflow.release.projection import settle
 from sentiflow.release.registry import CHAMPION, Registry
-from sentiflow.release.standing import Event, NewEvent, fold_events
+from sentiflow.release.state import Event, NewEvent, fold_events
 
 pytestmark = [pytest.mark.slow, pytest.mark.filterwarnings("ignore")]
 

@@ -8,11 +8,11 @@ from typing import Any
 
 import pytest
 
+from sentiflow.release.alias import settle
 from sentiflow.release.identity import name_runs
 from sentiflow.release.ledger import Ledger
-from sentiflow.release.projection import settle
 from sentiflow.release.registry import Registry
-from sentiflow.release.standing import Event, Kind, NewEvent
+from sentiflow.release.state import Event, Kind, NewEvent
 from sentiflow.release.story import Story, find_night, list_changed, tell_stories
 
 START = datetime(2026, 1, 1, 3, tzinfo=UTC)

@@ -15,12 +15,12 @@ import numpy.typing as npt
 import pytest
 
 from sentiflow.errors import ArtifactError, RegistryUnreachable
+from sentiflow.release.alias import settle
 from sentiflow.release.explained import ChampionReader
 from sentiflow.release.known_files import KnownFiles, digest_bundle
 from sentiflow.release.ledger import Ledger
-from sentiflow.release.projection import settle
 from sentiflow.release.registry import CHAMPION, Registry, Version
-from sentiflow.release.standing import NewEvent
+from sentiflow.release.state import NewEvent
 from sentiflow.serving import champion
 from sentiflow.serving.batching import Model
 from sentiflow.serving.champion import ChampionFollower

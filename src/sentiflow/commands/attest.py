@@ -22,7 +22,7 @@ from sentiflow.release.known_files import (
     explain_unknown,
     find_known,
 )
-from sentiflow.release.standing import MAKES_CHAMPION, Event, NewEvent, fold_events
+from sentiflow.release.state import MAKES_CHAMPION, Event, NewEvent, fold_events
 
 if TYPE_CHECKING:
     from sentiflow.release.registry import Registry, Version

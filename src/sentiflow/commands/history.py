@@ -14,7 +14,7 @@ from sentiflow.night.night import describe_move
 from sentiflow.notices.messages import send_notices
 from sentiflow.notices.moves import settle_and_tell
 from sentiflow.release.identity import find_events, name_runs, read_run
-from sentiflow.release.standing import (
+from sentiflow.release.state import (
     MAKES_CHAMPION,
     Event,
     Standing,

@@ -17,7 +17,7 @@ from sentiflow.notices.messages import Tell, send_notices
 from sentiflow.notices.moves import settle_and_tell
 from sentiflow.notices.releases import compose_release
 from sentiflow.release.identity import RUN_KEY, find_events, read_run
-from sentiflow.release.standing import Event, NewEvent, Standing
+from sentiflow.release.state import Event, NewEvent, Standing
 from sentiflow.reporting.decision_record import DecisionRecord, find_decision_file, read_decision
 from sentiflow.settings import (
     Settings,

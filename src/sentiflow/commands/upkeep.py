@@ -14,7 +14,7 @@ from sentiflow.night.lease import hold_lease
 from sentiflow.night.orphans import sweep
 from sentiflow.notices.messages import compose_notices, send_notices
 from sentiflow.notices.moves import settle_and_tell
-from sentiflow.release.standing import MAKES_CHAMPION, Event, fold_events
+from sentiflow.release.state import MAKES_CHAMPION, Event, fold_events
 from sentiflow.reporting.record import NightRecord
 from sentiflow.settings import (
     Settings,

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from sentiflow.errors import GateNotEvaluated, LedgerConflict, SentiflowError
-from sentiflow.release.standing import NewEvent, fold_events
+from sentiflow.release.state import NewEvent, fold_events
 from sentiflow.reporting.record import (
     NightRecord,
     Outcome,
@@ -25,7 +25,7 @@ from sentiflow.settings import find_actor
 if TYPE_CHECKING:
     from sentiflow.release.leases import Lease
     from sentiflow.release.ledger import Ledger
-    from sentiflow.release.standing import Event, Kind
+    from sentiflow.release.state import Event, Kind
 
 logger = logging.getLogger(__name__)
 

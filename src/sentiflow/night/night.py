@@ -25,7 +25,7 @@ from sentiflow.night.lease import HeldLease
 from sentiflow.night.request import NightRequest
 from sentiflow.night.steps import Steps
 from sentiflow.release.lineage import Lineage, describe_lineage
-from sentiflow.release.standing import Event, Kind, NewEvent
+from sentiflow.release.state import Event, Kind, NewEvent
 from sentiflow.reporting.record import NightRecord, Outcome
 from sentiflow.settings import (
     ScheduleSettings,

@@ -42,7 +42,7 @@ from sentiflow.night.orphans import CloseFlowRuns, sweep
 from sentiflow.night.request import NightRequest
 from sentiflow.patience import Patience
 from sentiflow.release.lineage import check_lineage
-from sentiflow.release.standing import Event, Kind, NewEvent
+from sentiflow.release.state import Event, Kind, NewEvent
 from sentiflow.reporting.record import NightRecord, explain_no_champion, keep_record
 from sentiflow.settings import (
     describe_settings,
@@ -126,9 +126,9 @@ def _open(
     actor: str | None,
 ) -> Night:
     """Take the lease, sweep, settle, and open the MLflow run; `parts` closes them again."""
+    from sentiflow.release.alias import settle
     from sentiflow.release.leases import name_night
     from sentiflow.release.ledger import Ledger
-    from sentiflow.release.projection import settle
     from sentiflow.release.registry import Registry
     from sentiflow.tracking import track_run
 
@@ -292,7 +292,7 @@ def _end_unexpectedly(night: Night, error: Exception) -> None:
 
 def _keep_ruling(night: Night, error: BaseException) -> bool:
     """End a night as its ruling says, if the ledger has one: it stands, whatever came then."""
-    from sentiflow.release.projection import settle
+    from sentiflow.release.alias import settle
 
     ruling = night.ruling or _find_ruling(night)
     if ruling is None:

@@ -22,10 +22,10 @@ from sentiflow.settings import (
 )
 
 if TYPE_CHECKING:
+    from sentiflow.release.alias import Settled
     from sentiflow.release.ledger import Ledger
-    from sentiflow.release.projection import Settled
     from sentiflow.release.registry import Registry
-    from sentiflow.release.standing import Event
+    from sentiflow.release.state import Event
 
 logger = logging.getLogger(__name__)
 
@@ -46,7 +46,7 @@ def settle_and_tell(
         ForeignRegistry: the ledger is about the versions of another registry.
         RegistryUnreachable, LedgerUnreachable: one of them did not answer.
     """
-    from sentiflow.release.projection import settle
+    from sentiflow.release.alias import settle
 
     settled = settle(registry, ledger, model, actor)
     if settled.moved is not None:

@@ -9,7 +9,7 @@ from sentiflow.notices.messages import Notice, join_page, write_notice
 from sentiflow.settings import NoticeKind, NoticeSettings
 
 if TYPE_CHECKING:
-    from sentiflow.release.standing import Event, Kind
+    from sentiflow.release.state import Event, Kind
 
 _PAGE: Final = "/#/models/{}/versions/{}"
 _TITLES: Final[Mapping[Kind, tuple[NoticeKind, str]]] = {

@@ -13,7 +13,7 @@ from sentiflow.settings import Settings, find_ledger_url, find_tracking_uri
 if TYPE_CHECKING:
     from sentiflow.release.known_files import KnownFiles
     from sentiflow.release.registry import RegisteredModel, Registry, Version
-    from sentiflow.release.standing import Event
+    from sentiflow.release.state import Event
 
 logger = logging.getLogger(__name__)
 
@@ -72,7 +72,7 @@ def find_answering(settings: Settings, which: str, home: Path) -> Answering:
 
 def _find_champion(registry: Registry, name: str, events: tuple[Event, ...]) -> Version:
     from sentiflow.release.registry import CHAMPION
-    from sentiflow.release.standing import fold_events
+    from sentiflow.release.state import fold_events
 
     standing = fold_events(events)
     champion = standing.champion

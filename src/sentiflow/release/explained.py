@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from sentiflow.release.alias import plan_step
 from sentiflow.release.known_files import KnownFiles, NamedVersion, find_known
 from sentiflow.release.ledger import Ledger, Mark
-from sentiflow.release.projection import plan_step
-from sentiflow.release.standing import Event, Standing, fold_events
+from sentiflow.release.state import Event, Standing, fold_events
 
 
 @dataclass(frozen=True)

@@ -18,7 +18,7 @@ from typing import Any, Final, Protocol
 from sentiflow.errors import ArtifactError, UnknownFiles
 from sentiflow.files import digest_file
 from sentiflow.release.identity import RUN_KEY, read_run
-from sentiflow.release.standing import Event
+from sentiflow.release.state import Event
 from sentiflow.settings import ModelSettings
 
 # Of an event's details: file → SHA-256.

@@ -24,7 +24,7 @@ from sqlalchemy.exc import IntegrityError
 from sentiflow.errors import GateNotEvaluated, LedgerConflict, UsageError
 from sentiflow.release.ledger_database import LedgerDatabase
 from sentiflow.release.ledger_tables import EVENTS, PROJECTIONS
-from sentiflow.release.standing import KINDS, MAKES_CHAMPION, Event, Kind, NewEvent
+from sentiflow.release.state import KINDS, MAKES_CHAMPION, Event, Kind, NewEvent
 
 _NEEDS_REASON: Final[frozenset[Kind]] = frozenset(
     {"attested", "rolled_back", "hold", "released", "adopted", "reverted", "superseded"}

@@ -13,7 +13,7 @@ from typing import Final
 
 from sentiflow.markup import escape_markdown
 from sentiflow.release.identity import is_about, name_runs, read_run
-from sentiflow.release.standing import MAKES_CHAMPION, Event, Kind, Standing, apply_event
+from sentiflow.release.state import MAKES_CHAMPION, Event, Kind, Standing, apply_event
 
 OUTCOME_TAG: Final = "sentiflow.outcome"
 _DECISION_TAG: Final = "sentiflow.decision"

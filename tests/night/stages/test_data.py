@@ -12,7 +12,7 @@ import pytest
 from sentiflow.night.stages.data import find_unchanged, skip
 from sentiflow.release.ledger import Ledger
 from sentiflow.release.registry import Version
-from sentiflow.release.standing import Kind, NewEvent
+from sentiflow.release.state import Kind, NewEvent
 
 LINEAGE = "the lineage"
 SAME = {"fingerprint": "rows", "settings": "settings", "code": "code"}

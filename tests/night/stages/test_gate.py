@@ -19,7 +19,7 @@ from sentiflow.night.night import Night
 from sentiflow.night.stages.gate import Gate
 from sentiflow.night.stages.model import Evaluated
 from sentiflow.release.registry import Registry
-from sentiflow.release.standing import Event, Kind, fold_events
+from sentiflow.release.state import Event, Kind, fold_events
 from sentiflow.settings import load_settings
 
 pytestmark = pytest.mark.filterwarnings("ignore")

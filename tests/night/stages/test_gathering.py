@@ -31,7 +31,7 @@ from sentiflow.night.stages.gate import Gate, open_gate
 from sentiflow.night.stages.model import Evaluated
 from sentiflow.release.known_files import KnownFiles, find_known, require_known
 from sentiflow.release.registry import Version
-from sentiflow.release.standing import Event, Kind, fold_events
+from sentiflow.release.state import Event, Kind, fold_events
 from sentiflow.settings import Settings
 
 NIGHT = date(2026, 6, 30)

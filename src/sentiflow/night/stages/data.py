@@ -16,7 +16,7 @@ from sentiflow.dates import find_today
 from sentiflow.errors import ArtifactError, DataRejected
 from sentiflow.night.night import Night, find_sources, prefix_metrics
 from sentiflow.release.identity import name_runs, read_run
-from sentiflow.release.standing import fold_events
+from sentiflow.release.state import fold_events
 
 if TYPE_CHECKING:
     from sentiflow.release.registry import Version

@@ -29,7 +29,7 @@ from sentiflow.night.stages.data import Splits
 from sentiflow.night.stages.model import Evaluated
 from sentiflow.release.identity import name_runs, read_run
 from sentiflow.release.known_files import find_known, require_known
-from sentiflow.release.standing import (
+from sentiflow.release.state import (
     MAKES_CHAMPION,
     Event,
     Standing,

@@ -23,7 +23,7 @@ from sentiflow.night.stages.gate import Gate, open_gate
 from sentiflow.night.stages.model import Evaluated, Trained
 from sentiflow.release.identity import RUN_KEY, find_events
 from sentiflow.release.known_files import KnownFiles, digest_bundle, find_known
-from sentiflow.release.standing import Event, Standing
+from sentiflow.release.state import Event, Standing
 from sentiflow.reporting.decision_record import DecisionRecord, keep_decision
 from sentiflow.reporting.report import write_report
 from sentiflow.settings import describe_settings, find_actor
@@ -153,7 +153,7 @@ def decide_release(night: Night, splits: Splits, evaluated: Evaluated, number: i
 
 def _settle(night: Night) -> Standing:
     """Let the alias follow the ledger; the night tells of a move outside that shows only now."""
-    from sentiflow.release.projection import settle
+    from sentiflow.release.alias import settle
 
     registry, name = night.registry, night.lineage.name
     standing = settle(registry, night.ledger, name, find_actor()).standing

@@ -36,7 +36,7 @@ from sentiflow.files import hide_secrets
 from sentiflow.release.identity import RUN_KEY, list_registered, name_runs, read_run
 from sentiflow.release.ledger import Ledger, LockedProjection, Mark
 from sentiflow.release.registry import CHAMPION
-from sentiflow.release.standing import (
+from sentiflow.release.state import (
     MAKES_CHAMPION,
     Event,
     Kind,

@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from sentiflow.errors import GateNotEvaluated, UsageError
-from sentiflow.release.standing import (
+from sentiflow.release.state import (
     KINDS,
     MAKES_CHAMPION,
     Event,

@@ -13,9 +13,9 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
 from sentiflow.errors import LedgerConflict, NoModelError, RegistryUnreachable
+from sentiflow.release.alias import AliasRegistry, plan_step, settle
 from sentiflow.release.ledger import Ledger, LockedProjection, Mark
-from sentiflow.release.projection import AliasRegistry, plan_step, settle
-from sentiflow.release.standing import Event, Kind, NewEvent, fold_events
+from sentiflow.release.state import Event, Kind, NewEvent, fold_events
 
 START = datetime(2026, 1, 1, tzinfo=UTC)
 
