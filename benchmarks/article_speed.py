@@ -20,7 +20,7 @@ from typing import Any
 
 import numpy as np
 
-from sentiflow.data.ingest import read_sources
+from sentiflow.data.ingest.ingest import read_sources
 from sentiflow.data.snapshot import read_split
 from sentiflow.settings import load_settings, prepare_environment
 

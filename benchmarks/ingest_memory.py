@@ -50,8 +50,8 @@ def ingest(path: Path) -> dict[str, float]:
     home = path.parent / "home"
     prepare_environment(home)
     from sentiflow.cost import measure_peak_memory_mb
-    from sentiflow.data.ingest import read_sources
-    from sentiflow.data.validation import check_table
+    from sentiflow.data.checks.validation import check_table
+    from sentiflow.data.ingest.ingest import read_sources
 
     started = time.monotonic()
     ingested = read_sources([str(path)], None, Settings(), date.today(), home)

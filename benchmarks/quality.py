@@ -21,7 +21,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from sentiflow.data.ingest import read_sources
+from sentiflow.data.ingest.ingest import read_sources
 from sentiflow.data.snapshot import read_shards
 from sentiflow.data.splitting import BUCKETS, assign_buckets, name_splits
 from sentiflow.settings import Settings, SplitSettings, load_settings, prepare_environment

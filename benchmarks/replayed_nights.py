@@ -268,7 +268,7 @@ def check_month(
 ) -> list[str]:
     """Return which invariants the whole month broke."""
     from sentiflow.commands.history import find_live
-    from sentiflow.data.ingest import read_sources
+    from sentiflow.data.ingest.ingest import read_sources
     from sentiflow.release.leases import Leases
     from sentiflow.settings import find_ledger_url, find_tracking_uri, load_settings
     from sentiflow.tracking import find_running_runs

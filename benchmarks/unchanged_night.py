@@ -85,7 +85,7 @@ def ingest(path: Path) -> dict[str, Any]:
     prepare_environment(home)
     started = time.monotonic()
     from sentiflow.cost import measure_peak_memory_mb
-    from sentiflow.data.ingest import read_sources
+    from sentiflow.data.ingest.ingest import read_sources
     from sentiflow.night.code import describe_code
     from sentiflow.release.ledger import Ledger
     from sentiflow.settings import Settings, find_ledger_url

@@ -16,8 +16,8 @@ from prefect.client.orchestration import SyncPrefectClient, get_client
 from prefect.context import FlowRunContext
 from prefect.exceptions import ObjectNotFound
 
-from sentiflow.data.allowed import AllowedSources, check_output_place
-from sentiflow.data.sources import find_files
+from sentiflow.data.reading.allowed import AllowedSources, check_output_place
+from sentiflow.data.reading.sources import find_files
 from sentiflow.settings import find_home, list_presets, load_settings
 
 _NIGHTLY: Final = "retrain/nightly"

@@ -17,7 +17,7 @@ from flows.faults import hide_foreign_words
 from flows.notices import find_problems, tell, tell_cut_off
 from flows.operations import close_flow_runs, collapse_missed
 from flows.permissions import check_run
-from sentiflow.data.ingest import Ingested
+from sentiflow.data.ingest.ingest import Ingested
 from sentiflow.errors import (
     LedgerUnreachable,
     RegistryUnreachable,

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from markdown_it import MarkdownIt
 
 from flows import score
-from sentiflow.data.docs_page import lay_out_page
+from sentiflow.data.checks.docs_page import lay_out_page
 from sentiflow.markup import escape_markdown, fence_markdown
 from sentiflow.notices.messages import compose_notices
 from sentiflow.release.state import Event

@@ -34,8 +34,8 @@ from flows.retrain import retrain
 from sentiflow.cli.common import write_for_asker
 from sentiflow.commands.predict import evaluate_version
 from sentiflow.commands.score import ScoreRequest, answer_request
-from sentiflow.data.ingest import read_sources
-from sentiflow.data.validation import check_table
+from sentiflow.data.checks.validation import check_table
+from sentiflow.data.ingest.ingest import read_sources
 from sentiflow.errors import (
     DataRejected,
     SentiflowError,

@@ -12,8 +12,8 @@ from pathlib import Path
 import pytest
 
 from sentiflow.commands.prune import Pruned, prune
-from sentiflow.data.catalog import Catalog, KnownFile
-from sentiflow.data.pieces import Piece
+from sentiflow.data.ingest.manifest import Catalog, KnownFile
+from sentiflow.data.ingest.segments import Piece
 from sentiflow.errors import UsageError
 from sentiflow.release.registry import Registry, Version
 from sentiflow.settings import DataSettings

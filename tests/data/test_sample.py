@@ -17,6 +17,8 @@ import numpy as np
 import pytest
 from small_disk import fill_disk, mount_small_disk, only_root_mounts
 
+from sentiflow.data.checks.validation import RowChecker
+from sentiflow.data.reading.sources import find_files, read
 from sentiflow.data.reviews import type_reviews
 from sentiflow.data.sample import (
     FIRST_DATE,
@@ -28,9 +30,7 @@ from sentiflow.data.sample import (
     generate_lines,
     write_sample,
 )
-from sentiflow.data.sources import find_files, read
 from sentiflow.data.splitting import assign_buckets, digest_texts, name_splits
-from sentiflow.data.validation import RowChecker
 from sentiflow.errors import UsageError
 from sentiflow.settings import DataSettings, SplitSettings
 

@@ -11,9 +11,9 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from sentiflow.data.ingest import read_sources
+from sentiflow.data.ingest.ingest import read_sources
+from sentiflow.data.reading.sources import find_files
 from sentiflow.data.snapshot import SNAPSHOT_COLUMNS, read_shards
-from sentiflow.data.sources import find_files
 from sentiflow.dates import find_today
 from sentiflow.errors import DataRejected
 from sentiflow.files import make_temporary_prefix

@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from sentiflow.commands.forget import read_replacements
-from sentiflow.data.catalog import list_needed
+from sentiflow.data.ingest.manifest import list_needed
 from sentiflow.errors import UsageError
 from sentiflow.files import read_json
 from sentiflow.home import (

@@ -145,7 +145,7 @@ def label_reviews(reviews: pd.DataFrame, data: DataSettings) -> tuple[pd.DataFra
         raise ValueError(
             "Every review needs stars to be labelled. "
             f"Received: rows_without_stars={int(reviews['stars'].isna().sum())}. "
-            "Check the reviews first (data/validation.py)."
+            "Check the reviews first (data/checks/validation.py)."
         )
     kept = reviews
     if data.neutral == "leave_out":

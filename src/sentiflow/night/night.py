@@ -242,7 +242,7 @@ def check_request(request: NightRequest) -> None:
     Raises:
         UsageError: a setting is wrong, the date is still to come, or a source is not there.
     """
-    from sentiflow.data.sources import find_files
+    from sentiflow.data.reading.sources import find_files
 
     settings = read_settings(request)
     find_night(request, settings)

@@ -26,11 +26,11 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from sentiflow.data.checks.validation import RowChecker
 from sentiflow.data.quarantine import QuarantineWriter
+from sentiflow.data.reading.sources import find_files, read
+from sentiflow.data.reading.streams import SourceFile
 from sentiflow.data.reviews import type_reviews
-from sentiflow.data.sources import find_files, read
-from sentiflow.data.streams import SourceFile
-from sentiflow.data.validation import RowChecker
 from sentiflow.errors import (
     ArtifactError,
     SentiflowError,

@@ -52,7 +52,7 @@ class DataSettings(_Group):
 
 
 class ValidationSettings(_Group):
-    """The bounds of the table expectations; see data/validation.py for the expectations."""
+    """The bounds of the table expectations; see data/checks/validation.py for the expectations."""
 
     min_rows: int = Field(1_000, ge=1)
     min_class_share: float = Field(0.05, ge=0, le=0.5)

@@ -8,7 +8,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-from sentiflow.data.ingest import Ingested, read_sources
+from sentiflow.data.ingest.ingest import Ingested, read_sources
 from sentiflow.data.profile import PreviousSnapshot
 from sentiflow.data.snapshot import Snapshot, check_snapshot, read_split
 from sentiflow.data.splitting import SPLITS
@@ -130,7 +130,7 @@ def skip(night: Night, version: int) -> None:
 
 def validate(night: Night, ingested: Ingested) -> None:
     """Check the whole night's profile; end the night when a critical expectation fails."""
-    from sentiflow.data.validation import check_table
+    from sentiflow.data.checks.validation import check_table
 
     previous = _find_last_accepted(night)
     compared_with = None

@@ -1,0 +1,201 @@
+"""Read, type and check what is new in the source files, and keep it as pieces."""
+
+from __future__ import annotations
+
+import logging
+from collections import defaultdict
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+
+import pandas as pd
+
+from sentiflow.data.checks.validation import RowChecker
+from sentiflow.data.ingest.file_state import digest_beginnings, look_at
+from sentiflow.data.ingest.manifest import KnownFile, Plan, name_file
+from sentiflow.data.ingest.segments import Piece, PieceStore, PieceWriter, end_at
+from sentiflow.data.reading.sources import RawChunk, read_each
+from sentiflow.data.reading.streams import Mark, SourceFile
+from sentiflow.data.reviews import Rejection, type_reviews
+from sentiflow.data.row_digests import add_digests
+from sentiflow.progress import report_progress
+from sentiflow.settings import DataSettings
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Gathered:
+    """What the source files hold, whether it was read now or before.
+
+    Attributes:
+        pieces: of each file, in the files' order.
+        known: what is to be remembered of the files, by key.
+    """
+
+    pieces: tuple[tuple[Piece, ...], ...]
+    known: dict[str, KnownFile]
+
+
+class FileReading:
+    """The reading of what is new in one file, from its plan to what is remembered of it."""
+
+    def __init__(self, plan: Plan) -> None:
+        """Prepare; nothing is read yet."""
+        self.file = plan.file
+        self._known = plan.known
+        self._sighting = plan.sighting
+        self._sha256 = plan.sha256
+
+    @property
+    def may_be_remembered(self) -> bool:
+        """Whether a later night can tell that it has this file before it; not behind a URL."""
+        return self._sighting is not None
+
+    @property
+    def size(self) -> int:
+        """How many bytes are to be read, as far as the plan can tell; 0 if unknown."""
+        mark = self._known.mark if self._known is not None else None
+        size = self._sighting.size if self._sighting is not None else self.file.size
+        return size - (mark.offset if mark else 0)
+
+    def start(self) -> SourceFile:
+        """Return the file to read: what is new of it, up to where it ends now.
+
+        What is appended meanwhile is left for the next time, so that the digest is that of
+        the bytes that are read.
+        """
+        if self._sighting is not None and self._sha256 is None:
+            # The plan may be older than the reading of the files before this one.
+            self._sighting = look_at(self.file)
+            if self._sighting is not None:
+                (self._sha256,) = digest_beginnings(self.file, (self._sighting.size,))
+        if self._sighting is None:
+            return self.file
+        mark = self._known.mark if self._known is not None else None
+        return replace(self.file, size=self.size, start=mark, end=self._sighting.size)
+
+    def list_earlier(self, store: PieceStore) -> tuple[list[Piece], list[Piece]]:
+        """Return the earlier pieces that stay, and those to copy into the new one."""
+        if self._known is None or self._known.mark is None:
+            return [], []
+        *earlier, last = self._known.pieces
+        last = end_at(last, self._known.mark.line)
+        return (earlier, [last]) if store.is_small(last) else ([*earlier, last], [])
+
+    def remember(self, pieces: tuple[Piece, ...], mark: Mark | None) -> KnownFile | None:
+        """Return what to remember of the file; None where that could be wrong.
+
+        Args:
+            pieces: what the whole file gave.
+            mark: where reading can go on.
+        """
+        if self._sighting is None or self._sha256 is None:
+            return None
+        now = look_at(self.file)
+        is_same = now is not None and now.stamp == self._sighting.stamp
+        if not is_same and mark is None:
+            # It was written to meanwhile, and not every reader goes from start to end.
+            return None
+        stamp = self._sighting.lasting if is_same else None
+        return KnownFile(stamp, self._sighting.size, self._sha256, pieces, mark)
+
+
+def gather(plans: Sequence[Plan], store: PieceStore, data: DataSettings) -> Gathered:
+    """Bring the pieces of all files up to date, reading only what is new.
+
+    Memory holds one chunk at a time. A chunk may hold rows of many files, so that many small
+    files cost no more checks than a large one.
+
+    Args:
+        plans: one per file, with pieces that are whole.
+        store: where pieces are kept.
+        data: how files are read.
+
+    Raises:
+        SourceError: a source cannot be read at all.
+        PieceGone: a piece that the plans count on was removed meanwhile.
+    """
+    readings = [FileReading(plan) for plan in plans if not plan.is_unchanged]
+    pieces, marks, rows = _read_new(readings, store, data)
+    done = iter(zip(readings, pieces, marks, strict=True))
+    every: list[tuple[Piece, ...]] = []
+    known: dict[str, KnownFile] = {}
+    for plan in plans:
+        remembered = plan.known
+        if plan.is_unchanged and plan.known is not None:
+            every.append(plan.known.pieces)
+        else:
+            reading, new, mark = next(done)
+            every.append(new)
+            remembered = reading.remember(new, mark)
+        if remembered is not None:
+            known[name_file(plan.file)] = remembered
+    logger.info(
+        "ingest: %s of %s files unchanged, %s new rows read",
+        *(f"{count:,}" for count in (len(plans) - len(readings), len(plans), rows)),
+    )
+    return Gathered(tuple(every), known)
+
+
+def _read_new(
+    readings: Sequence[FileReading], store: PieceStore, data: DataSettings
+) -> tuple[list[tuple[Piece, ...]], list[Mark | None], int]:
+    """Read what is new; return pieces and mark of each file, and how many rows were read."""
+    pieces: dict[int, list[Piece]] = {}
+    marks: dict[int, Mark | None] = {}
+    writers: dict[int, PieceWriter] = {}
+    rows = rejected = 0
+
+    def find_writer(position: int) -> PieceWriter:
+        if position not in writers:
+            writers[position] = store.open_writer(keep=readings[position].may_be_remembered)
+            if position not in pieces:
+                pieces[position], copied = readings[position].list_earlier(store)
+                for piece in copied:
+                    writers[position].copy(store, piece)
+        return writers[position]
+
+    sizes = [reading.size for reading in readings]
+    total = sum(sizes) if all(sizes) else 0
+    # Preparing the checks costs seconds, which a night without new rows need not spend.
+    checker: RowChecker | None = None
+    for chunk in read_each((reading.start() for reading in readings), data, total):
+        checker = checker or RowChecker(data)
+        for position, reviews, rejections in _check(chunk, checker, data):
+            find_writer(position).add(reviews, rejections)
+            rows += len(reviews) + len(rejections)
+            rejected += len(rejections)
+        for position, mark in chunk.ended.items():
+            piece = find_writer(position).finish()
+            pieces[position].append(piece)
+            del writers[position]
+            marks[position] = mark
+        message = f"{rows:,} rows read, {rejected:,} quarantined"
+        report_progress("ingest", chunk.bytes_read, chunk.bytes_total, message)
+    # Files with one name, as two URLs whose secrets are hidden, are taken for one.
+    for position, writer in writers.items():
+        pieces[position].append(writer.finish())
+    positions = range(len(readings))
+    return [tuple(pieces[at]) for at in positions], [marks[at] for at in positions], rows
+
+
+def _check(
+    chunk: RawChunk, checker: RowChecker, data: DataSettings
+) -> Iterator[tuple[int, pd.DataFrame, list[Rejection]]]:
+    """Type and check a chunk; yield the rows and rejections of each file, by its position.
+
+    Rejections are in the order of their lines, wherever chunks begin and end.
+    """
+    typed = type_reviews(chunk.raw_reviews, data)
+    typed["position"] = chunk.raw_reviews["file"].map(chunk.positions)
+    reviews, rejections = checker.check(typed)
+    reviews = add_digests(reviews)
+    order = {name: index for index, name in enumerate(chunk.positions)}
+    rejected: defaultdict[int, list[Rejection]] = defaultdict(list)
+    for rejection in sorted(
+        [*chunk.rejections, *rejections], key=lambda one: (order[one.file], one.line)
+    ):
+        rejected[chunk.positions[rejection.file]].append(rejection)
+    passed = dict(iter(reviews.groupby("position")))
+    for position in dict.fromkeys(chunk.positions.values()):
+        yield position, passed.get(position, reviews[:0]), rejected[position]

@@ -1,0 +1,210 @@
+"""Remember of every source file what was read of it, and read only what is new.
+
+One catalog belongs to the sources that were named together and to how they are read. It says
+of each file what it looked like, which pieces hold its rows, and where reading can go on.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass, field, replace
+from pathlib import Path
+from typing import Any, Final
+
+from sentiflow.data.ingest.file_state import Sighting, Stamp, digest_beginnings, look_at
+from sentiflow.data.ingest.segments import Piece, PieceStore, list_file_names
+from sentiflow.data.reading.streams import Mark, SourceFile
+from sentiflow.errors import ArtifactError
+from sentiflow.files import digest_json, read_json, write_json
+from sentiflow.settings import DataSettings
+
+FORMAT: Final = 1
+
+# Settings of data that play a part only once the rows are checked, or not in what comes out.
+_LATER: Final = {
+    "stall_seconds", "allowed_roots", "output_roots",
+    "max_rejected_share", "positive_above", "neutral", "category",
+}  # fmt: skip
+
+
+@dataclass(frozen=True)
+class KnownFile:
+    """What is remembered of one file.
+
+    Attributes:
+        stamp: what the file system said of it, where that can be believed; else None.
+        size: how many of its bytes were read.
+        sha256: the digest of these bytes.
+        pieces: what they gave, in order.
+        mark: where reading can go on once the file has grown; None where it cannot.
+    """
+
+    stamp: Stamp | None
+    size: int
+    sha256: str
+    pieces: tuple[Piece, ...]
+    mark: Mark | None
+
+    @classmethod
+    def from_dict(cls, value: dict[str, Any]) -> KnownFile:
+        """Return what `dataclasses.asdict` made a JSON value of."""
+        mark = value["mark"]
+        return cls(
+            stamp=None if value["stamp"] is None else tuple(value["stamp"]),
+            size=value["size"],
+            sha256=value["sha256"],
+            pieces=tuple(Piece(**piece) for piece in value["pieces"]),
+            mark=None if mark is None else Mark(**{**mark, "header": tuple(mark["header"])}),
+        )
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What is to be done about one source file.
+
+    Attributes:
+        file: the file.
+        known: what is remembered of it and still true of its beginning; None if nothing.
+        sighting: how it looked when the plan was made; None where nothing is to be remembered.
+        sha256: the digest of all its bytes then, where that was needed to make the plan.
+        is_unchanged: whether nothing of it has to be read.
+    """
+
+    file: SourceFile
+    known: KnownFile | None = None
+    sighting: Sighting | None = None
+    sha256: str | None = None
+    is_unchanged: bool = False
+
+
+@dataclass
+class Catalog:
+    """What is remembered about sources; `load` finds it, `save` keeps it.
+
+    Attributes:
+        path: its file; None where nothing is remembered.
+        code: the identity of the code that read the files.
+        files: by key, see `name_file`.
+        results: ingest results that were made of exactly these files, by their keys.
+    """
+
+    path: Path
+    code: str
+    files: dict[str, KnownFile] = field(default_factory=dict)
+    results: dict[str, dict[str, Any]] = field(default_factory=dict)
+
+    @classmethod
+    def load(cls, home: Path, paths: Sequence[str], data: DataSettings, code: str) -> Catalog:
+        """Return what is remembered of these sources when read this way, by this code.
+
+        Args:
+            home: SENTIFLOW_HOME.
+            paths: as the user named them.
+            data: how they are read.
+            code: the identity of the code; what other code read is not believed.
+        """
+        reading = data.model_dump(mode="json", exclude=_LATER)
+        path = home / "ingest" / f"{digest_json([list(paths), reading])[:32]}.json"
+        catalog = cls(path, code)
+        stored = _read_stored(path)
+        if stored is not None and stored["code"] == code:
+            catalog.files = _list_files(stored)
+            catalog.results = stored["results"]
+        return catalog
+
+    def save(self) -> None:
+        """Keep the catalog, replacing the one before in one step."""
+        files = {key: asdict(known) for key, known in self.files.items()}
+        value = {"format": FORMAT, "code": self.code, "files": files, "results": self.results}
+        write_json(self.path, value)
+
+    def clean(self, store: PieceStore) -> None:
+        """Remove pieces that no catalog needs, this one included, as they are on disk."""
+        store.remove_others(frozenset(list_needed(self.path.parent.glob("*.json"))))
+
+    def keep(self, plans: Iterable[Plan]) -> None:
+        """Remember the files as they look now, of which nothing had to be read."""
+        self.files = {name_file(plan.file): plan.known for plan in plans if plan.known}
+
+    def replace(self, files: dict[str, KnownFile]) -> None:
+        """Remember these files, and no result that was made of others."""
+        before, now = (
+            {key: known.pieces for key, known in these.items()} for these in (self.files, files)
+        )
+        if before != now:
+            self.results = {}
+        self.files = files
+
+
+def name_file(file: SourceFile) -> str:
+    """Return the key of a file: where it is, and the name that its rejections carry."""
+    return digest_json([os.path.realpath(file.path), file.name])[:32]
+
+
+def plan_reading(
+    files: Sequence[SourceFile], known: Mapping[str, KnownFile], trust_stamps: bool
+) -> list[Plan]:
+    """Say of each file what of it has to be read.
+
+    Args:
+        files: from `find_files`.
+        known: what is remembered, by key.
+        trust_stamps: whether a file that looks the same is taken for the same; otherwise its
+            bytes are compared.
+
+    Raises:
+        SourceError: a file whose bytes must be compared cannot be opened.
+    """
+    return [_plan(file, known.get(name_file(file)), trust_stamps) for file in files]
+
+
+def _plan(file: SourceFile, known: KnownFile | None, trust_stamps: bool) -> Plan:
+    sighting = look_at(file)
+    if known is None or sighting is None or sighting.size < known.size:
+        return Plan(file, None, sighting)
+    if trust_stamps and known.stamp == sighting.stamp:
+        return Plan(file, known, sighting, known.sha256, is_unchanged=True)
+    before, now = digest_beginnings(file, (known.size, sighting.size))
+    if before != known.sha256:
+        return Plan(file, None, sighting, now)
+    if sighting.size == known.size:
+        same = replace(known, stamp=sighting.lasting)
+        return Plan(file, same, sighting, now, is_unchanged=True)
+    return Plan(file, known if known.mark is not None else None, sighting, now)
+
+
+def check_pieces(plans: Sequence[Plan], store: PieceStore) -> list[Plan]:
+    """Return the plans, with a file to be read anew where one of its pieces is damaged or gone.
+
+    The pieces that are planned on stay while they are in use, see `PieceStore.claim`.
+    """
+    return [
+        plan
+        if plan.known is None or all(map(store.claim, plan.known.pieces))
+        else replace(plan, known=None, is_unchanged=False)
+        for plan in plans
+    ]
+
+
+def list_needed(catalogs: Iterable[Path]) -> Iterator[str]:
+    """Yield the names of the files of pieces that catalogs, given by their files, need."""
+    for path in catalogs:
+        stored = _read_stored(path)
+        if stored is not None:
+            for known in _list_files(stored).values():
+                for piece in known.pieces:
+                    yield from list_file_names(piece)
+
+
+def _list_files(stored: dict[str, Any]) -> dict[str, KnownFile]:
+    return {key: KnownFile.from_dict(value) for key, value in stored["files"].items()}
+
+
+def _read_stored(path: Path) -> dict[str, Any] | None:
+    """Return a catalog as it was written; None where it is not there or not of this format."""
+    try:
+        stored: dict[str, Any] = read_json(path)
+    except ArtifactError:
+        return None
+    return stored if stored.get("format") == FORMAT else None
