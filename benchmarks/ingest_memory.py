@@ -17,7 +17,7 @@ import time
 from datetime import date
 from pathlib import Path
 
-from sentiflow.data.sample import SAMPLE_SEED, write_sample
+from sentiflow.sample.reviews import SAMPLE_SEED, write_sample
 from sentiflow.settings import Settings, prepare_environment
 
 

@@ -21,7 +21,7 @@ from datetime import date
 from pathlib import Path
 from typing import Any
 
-from sentiflow.data.sample import SAMPLE_SEED, write_sample
+from sentiflow.sample.reviews import SAMPLE_SEED, write_sample
 from sentiflow.settings import prepare_environment
 
 _REST_SECONDS = 3.0

@@ -143,7 +143,7 @@ def sample(
     """Write the embedded sample as Yelp-shaped JSON lines."""
 
     def work() -> tuple[dict[str, Any], str, int]:
-        from sentiflow.data.sample import SAMPLE_ROWS, SAMPLE_SEED, write_sample
+        from sentiflow.sample.reviews import SAMPLE_ROWS, SAMPLE_SEED, write_sample
 
         try:
             written = write_sample(

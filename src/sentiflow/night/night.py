@@ -12,7 +12,6 @@ from pathlib import Path
 from typing import Any, Final, cast
 
 from sentiflow.cost import StepClock
-from sentiflow.data.sample import SAMPLE_ROWS, SAMPLE_SEED, write_sample
 from sentiflow.dates import check_past, find_today
 from sentiflow.errors import (
     GateNotEvaluated,
@@ -27,6 +26,7 @@ from sentiflow.night.steps import Steps
 from sentiflow.release.lineage import Lineage, describe_lineage
 from sentiflow.release.state import Event, Kind, NewEvent
 from sentiflow.reporting.record import NightRecord, Outcome
+from sentiflow.sample.reviews import SAMPLE_ROWS, SAMPLE_SEED, write_sample
 from sentiflow.settings import (
     ScheduleSettings,
     Settings,

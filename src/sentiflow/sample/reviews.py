@@ -24,9 +24,9 @@ from typing import Any, Final, TypeAlias
 
 import orjson
 
-from sentiflow.data.sample_grammar import Draw, Grammar, load_grammar, write_text
 from sentiflow.errors import UsageError
 from sentiflow.files import make_temporary_prefix
+from sentiflow.sample.grammar import Draw, Grammar, load_grammar, write_text
 
 SAMPLE_ROWS: Final = 6_000
 SAMPLE_SEED: Final = 2018

@@ -10,7 +10,7 @@ from statistics import median
 
 import pytest
 
-from sentiflow.data.sample_grammar import (
+from sentiflow.sample.grammar import (
     Choices,
     Grammar,
     Slots,

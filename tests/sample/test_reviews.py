@@ -20,7 +20,9 @@ from small_disk import fill_disk, mount_small_disk, only_root_mounts
 from sentiflow.data.checks.validation import RowChecker
 from sentiflow.data.reading.sources import find_files, read
 from sentiflow.data.reviews import type_reviews
-from sentiflow.data.sample import (
+from sentiflow.data.splitting import assign_buckets, digest_texts, name_splits
+from sentiflow.errors import UsageError
+from sentiflow.sample.reviews import (
     FIRST_DATE,
     FLAWS,
     LAST_DATE,
@@ -30,8 +32,6 @@ from sentiflow.data.sample import (
     generate_lines,
     write_sample,
 )
-from sentiflow.data.splitting import assign_buckets, digest_texts, name_splits
-from sentiflow.errors import UsageError
 from sentiflow.settings import DataSettings, SplitSettings
 
 YELP_FIELDS = [

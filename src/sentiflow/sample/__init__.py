@@ -1,0 +1,1 @@
+"""Where do the synthetic reviews come from?"""
