@@ -18,7 +18,7 @@ from prefect.events.actions import CallWebhook, ChangeFlowRunState, SendNotifica
 from prefect.events.schemas.automations import AutomationCore, EventTrigger, Posture
 from prefect.exceptions import ObjectNotFound
 
-from flows.operations import CLOSED_MESSAGE
+from flows.maintenance import CLOSED_MESSAGE
 from sentiflow.errors import UsageError
 from sentiflow.settings import NoticeKind, Settings, find_webhook_url
 

@@ -27,7 +27,7 @@ from pydantic import AfterValidator, BaseModel, ValidationError
 
 import sentiflow
 from flows.automations import make_automations
-from flows.operations import list_unfinished
+from flows.maintenance import list_unfinished
 from sentiflow.errors import SettingsError, UsageError
 from sentiflow.files import hide_secrets
 from sentiflow.night.request import NightRequest

@@ -14,8 +14,8 @@ from prefect.tasks import Task
 
 from flows.actors import find_starter
 from flows.faults import hide_foreign_words
+from flows.maintenance import close_flow_runs, collapse_missed
 from flows.notices import find_problems, tell, tell_cut_off
-from flows.operations import close_flow_runs, collapse_missed
 from flows.permissions import check_run
 from sentiflow.data.ingest.ingest import Ingested
 from sentiflow.errors import (

@@ -240,7 +240,7 @@ def test_a_night_that_is_ended_in_a_step_leaves_nothing_open(
 ) -> None:
     from prefect.client.orchestration import get_client
 
-    from flows.operations import close_flow_runs
+    from flows.maintenance import close_flow_runs
 
     home = stage.folder / way.replace(" ", "-")
     with get_client(sync_client=True) as client:

@@ -24,7 +24,7 @@ from websockets.exceptions import ConnectionClosed, InvalidStatus
 from websockets.sync.client import connect
 
 from flows.automations import DEAD_RUNS
-from flows.operations import CLOSED_MESSAGE
+from flows.maintenance import CLOSED_MESSAGE
 from sentiflow.settings import find_access
 
 TOKEN = "T0KEN-4711"

@@ -24,7 +24,7 @@ from flows.late_nights import (
     find_late,
     tell_late,
 )
-from flows.operations import collapse_missed
+from flows.maintenance import collapse_missed
 from sentiflow.settings import load_settings
 
 NOW = datetime(2026, 1, 2, 4, 0, tzinfo=UTC)

@@ -13,7 +13,7 @@ from prefect.client.orchestration import SyncPrefectClient
 from prefect.flow_engine import run_flow
 from prefect.flows import Flow
 
-from flows.operations import maintenance
+from flows.maintenance import maintenance
 from flows.permissions import Permissions
 from flows.promote import roll_back
 from flows.retrain import retrain

@@ -17,7 +17,7 @@ from prefect.settings import PREFECT_API_URL, temporary_settings
 from prefect.states import Completed, Failed, Pending, Running, Scheduled
 from release.dying import take_and_die
 
-from flows.operations import (
+from flows.maintenance import (
     close_flow_runs,
     collapse_missed,
     find_lost,
