@@ -16,8 +16,8 @@ from mlflow import MlflowClient
 from mlflow_server import MlflowServer, lose_answers
 
 from sentiflow.errors import RegistryFailed, RegistryUnreachable, SentiflowError
-from sentiflow.patience import Patience
 from sentiflow.release.registry import Registry
+from sentiflow.retries import Patience
 from sentiflow.tracking import Run, find_running_runs, track_run
 
 pytestmark = [pytest.mark.slow, pytest.mark.filterwarnings("ignore")]

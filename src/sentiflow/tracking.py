@@ -23,7 +23,7 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from sentiflow.errors import SentiflowError, UsageError
 from sentiflow.files import hide_secrets
-from sentiflow.patience import Patience, ask_mlflow, describe_failure, is_failure, shorten_error
+from sentiflow.retries import Patience, ask_mlflow, describe_failure, is_failure, shorten_error
 
 logger = logging.getLogger(__name__)
 

@@ -15,16 +15,15 @@ from prefect.client.schemas.objects import FlowRun
 from prefect.exceptions import ObjectNotFound
 from prefect.states import Completed, Pending, Running, Scheduled
 
-from flows.late_nights import (
-    TOLD_TAG,
+from flows.late_nights import TOLD_TAG, tell_late
+from flows.maintenance import collapse_missed
+from sentiflow.notices.lateness import (
     DisplacedRun,
     HoldingRun,
     WaitingRun,
     find_displaced,
     find_late,
-    tell_late,
 )
-from flows.maintenance import collapse_missed
 from sentiflow.settings import load_settings
 
 NOW = datetime(2026, 1, 2, 4, 0, tzinfo=UTC)

@@ -1,4 +1,4 @@
-"""Enter a version's files into the ledger on a person's word, once; and ask for it before a night.
+"""Enter a version's files into the ledger on a person's word, once.
 
 Versions that were registered before the ledger kept digests have none. No night enters them by
 itself: it would vouch for whatever lies in the registry just then, with nobody looking, and that
@@ -9,9 +9,8 @@ from __future__ import annotations
 
 import tempfile
 from collections.abc import Sequence
-from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any
 
 from sentiflow.commands.releases import Desk, require_reason
 from sentiflow.errors import UnknownFiles, UsageError
@@ -19,15 +18,12 @@ from sentiflow.files import make_temporary_prefix
 from sentiflow.release.known_files import (
     KnownFiles,
     digest_bundle,
-    explain_unknown,
     find_known,
 )
-from sentiflow.release.state import MAKES_CHAMPION, Event, NewEvent, fold_events
+from sentiflow.release.state import NewEvent
 
 if TYPE_CHECKING:
-    from sentiflow.release.registry import Registry, Version
-
-_YEAR: Final = timedelta(days=365)
+    from sentiflow.release.registry import Version
 
 
 def attest(desk: Desk, numbers: Sequence[int], reason: str) -> dict[str, Any]:
@@ -94,42 +90,6 @@ def write_attested(attested: dict[str, Any]) -> str:
         )
         lines += [f"  {digest}  {name}" for name, digest in sorted(entry["files"].items())]
     return "\n".join(lines)
-
-
-def refuse_unknown_champion(
-    registry: Registry, model: str, lineage: str, events: Sequence[Event]
-) -> None:
-    """Refuse a night that would be compared with a champion whose files the ledger does not know.
-
-    Asked before anything is read or trained: the gate could not load it hours later.
-
-    Raises:
-        UnknownFiles: so it is; the error names the former champions of a year too, which nights
-            compare with at times.
-    """
-    standing = fold_events(events)
-    champion = standing.champion
-    version = registry.find_version(model, champion) if champion is not None else None
-    # One that was deleted, or is of another lineage, is the gate's to tell of.
-    if version is None or not standing.is_champion(version.number, version.run_id):
-        return
-    if version.tags.get("sentiflow.lineage") != lineage:
-        return
-    if find_known(events, version) is not None:
-        return
-    since = datetime.now(UTC) - _YEAR
-    former = {
-        event.to_version
-        for event in events
-        if event.kind in MAKES_CHAMPION and event.to_version is not None and event.time >= since
-    }
-    unknown = {version.number} | {
-        number
-        for number in former - {version.number}
-        if (found := registry.find_version(model, number)) is not None
-        and find_known(events, found) is None
-    }
-    raise explain_unknown(model, unknown)
 
 
 def _digest_version(desk: Desk, version: Version) -> dict[str, str]:

@@ -10,9 +10,8 @@ from typing import Any, Final
 from sentiflow.commands.releases import Desk
 from sentiflow.dates import check_past
 from sentiflow.errors import ForeignRegistry, RegistryUnreachable, UsageError
-from sentiflow.night.night import describe_move
 from sentiflow.notices.messages import send_notices
-from sentiflow.notices.moves import settle_and_tell
+from sentiflow.notices.moves import describe_move, settle_and_tell
 from sentiflow.release.identity import find_events, name_runs, read_run
 from sentiflow.release.state import (
     MAKES_CHAMPION,

@@ -23,8 +23,8 @@ from sentiflow.errors import ArtifactError, GateNotEvaluated, ReleaseForbidden
 from sentiflow.files import make_temporary_prefix, read_json, write_json
 from sentiflow.gate.inspection import Inspection
 from sentiflow.gate.odd_texts import make_odd_texts
-from sentiflow.patience import Patience
 from sentiflow.release.known_files import KnownFiles, explain_unknown
+from sentiflow.retries import Patience
 
 TOLERANCE: Final = 1e-5
 _TIMED_CALLS: Final = 30

@@ -194,27 +194,6 @@ def find_sources(request: NightRequest, home: Path) -> tuple[str, ...]:
     return (str(sample),)
 
 
-def describe_move(event: Event) -> str:
-    """Say that somebody moved the champion alias outside sentiflow, and what to do."""
-    where = "took it away" if event.to_version is None else f"moved it to {event.to_version}"
-    is_anew = event.to_version is not None and event.to_version == event.from_version
-    anew = ", which is another model by now: MLflow's numbers began anew" if is_anew else ""
-    found = (
-        f"The ledger has no champion of {event.model} yet. Received: its alias points at version "
-        f"{event.to_version}."
-        if event.from_version is None
-        else f"The champion alias of {event.model} must stand at version {event.from_version}. "
-        f"Received: somebody {where} outside sentiflow{anew}."
-    )
-    ways = (
-        "sentiflow revert --reason … or, where that version was deleted, sentiflow rollback --to N "
-        "--reason … or sentiflow run … --supersede --reason …"
-        if event.to_version is None
-        else "sentiflow adopt --reason … or sentiflow revert --reason …"
-    )
-    return f"{found} No night promotes until it is settled: {ways}"
-
-
 def shorten_reason(reason: str) -> str:
     """Return a reason that fits into the ledger; the whole of it is in the night's record."""
     # No database stores a NUL or half a surrogate pair, which an error's text may quote.

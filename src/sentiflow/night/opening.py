@@ -9,7 +9,6 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-from sentiflow.commands.attest import refuse_unknown_champion
 from sentiflow.cost import measure_peak_memory_mb
 from sentiflow.disk import explain_full_disk
 from sentiflow.errors import (
@@ -30,7 +29,6 @@ from sentiflow.night.interrupts import Ended, HeldInterrupts
 from sentiflow.night.lease import hold_lease
 from sentiflow.night.night import (
     Night,
-    describe_move,
     find_lineage,
     find_night,
     name_night_asked,
@@ -39,11 +37,13 @@ from sentiflow.night.night import (
     shorten_reason,
 )
 from sentiflow.night.orphans import CloseFlowRuns, sweep
+from sentiflow.night.refusals import refuse_unknown_champion
 from sentiflow.night.request import NightRequest
-from sentiflow.patience import Patience
+from sentiflow.notices.moves import describe_move
 from sentiflow.release.lineage import check_lineage
 from sentiflow.release.state import Event, Kind, NewEvent
 from sentiflow.reporting.record import NightRecord, explain_no_champion, keep_record
+from sentiflow.retries import Patience
 from sentiflow.settings import (
     describe_settings,
     find_actor,

@@ -11,7 +11,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from sentiflow.errors import SentiflowError
-from sentiflow.night.night import describe_move
 from sentiflow.notices.messages import Notice, Tell, join_page, write_notice
 from sentiflow.settings import (
     NoticeSettings,
@@ -100,3 +99,24 @@ def compose_move(event: Event, settings: NoticeSettings, mlflow_url: str | None 
         event.to_version,
         [join_page(settings.mlflow_url or mlflow_url, _PAGE.format(event.model))],
     )
+
+
+def describe_move(event: Event) -> str:
+    """Say that somebody moved the champion alias outside sentiflow, and what to do."""
+    where = "took it away" if event.to_version is None else f"moved it to {event.to_version}"
+    is_anew = event.to_version is not None and event.to_version == event.from_version
+    anew = ", which is another model by now: MLflow's numbers began anew" if is_anew else ""
+    found = (
+        f"The ledger has no champion of {event.model} yet. Received: its alias points at version "
+        f"{event.to_version}."
+        if event.from_version is None
+        else f"The champion alias of {event.model} must stand at version {event.from_version}. "
+        f"Received: somebody {where} outside sentiflow{anew}."
+    )
+    ways = (
+        "sentiflow revert --reason … or, where that version was deleted, sentiflow rollback --to N "
+        "--reason … or sentiflow run … --supersede --reason …"
+        if event.to_version is None
+        else "sentiflow adopt --reason … or sentiflow revert --reason …"
+    )
+    return f"{found} No night promotes until it is settled: {ways}"

@@ -33,8 +33,8 @@ from sentiflow.errors import (
 )
 from sentiflow.files import make_temporary_prefix
 from sentiflow.model.engine import load_engine
-from sentiflow.patience import Patience, ask_mlflow, describe_failure, shorten_error
 from sentiflow.release.known_files import KnownFiles, check_files, digest_bundle
+from sentiflow.retries import Patience, ask_mlflow, describe_failure, shorten_error
 
 if TYPE_CHECKING:
     from sentiflow.model.bundle import Bundle

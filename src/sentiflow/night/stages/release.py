@@ -17,10 +17,11 @@ from sentiflow.errors import (
 )
 from sentiflow.gate.decision import Decision, decide
 from sentiflow.gate.findings import Findings
-from sentiflow.night.night import Night, describe_move, not_evaluated
+from sentiflow.night.night import Night, not_evaluated
 from sentiflow.night.stages.data import Splits
 from sentiflow.night.stages.gate import Gate, open_gate
 from sentiflow.night.stages.model import Evaluated, Trained
+from sentiflow.notices.moves import describe_move
 from sentiflow.release.identity import RUN_KEY, find_events
 from sentiflow.release.known_files import KnownFiles, digest_bundle, find_known
 from sentiflow.release.state import Event, Standing

@@ -16,7 +16,7 @@ from requests.exceptions import HTTPError, RetryError, SSLError
 from sqlalchemy import create_engine, text
 
 from sentiflow.errors import RegistryFailed
-from sentiflow.patience import Patience, ask_mlflow, is_silence, list_pauses, shorten_error
+from sentiflow.retries import Patience, ask_mlflow, is_silence, list_pauses, shorten_error
 
 
 def find_closed_port() -> int:

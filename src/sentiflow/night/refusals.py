@@ -1,0 +1,51 @@
+"""Refuse what could not come to a ruling, before anything is read or trained for it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING, Final
+
+from sentiflow.release.known_files import explain_unknown, find_known
+from sentiflow.release.state import MAKES_CHAMPION, Event, fold_events
+
+if TYPE_CHECKING:
+    from sentiflow.release.registry import Registry
+
+_YEAR: Final = timedelta(days=365)
+
+
+def refuse_unknown_champion(
+    registry: Registry, model: str, lineage: str, events: Sequence[Event]
+) -> None:
+    """Refuse a night that would be compared with a champion whose files the ledger does not know.
+
+    Asked before anything is read or trained: the gate could not load it hours later.
+
+    Raises:
+        UnknownFiles: so it is; the error names the former champions of a year too, which nights
+            compare with at times.
+    """
+    standing = fold_events(events)
+    champion = standing.champion
+    version = registry.find_version(model, champion) if champion is not None else None
+    # One that was deleted, or is of another lineage, is the gate's to tell of.
+    if version is None or not standing.is_champion(version.number, version.run_id):
+        return
+    if version.tags.get("sentiflow.lineage") != lineage:
+        return
+    if find_known(events, version) is not None:
+        return
+    since = datetime.now(UTC) - _YEAR
+    former = {
+        event.to_version
+        for event in events
+        if event.kind in MAKES_CHAMPION and event.to_version is not None and event.time >= since
+    }
+    unknown = {version.number} | {
+        number
+        for number in former - {version.number}
+        if (found := registry.find_version(model, number)) is not None
+        and find_known(events, found) is None
+    }
+    raise explain_unknown(model, unknown)
