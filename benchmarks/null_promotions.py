@@ -22,7 +22,7 @@ from scipy.stats import binom
 
 from sentiflow.errors import SentiflowError
 from sentiflow.gate.comparison import compare
-from sentiflow.gate.significance import find_mcnemar_p
+from sentiflow.gate.significance import compute_mcnemar_p
 
 # Coins tossed at once; a byte each.
 BLOCK_CELLS = 20_000_000
@@ -87,7 +87,7 @@ def measure_promotions(
     wins: npt.NDArray[np.int64], discordant: int, level: float
 ) -> dict[str, Any]:
     """Return how often p_better is at most the level, beside what theory allows."""
-    p_values = np.array([find_mcnemar_p(n, discordant - n) for n in range(discordant + 1)])
+    p_values = np.array([compute_mcnemar_p(n, discordant - n) for n in range(discordant + 1)])
     promotes = p_values <= level
     return {
         "level": round(level, 6),

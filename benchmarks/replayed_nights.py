@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING, Final
 from growing_source import QUIET_EVENTS, GrowingSource
 
 if TYPE_CHECKING:
-    from sentiflow.commands.releases import Desk
+    from sentiflow.commands.releases import ReleaseContext
     from sentiflow.reporting.record import NightRecord
 
 FIRST_NIGHT: Final = date(2026, 10, 1)
@@ -129,30 +129,34 @@ def replay(
         overrides: settings of every night.
         show: told each night when it has ended.
     """
-    from sentiflow.commands.releases import open_desk
+    from sentiflow.commands.releases import open_release_context
 
-    desk = open_desk(None, (), home)
+    context = open_release_context(None, (), home)
     month = Month([], [])
     for number, planned in enumerate(story):
         night = FIRST_NIGHT + timedelta(days=number)
         source.bring(planned.event, night)
-        lived = live(planned.event, night, source, desk, overrides)
+        lived = live(planned.event, night, source, context, overrides)
         month.nights.append(lived)
         show(lived)
-        found = [*check_story(planned, lived), *check_night(month.nights, source, desk)]
+        found = [*check_story(planned, lived), *check_night(month.nights, source, context)]
         month.failures.extend(f"{night}, {planned.event}: {failure}" for failure in found)
-    month.failures.extend(check_month(story, month.nights, source, desk, overrides))
+    month.failures.extend(check_month(story, month.nights, source, context, overrides))
     return month
 
 
 def live(
-    event: str, night: date, source: GrowingSource, desk: Desk, overrides: Sequence[str]
+    event: str,
+    night: date,
+    source: GrowingSource,
+    context: ReleaseContext,
+    overrides: Sequence[str],
 ) -> Lived:
     """Run one night and say what it became."""
     from flows.retrain import retrain
     from sentiflow.night.request import NightRequest
     from sentiflow.release.state import fold_events
-    from sentiflow.reporting.record import find_record
+    from sentiflow.reporting.record import read_record
 
     request = NightRequest(
         data=(str(source.folder),),
@@ -160,21 +164,21 @@ def live(
         as_of=night,
         force=event == "the same model",
     )
-    before = len(desk.ledger.read(desk.model))
+    before = len(context.ledger.read(context.model))
     started = time.monotonic()
     record = None
     if event == "killed while reading":
-        child = [sys.executable, "-c", _KILLED_NIGHT, request.model_dump_json(), str(desk.home)]
+        child = [sys.executable, "-c", _KILLED_NIGHT, request.model_dump_json(), str(context.home)]
         code = subprocess.run(child, check=False, stderr=subprocess.DEVNULL).returncode
         outcome = "killed" if code == -signal.SIGKILL else f"ended with {code}"
     else:
         state = retrain(request, return_state=True)
-        record = find_record(desk.home, str(state.state_details.flow_run_id))
+        record = read_record(context.home, str(state.state_details.flow_run_id))
         outcome = record.outcome if record else "without a record"
         if record and state.is_completed() != (record.exit_code == 0):
             outcome += f", and Prefect says {state.type.value}"
     seconds = time.monotonic() - started
-    events = desk.ledger.read(desk.model)
+    events = context.ledger.read(context.model)
     return Lived(
         night=night,
         event=event,
@@ -205,17 +209,19 @@ def check_story(planned: Planned, lived: Lived) -> list[str]:
     return failures
 
 
-def check_night(nights: Sequence[Lived], source: GrowingSource, desk: Desk) -> list[str]:
+def check_night(
+    nights: Sequence[Lived], source: GrowingSource, context: ReleaseContext
+) -> list[str]:
     """Return which invariants the last of these nights broke."""
     from sentiflow.files import read_json
     from sentiflow.release.registry import CHAMPION
 
     last, record = nights[-1], nights[-1].record
-    events = desk.ledger.read(desk.model)
-    alias = desk.registry.find_alias(desk.model, CHAMPION)
+    events = context.ledger.read(context.model)
+    alias = context.registry.look_up_alias(context.model, CHAMPION)
     trained = [lived for lived in nights if lived.outcome in ("promoted", "kept")]
-    versions = desk.registry.find_versions(desk.model, {})
-    records = [read_json(path) for path in (desk.home / "nights").glob("*.json")]
+    versions = context.registry.query_versions(context.model, {})
+    records = [read_json(path) for path in (context.home / "nights").glob("*.json")]
     # A night that was killed gets its record from the one after it.
     recorded = [lived for lived in nights if lived.record is not None or lived is not last]
     claims = {
@@ -263,20 +269,20 @@ def check_month(
     story: Sequence[Planned],
     nights: Sequence[Lived],
     source: GrowingSource,
-    desk: Desk,
+    context: ReleaseContext,
     overrides: Sequence[str],
 ) -> list[str]:
     """Return which invariants the whole month broke."""
-    from sentiflow.commands.history import find_live
+    from sentiflow.commands.history import describe_live
     from sentiflow.data.ingest.ingest import read_sources
     from sentiflow.release.leases import Leases
-    from sentiflow.settings import find_ledger_url, find_tracking_uri, load_settings
-    from sentiflow.tracking import find_running_runs
+    from sentiflow.settings import load_settings, resolve_ledger_url, resolve_tracking_uri
+    from sentiflow.tracking import query_running_runs
 
     settings = load_settings(None, overrides)
-    leases = Leases(find_ledger_url(settings.ledger, desk.home))
+    leases = Leases(resolve_ledger_url(settings.ledger, context.home))
     stale = settings.lease.stale_seconds
-    uri = find_tracking_uri(settings.tracking, desk.home)
+    uri = resolve_tracking_uri(settings.tracking, context.home)
     planned = sum(night.outcome == "promoted" for night in story)
     promotions = sum(lived.outcome == "promoted" for lived in nights)
     with tempfile.TemporaryDirectory() as fresh:
@@ -284,11 +290,11 @@ def check_month(
         whole = read_sources(paths, None, settings, nights[-1].night, Path(fresh))
     last = nights[-1].record
     claims = {
-        "no MLflow run is RUNNING": not find_running_runs(uri, settings.tracking.experiment),
+        "no MLflow run is RUNNING": not query_running_runs(uri, settings.tracking.experiment),
         "no lease is held": not leases.list_living(stale) and not leases.remove_dead(stale),
-        "nothing is unfinished": not list(desk.home.rglob(".unfinished-*")),
+        "nothing is unfinished": not list(context.home.rglob(".unfinished-*")),
         "the history knows each night's champion": all(
-            find_live(desk, lived.ended.isoformat())["version"] == lived.champion
+            describe_live(context, lived.ended.isoformat())["version"] == lived.champion
             for lived in nights
         ),
         f"at most {planned + MOST_OTHER_PROMOTIONS} promotions ({promotions})": promotions

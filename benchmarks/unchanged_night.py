@@ -88,14 +88,14 @@ def ingest(path: Path) -> dict[str, Any]:
     from sentiflow.data.ingest.ingest import read_sources
     from sentiflow.night.code import describe_code
     from sentiflow.release.ledger import Ledger
-    from sentiflow.settings import Settings, find_ledger_url
+    from sentiflow.settings import Settings, resolve_ledger_url
 
     imported, processor = time.monotonic(), time.process_time()
     settings = Settings()
     code = describe_code().identity
     ingested = read_sources([str(path)], None, settings, date.today(), home, code)
     ended, processor = time.monotonic(), time.process_time() - processor
-    Ledger(find_ledger_url(settings.ledger, home)).read(settings.model.name)
+    Ledger(resolve_ledger_url(settings.ledger, home)).read(settings.model.name)
     return {
         "import_seconds": round(imported - started, 2),
         "ingest_seconds": round(ended - imported, 2),

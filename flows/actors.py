@@ -11,8 +11,8 @@ from prefect.client.orchestration import get_client
 from prefect.client.schemas.objects import FlowRun
 from prefect.exceptions import PrefectException
 
-from flows.runs import find_run
-from sentiflow.settings import find_actor
+from flows.runs import look_up_run
+from sentiflow.settings import read_actor
 
 logger = logging.getLogger(__name__)
 
@@ -21,7 +21,7 @@ _LONGEST: Final = 150
 _SILENT: Final = (httpx.HTTPError, PrefectException, OSError, RuntimeError)
 
 
-def find_starter(named: str = "") -> str:
+def look_up_starter(named: str = "") -> str:
     """Return who started this run.
 
     A run that belongs to no deployment was started on a command line, by whoever works there.
@@ -31,15 +31,15 @@ def find_starter(named: str = "") -> str:
     """
     run_id = runtime.flow_run.id
     if run_id is None or runtime.deployment.id is None:
-        return name_starter(None, named, find_actor())
+        return name_starter(None, named, read_actor())
     try:
         with get_client(sync_client=True) as client:
-            run = find_run(client, str(run_id))
+            run = look_up_run(client, str(run_id))
     except _SILENT as error:
         # Who it was must not keep anybody from rolling back.
         logger.warning("Prefect did not say who started the run: %s", type(error).__name__)
         run = None
-    return name_starter(run, named, find_actor())
+    return name_starter(run, named, read_actor())
 
 
 def name_starter(run: FlowRun | None, named: str, actor: str) -> str:

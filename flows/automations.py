@@ -20,7 +20,7 @@ from prefect.exceptions import ObjectNotFound
 
 from flows.maintenance import CLOSED_MESSAGE
 from sentiflow.errors import UsageError
-from sentiflow.settings import NoticeKind, Settings, find_webhook_url
+from sentiflow.settings import NoticeKind, Settings, read_webhook_url
 
 if TYPE_CHECKING:
     from prefect.events.actions import ActionTypes
@@ -77,7 +77,7 @@ def make_automations(client: SyncPrefectClient, settings: Settings) -> list[str]
     late_minutes, kinds = settings.schedule.late_minutes, settings.notices.kinds
     tell_crashed = Message("failed", _CRASHED_TITLE, _CRASHED_TEXT)
     tell_late = Message("late", _LATE_TITLE, _LATE_TEXT % (2 * late_minutes))
-    block = _find_block(client, settings.notices.block) if settings.notices.block else None
+    block = _look_up_block(client, settings.notices.block) if settings.notices.block else None
     webhook = _keep_webhook(client)
     crashed_actions, late_actions = (
         _make_notifications(message, settings.model.name, block, webhook)
@@ -210,7 +210,7 @@ def _make_notifications(
     return actions
 
 
-def _find_block(client: SyncPrefectClient, block: str) -> UUID:
+def _look_up_block(client: SyncPrefectClient, block: str) -> UUID:
     kind, _, name = block.partition("/")
     try:
         return client.read_block_document_by_name(name, kind).id
@@ -225,7 +225,7 @@ def _keep_webhook(client: SyncPrefectClient) -> UUID | None:
     """Keep the address where Prefect encrypts it; the automations hold the block's id only."""
     from prefect.blocks.webhook import Webhook
 
-    url = find_webhook_url()
+    url = read_webhook_url()
     if url is None:
         _forget_webhook(client)
         return None

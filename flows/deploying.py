@@ -75,7 +75,7 @@ def deploy(request: NightRequest, first_night: bool = False) -> Deployed:
     settings = read_settings(request)
     entries = fill_deployments(read_deployments(), settings.schedule, request)
     crons = {entry["name"]: _read_crons(entry["schedules"]) for entry in entries}
-    url = find_server()
+    url = look_up_server()
     with get_client(sync_client=True) as client:
         pool_type = _make_pool(client)
         names = [_register(client, entry, crons[entry["name"]]) for entry in entries]
@@ -125,7 +125,7 @@ def fill_deployments(
     return filled
 
 
-def find_server() -> str:
+def look_up_server() -> str:
     """Return the address of the Prefect server that answers.
 
     Raises:
@@ -223,13 +223,13 @@ def _read_crons(schedules: Sequence[Mapping[str, Any]]) -> list[CronSchedule]:
 
 
 def _has_no_event(request: NightRequest) -> bool:
-    from sentiflow.night.night import find_lineage, read_settings
+    from sentiflow.night.night import describe_request_lineage, read_settings
     from sentiflow.release.ledger import Ledger
-    from sentiflow.settings import find_home, find_ledger_url
+    from sentiflow.settings import read_home, resolve_ledger_url
 
     settings = read_settings(request)
-    ledger = Ledger(find_ledger_url(settings.ledger, find_home()))
-    return not ledger.read(find_lineage(request, settings).name)
+    ledger = Ledger(resolve_ledger_url(settings.ledger, read_home()))
+    return not ledger.read(describe_request_lineage(request, settings).name)
 
 
 def _start_night(client: SyncPrefectClient, name: str) -> str | None:
@@ -239,7 +239,7 @@ def _start_night(client: SyncPrefectClient, name: str) -> str | None:
     return str(client.create_flow_run_from_deployment(deployment.id, name="first-night").id)
 
 
-def write_deployed(deployed: Deployed) -> str:
+def format_deployed(deployed: Deployed) -> str:
     """Return what stands on the server as text."""
     lines = [
         f"Deployed at {deployed.url}, work pool {deployed.pool} ({deployed.pool_type})",

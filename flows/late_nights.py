@@ -9,14 +9,14 @@ from uuid import UUID
 from prefect.client.orchestration import get_client
 from prefect.client.schemas.objects import FlowRun, StateType
 
-from flows.notices import find_prefect_url, send
+from flows.notices import resolve_prefect_url, send
 from flows.runs import read_runs
 from sentiflow.notices.lateness import (
     DisplacedRun,
     HoldingRun,
     WaitingRun,
-    find_displaced,
-    find_late,
+    select_displaced,
+    select_late,
 )
 from sentiflow.notices.messages import compose_late
 from sentiflow.settings import Settings
@@ -47,8 +47,8 @@ def tell_late(settings: Settings) -> list[str]:
         ]
         at_work = read_runs(client, "retrain", _AT_WORK) if displaced else []
         late = (
-            *find_late([_describe(run) for run in waiting], now, settings.schedule.late_minutes),
-            *find_displaced(
+            *select_late([_describe(run) for run in waiting], now, settings.schedule.late_minutes),
+            *select_displaced(
                 [_describe_displaced(run) for run in displaced],
                 [_describe_holding(run) for run in (*ended, *at_work) if _held_place(run)],
                 now,
@@ -56,7 +56,7 @@ def tell_late(settings: Settings) -> list[str]:
         )
         if not late:
             return []
-        server = find_prefect_url()
+        server = resolve_prefect_url()
         notices = [compose_late(found.reason, found.run.id, settings, server) for found in late]
         if send(notices, settings.notices):
             # What did not go out is told again next time.

@@ -21,14 +21,14 @@ from pydantic import Field
 
 from flows.faults import hide_foreign_words
 from flows.late_nights import tell_late
-from flows.notices import send, tell_cut_off
+from flows.notices import send, tell_crash
 from flows.permissions import check_run
-from flows.runs import find_run, read_runs
+from flows.runs import look_up_run, read_runs
 from sentiflow.markup import escape_markdown
 from sentiflow.night.orphans import sweep
 from sentiflow.night.request import NightRequest
 from sentiflow.notices.moves import notice_moves
-from sentiflow.settings import find_home, is_own_prefect, load_settings, prepare_environment
+from sentiflow.settings import is_own_prefect, load_settings, prepare_environment, read_home
 
 logger = logging.getLogger(__name__)
 
@@ -46,15 +46,15 @@ def maintenance(
     overrides: tuple[str, ...] = Field((), description="group.key=value, later ones win."),
 ) -> list[str]:
     """Tell of late nights and moved champions, close what dead nights left; say what was done."""
-    home = find_home()
+    home = read_home()
     prepare_environment(home)
     check_run(config)
     settings = load_settings(config, overrides)
     # First, because the sweep needs MLflow and the ledger, which may be what is down.
     done = tell_late(settings)
     done += notice_moves(settings, home, send)
-    tell = partial(tell_cut_off, NightRequest(config=config, overrides=overrides))
-    done += sweep(home, settings, close_flow_runs, tell_cut_off=tell)
+    tell = partial(tell_crash, NightRequest(config=config, overrides=overrides))
+    done += sweep(home, settings, close_flow_runs, tell_crash=tell)
     create_markdown_artifact(
         key="maintenance",
         markdown="\n".join(f"- {escape_markdown(sentence)}" for sentence in done)
@@ -82,9 +82,9 @@ def close_flow_runs(ids: Sequence[str], living: Sequence[str] = ()) -> list[str]
         if is_own_prefect() or get_current_settings().api.url is None:
             nights = read_runs(client, "retrain", [StateType.RUNNING])
             started = [(str(run.id), run.start_time) for run in nights]
-            dead += find_lost(started, living, datetime.now(UTC))
+            dead += query_lost(started, living, datetime.now(UTC))
         for id_ in dead:
-            run = find_run(client, id_)
+            run = look_up_run(client, id_)
             if run is None or (run.state is not None and run.state.is_final()):
                 continue
             ending: Any = Crashed(message=CLOSED_MESSAGE)
@@ -93,7 +93,7 @@ def close_flow_runs(ids: Sequence[str], living: Sequence[str] = ()) -> list[str]
     return closed
 
 
-def find_lost(
+def query_lost(
     running: Sequence[tuple[str, datetime | None]], living: Sequence[str], now: datetime
 ) -> list[str]:
     """Return the running nights that hold no lease, though they had the time to take one.
@@ -136,7 +136,7 @@ def collapse_missed(flow_run_id: str | None) -> list[str]:
     if flow_run_id is None:
         return cancelled
     with _forgiving("collapse missed nights"), get_client(sync_client=True) as client:
-        this = find_run(client, flow_run_id)
+        this = look_up_run(client, flow_run_id)
         if this is None or this.deployment_id is None:
             return cancelled
         now = datetime.now(UTC)

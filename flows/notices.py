@@ -26,9 +26,9 @@ from sentiflow.reporting.record import NightRecord
 from sentiflow.settings import (
     NoticeSettings,
     Settings,
-    find_home,
-    find_tracking_uri,
     is_own_prefect,
+    read_home,
+    resolve_tracking_uri,
 )
 
 # Below sentiflow, so that the command line shows it.
@@ -46,12 +46,12 @@ def tell(request: NightRequest, record: NightRecord) -> list[str]:
         One sentence for everything that did not go out; each is logged as a warning, none is
         raised.
     """
-    settings = _find_settings(request)
+    settings = _read_settings(request)
     notices = _compose(record, settings)
     return [*send(notices, settings.notices), *ping_outside(record, settings)]
 
 
-def tell_cut_off(request: NightRequest, record: NightRecord) -> list[str]:
+def tell_crash(request: NightRequest, record: NightRecord) -> list[str]:
     """Tell whoever is to be told of a night that was cut off; no watcher is called for it.
 
     Args:
@@ -62,7 +62,7 @@ def tell_cut_off(request: NightRequest, record: NightRecord) -> list[str]:
         One sentence for everything that did not go out; each is logged as a warning, none is
         raised.
     """
-    settings = _find_settings(request)
+    settings = _read_settings(request)
     return send(_compose(record, settings), settings.notices)
 
 
@@ -78,7 +78,7 @@ def send(notices: Sequence[Notice], settings: NoticeSettings) -> list[str]:
     ]
 
 
-def _find_settings(request: NightRequest) -> Settings:
+def _read_settings(request: NightRequest) -> Settings:
     try:
         return read_settings(request)
     except SentiflowError:
@@ -87,11 +87,11 @@ def _find_settings(request: NightRequest) -> Settings:
 
 
 def _compose(record: NightRecord, settings: Settings) -> list[Notice]:
-    uri = find_tracking_uri(settings.tracking, find_home())
-    return compose_notices(record, settings.notices, uri, find_prefect_url())
+    uri = resolve_tracking_uri(settings.tracking, read_home())
+    return compose_notices(record, settings.notices, uri, resolve_prefect_url())
 
 
-def find_problems(settings: NoticeSettings) -> list[str]:
+def list_problems(settings: NoticeSettings) -> list[str]:
     """Return what is wrong with where people are to be told, before anybody has to be."""
     problems = check_notices(settings)
     if settings.block:
@@ -102,7 +102,7 @@ def find_problems(settings: NoticeSettings) -> list[str]:
     return problems
 
 
-def find_prefect_url() -> str | None:
+def resolve_prefect_url() -> str | None:
     """Return where people open Prefect, by its own settings; None without a server that stays."""
     return None if is_own_prefect() else get_current_settings().ui_url
 

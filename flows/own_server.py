@@ -25,7 +25,7 @@ from prefect.settings import get_current_settings
 from sentiflow.errors import SentiflowError
 from sentiflow.servers.logs import open_log, read_last_lines
 from sentiflow.servers.options import ServerOptions, make_command
-from sentiflow.settings import OWN_PREFECT, copy_environment, find_access
+from sentiflow.settings import OWN_PREFECT, copy_environment, load_access
 
 _LOG: Final = "command.log"
 _START_SECONDS: Final = 120.0
@@ -51,7 +51,7 @@ def run_own_server(home: Path) -> Iterator[Callable[[], None]]:
     if get_current_settings().api.url is not None:
         yield lambda: None
         return
-    secret = find_access(home).prefect
+    secret = load_access(home).prefect
     (home / "logs").mkdir(mode=0o700, exist_ok=True)
     log = home / "logs" / _LOG
     # It listens from now on, so that no other program can take the port in between.

@@ -17,8 +17,8 @@ from prefect.context import FlowRunContext
 from prefect.exceptions import ObjectNotFound
 
 from sentiflow.data.reading.allowed import AllowedSources, check_output_place
-from sentiflow.data.reading.sources import find_files
-from sentiflow.settings import find_home, list_presets, load_settings
+from sentiflow.data.reading.sources import list_source_files
+from sentiflow.settings import list_presets, load_settings, read_home
 
 _NIGHTLY: Final = "retrain/nightly"
 
@@ -45,7 +45,7 @@ class Permissions:
             parameters: of the run's deployment.
             nightly: of the nights', whose sources are those of all deployments; None if none.
         """
-        asked, nights = _find_request(parameters), _find_request(nightly or {})
+        asked, nights = _read_request(parameters), _read_request(nightly or {})
         settings = load_settings(asked.get("config"), tuple(asked.get("overrides", ())))
         own = [
             source
@@ -79,7 +79,7 @@ class Permissions:
         others = [source for source in sources if source not in self.sources.own]
         if others:
             data = load_settings(None, overrides).data
-            self.sources.check_files(find_files(others, data, lambda _: None))
+            self.sources.check_files(list_source_files(others, data, lambda _: None))
 
 
 def check_run(
@@ -107,7 +107,7 @@ def check_run(
     permissions.check_config(config)
     permissions.check_sources([source for source in sources if source], overrides)
     if output is not None:
-        folder = find_home() / "scores"
+        folder = read_home() / "scores"
         folder.mkdir(parents=True, exist_ok=True)
         check_output_place(output, (folder, *permissions.outputs))
 
@@ -115,16 +115,16 @@ def check_run(
 def _read_permissions(deployment_id: UUID) -> Permissions:
     with get_client(sync_client=True) as client:
         deployment = client.read_deployment(deployment_id)
-        return Permissions.of(deployment.parameters, _find_nightly(client))
+        return Permissions.of(deployment.parameters, _look_up_nightly(client))
 
 
-def _find_nightly(client: SyncPrefectClient) -> Mapping[str, Any] | None:
+def _look_up_nightly(client: SyncPrefectClient) -> Mapping[str, Any] | None:
     try:
         return client.read_deployment_by_name(_NIGHTLY).parameters
     except ObjectNotFound:
         return None
 
 
-def _find_request(parameters: Mapping[str, Any]) -> Mapping[str, Any]:
+def _read_request(parameters: Mapping[str, Any]) -> Mapping[str, Any]:
     request = parameters.get("request", parameters)
     return request if isinstance(request, Mapping) else {}

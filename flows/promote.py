@@ -8,13 +8,13 @@ from prefect import flow
 from prefect.artifacts import create_markdown_artifact
 from pydantic import Field
 
-from flows.actors import find_starter
+from flows.actors import look_up_starter
 from flows.faults import hide_foreign_words
 from flows.notices import send
 from flows.permissions import check_run
 from sentiflow.commands import releases
 from sentiflow.markup import fence_markdown
-from sentiflow.settings import find_home, prepare_environment
+from sentiflow.settings import prepare_environment, read_home
 
 # Prefect shows of a field its name, which is the parameter's, and its description.
 _REASON: Final[Any] = Field(
@@ -46,8 +46,8 @@ def promote(
     overrides: tuple[str, ...] = _OVERRIDES,
 ) -> dict[str, Any]:
     """Make a version champion; what the gate found is left as an artifact before."""
-    desk = _open(config, overrides, by)
-    return releases.promote(desk, version, reason, override, _publish_findings)
+    context = _open(config, overrides, by)
+    return releases.promote(context, version, reason, override, _publish_findings)
 
 
 @flow(name="roll-back", log_prints=False, persist_result=False)
@@ -103,11 +103,11 @@ def revert(
     return releases.revert(_open(config, overrides, by), reason)
 
 
-def _open(config: str | None, overrides: tuple[str, ...], by: str) -> releases.Desk:
-    home = find_home()
+def _open(config: str | None, overrides: tuple[str, ...], by: str) -> releases.ReleaseContext:
+    home = read_home()
     prepare_environment(home)
     check_run(config)
-    return releases.open_desk(config, overrides, home, find_starter(by), send)
+    return releases.open_release_context(config, overrides, home, look_up_starter(by), send)
 
 
 def _publish_findings(text: str) -> None:

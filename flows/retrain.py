@@ -12,10 +12,10 @@ from prefect.cache_policies import NO_CACHE
 from prefect.client.schemas.objects import State, TaskRun
 from prefect.tasks import Task
 
-from flows.actors import find_starter
+from flows.actors import look_up_starter
 from flows.faults import hide_foreign_words
 from flows.maintenance import close_flow_runs, collapse_missed
-from flows.notices import find_problems, tell, tell_cut_off
+from flows.notices import list_problems, tell, tell_crash
 from flows.permissions import check_run
 from sentiflow.data.ingest.ingest import Ingested
 from sentiflow.errors import (
@@ -29,8 +29,8 @@ from sentiflow.night.opening import open_night
 from sentiflow.night.request import NightRequest
 from sentiflow.night.stages import data, model, release
 from sentiflow.reporting.record import NightRecord
-from sentiflow.reporting.summary import write_markdown
-from sentiflow.settings import find_home
+from sentiflow.reporting.summary import format_markdown
+from sentiflow.settings import read_home
 
 # Below sentiflow, so that the command line shows it.
 logger = logging.getLogger("sentiflow.flows.retrain")
@@ -42,16 +42,23 @@ def retrain(request: NightRequest = NightRequest()) -> NightRecord:
     """Run one night and return what came of it."""
     flow_run_id = runtime.flow_run.id
     collapse_missed(flow_run_id)
-    close, tell_dead = partial(publish, request), partial(tell_cut_off, request)
+    close, tell_dead = partial(publish, request), partial(tell_crash, request)
     check = partial(check_night, request)
     opened = open_night(
-        request, find_home(), flow_run_id, close, close_flow_runs, tell_dead, check, find_starter()
+        request,
+        read_home(),
+        flow_run_id,
+        close,
+        close_flow_runs,
+        tell_dead,
+        check,
+        look_up_starter(),
     )
     with opened as night:
-        for problem in find_problems(night.settings.notices):
+        for problem in list_problems(night.settings.notices):
             night.warn(problem)
         ingested = ingest(night)
-        version = find_unchanged(night, ingested)
+        version = look_up_unchanged(night, ingested)
         if version is not None:
             data.skip(night, version)
         else:
@@ -94,9 +101,9 @@ def ingest(night: Night) -> Ingested:
 
 @reading_or_writing
 @hide_foreign_words
-def find_unchanged(night: Night, ingested: Ingested) -> int | None:
+def look_up_unchanged(night: Night, ingested: Ingested) -> int | None:
     """Return the last accepted version if rows, settings, code and lock are the same."""
-    return data.find_unchanged(night, ingested)
+    return data.look_up_unchanged(night, ingested)
 
 
 @reading_or_writing
@@ -167,7 +174,7 @@ def publish(request: NightRequest, record: NightRecord) -> None:
     try:
         create_markdown_artifact(
             key="night-summary",
-            markdown=write_markdown(record),
+            markdown=format_markdown(record),
             description=f"Night {record.night}: {record.outcome}",
         )
     except Exception as error:

@@ -53,7 +53,7 @@ def read_runs(
             return found
 
 
-def find_run(client: SyncPrefectClient, id_: str) -> FlowRun | None:
+def look_up_run(client: SyncPrefectClient, id_: str) -> FlowRun | None:
     """Return the run with this id; None when there is none, or it is no id at all."""
     try:
         return client.read_flow_run(UUID(id_))

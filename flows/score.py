@@ -14,7 +14,7 @@ from flows.retrain import may_help
 from sentiflow.commands.score import ScoreRequest, answer_request
 from sentiflow.markup import escape_markdown
 from sentiflow.serving.scoring import Scored
-from sentiflow.settings import find_home
+from sentiflow.settings import read_home
 
 
 @flow(name="score", log_prints=False, persist_result=False)
@@ -32,7 +32,7 @@ def score(request: ScoreRequest) -> dict[str, Any]:
 @hide_foreign_words
 def answer(request: ScoreRequest) -> tuple[str, int, Scored]:
     """Read, answer and write, chunk by chunk."""
-    return answer_request(request, find_home())
+    return answer_request(request, read_home())
 
 
 def publish(model: str, version: int, scored: Scored) -> None:

@@ -293,7 +293,7 @@ def prepared_home(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture
-def desk(prepared_home: Path, tmp_path: Path) -> Path:
+def released_home(prepared_home: Path, tmp_path: Path) -> Path:
     """A copy of the prepared home; MLflow's artifacts are moved to where the copy is."""
     return copy_home(prepared_home, tmp_path / "home")
 

@@ -45,7 +45,7 @@ def live_first_night(folder: Path, patch: pytest.MonkeyPatch) -> FirstNight:
 
     from flows.retrain import retrain
     from sentiflow.night.request import NightRequest
-    from sentiflow.reporting.record import find_record
+    from sentiflow.reporting.record import read_record
 
     home = folder / "home"
     home.mkdir()
@@ -59,7 +59,7 @@ def live_first_night(folder: Path, patch: pytest.MonkeyPatch) -> FirstNight:
     overrides = (*SMALL, "notices.prefect_url=https://ada:hunter2@prefect.example")
     request = NightRequest(data=(str(reviews),), overrides=overrides, as_of=FIRST)
     state = retrain(request, return_state=True)
-    record = find_record(home, str(state.state_details.flow_run_id))
+    record = read_record(home, str(state.state_details.flow_run_id))
     assert record is not None
     assert record.outcome == "promoted", record.reasons
     return FirstNight(home, reviews, record)

@@ -66,22 +66,22 @@ def test_every_public_name_is_there_and_no_other() -> None:
         _ = sentiflow.predikt  # type: ignore[attr-defined]
 
 
-def test_the_answers_are_the_commands(desk: Path) -> None:
-    said = predict_texts(TEXTS, "champion", None, [], desk)
-    answers = sentiflow.predict(iter(TEXTS), home=desk)
+def test_the_answers_are_the_commands(released_home: Path) -> None:
+    said = predict_texts(TEXTS, "champion", None, [], released_home)
+    answers = sentiflow.predict(iter(TEXTS), home=released_home)
     assert answers.shape == (3,)
     assert answers.dtype == np.float32
     assert np.allclose(answers, [row["probability"] for row in said["predictions"]], atol=1e-6)
-    model = sentiflow.load(2, home=desk)
+    model = sentiflow.load(2, home=released_home)
     assert (model.name, model.version) == ("sentiflow", 2)
     assert np.array_equal(model.predict(TEXTS), sentiflow.predict(TEXTS, model))
     assert sentiflow.predict([], model).shape == (0,)
 
 
-def test_prefect_is_not_needed(desk: Path, warm_python: str) -> None:
+def test_prefect_is_not_needed(released_home: Path, warm_python: str) -> None:
     code = (
         "import sys; sys.modules['prefect'] = None; import sentiflow; "
-        f"print(len(sentiflow.predict(['good food'], home={str(desk)!r})))"
+        f"print(len(sentiflow.predict(['good food'], home={str(released_home)!r})))"
     )
     answered = subprocess.run(
         [warm_python, "-c", code], capture_output=True, text=True, check=False
@@ -89,25 +89,25 @@ def test_prefect_is_not_needed(desk: Path, warm_python: str) -> None:
     assert answered.stdout.strip() == "1", answered.stderr
 
 
-def test_the_environment_is_left_as_it_was(desk: Path) -> None:
+def test_the_environment_is_left_as_it_was(released_home: Path) -> None:
     before = dict(os.environ)
-    sentiflow.load(home=desk)
+    sentiflow.load(home=released_home)
     assert dict(os.environ) == before
 
 
-def test_two_homes_do_not_mix(desk: Path, tmp_path: Path) -> None:
+def test_two_homes_do_not_mix(released_home: Path, tmp_path: Path) -> None:
     with pytest.raises(NoModelError):
         sentiflow.predict(TEXTS, home=tmp_path / "empty")
-    assert sentiflow.load(home=desk).version == 3
+    assert sentiflow.load(home=released_home).version == 3
     with pytest.raises(NoModelError):
         sentiflow.load(home=tmp_path / "empty")
 
 
-def test_files_that_the_ledger_does_not_know_are_refused(desk: Path) -> None:
-    for path in desk.rglob("model.keras"):
+def test_files_that_the_ledger_does_not_know_are_refused(released_home: Path) -> None:
+    for path in released_home.rglob("model.keras"):
         path.write_bytes(b"PK somebody else's")
     with pytest.raises(UnknownFiles):
-        sentiflow.predict(TEXTS, home=desk)
+        sentiflow.predict(TEXTS, home=released_home)
 
 
 @pytest.mark.parametrize(
@@ -165,9 +165,9 @@ def test_a_mistake_is_raised_as_what_the_command_says(home: Path) -> None:
 
 
 def test_the_page_shows_what_works(
-    desk: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    released_home: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setenv("SENTIFLOW_HOME", str(desk))
+    monkeypatch.setenv("SENTIFLOW_HOME", str(released_home))
     names: dict[str, Any] = {}
     for block in BLOCKS[:2]:
         exec(compile(block, "docs/python.md", "exec"), names)

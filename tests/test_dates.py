@@ -8,9 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from sentiflow.dates import check_past, find_today
+from sentiflow.dates import check_past, read_today
 from sentiflow.errors import UsageError
-from sentiflow.night.night import check_request, find_night, read_settings
+from sentiflow.night.night import check_request, choose_date, read_settings
 from sentiflow.night.opening import open_night
 from sentiflow.night.request import NightRequest
 from sentiflow.reporting.record import NightRecord
@@ -25,7 +25,7 @@ def ask(timezone: str, as_of: date | None) -> NightRequest:
 
 
 def decide(request: NightRequest) -> date:
-    return find_night(request, read_settings(request))
+    return choose_date(request, read_settings(request))
 
 
 @pytest.mark.parametrize("machine", [EARLIEST, LATEST])
@@ -40,11 +40,11 @@ def test_the_night_is_the_schedules_day_wherever_the_worker_stands(
         monkeypatch.undo()
         time.tzset()
     assert ahead > behind
-    assert ahead == find_today(ScheduleSettings(timezone=EARLIEST))
+    assert ahead == read_today(ScheduleSettings(timezone=EARLIEST))
 
 
 def test_a_day_that_has_begun_somewhere_else_is_still_to_come_here() -> None:
-    today = find_today(ScheduleSettings(timezone=EARLIEST))
+    today = read_today(ScheduleSettings(timezone=EARLIEST))
     assert decide(ask(EARLIEST, today)) == today
     with pytest.raises(
         UsageError, match=r"later than today, .* in schedule\.timezone=Etc/GMT\+12\."
@@ -55,7 +55,7 @@ def test_a_day_that_has_begun_somewhere_else_is_still_to_come_here() -> None:
 
 
 def test_a_night_of_the_future_is_told_and_leaves_nothing_behind(home: Path) -> None:
-    tomorrow = find_today(ScheduleSettings()) + timedelta(days=1)
+    tomorrow = read_today(ScheduleSettings()) + timedelta(days=1)
     told: list[NightRecord] = []
     request = NightRequest(as_of=tomorrow)
     with pytest.raises(UsageError), open_night(request, home, "flow-1", told.append):

@@ -92,7 +92,7 @@ def test_a_model_is_not_registered_in_a_run_that_was_deleted(
         with pytest.raises(SentiflowError, match=rf"run {run.id}\. Received: .*Restore") as refusal:
             tiny_registry.register("never", run.id, tmp_path, {}, {}, "")
     assert "\n" not in str(refusal.value)
-    assert tiny_registry.find_versions("never", {}) == []
+    assert tiny_registry.query_versions("never", {}) == []
 
 
 def test_a_version_whose_files_were_deleted_is_told_with_the_ways_out(

@@ -13,9 +13,9 @@ import pytest
 from sentiflow.processes import name_this_process
 from sentiflow.settings import (
     RunningServers,
-    find_running_servers,
     forget_running_servers,
     prepare_environment,
+    read_running_servers,
     save_running_servers,
 )
 
@@ -63,7 +63,7 @@ def test_servers_of_a_process_that_is_gone_are_ignored(home: Path, servers: Runn
         replace(servers.process, machine="0" * 12),
     ):
         save_running_servers(home, replace(servers, process=process))
-        assert find_running_servers(home) is None
+        assert read_running_servers(home) is None
     prepare_environment(home)
     assert "PREFECT_API_URL" not in os.environ
     assert os.environ["MLFLOW_TRACKING_URI"].startswith("sqlite:///")
@@ -74,12 +74,12 @@ def test_a_file_that_cannot_be_understood_is_no_servers(
     home: Path, servers: RunningServers, text: str
 ) -> None:
     (home / "servers.json").write_text(text)
-    assert find_running_servers(home) is None
+    assert read_running_servers(home) is None
 
 
 def test_the_file_is_for_its_owner_alone_and_goes(home: Path, servers: RunningServers) -> None:
-    assert find_running_servers(home) == servers
+    assert read_running_servers(home) == servers
     assert (home / "servers.json").stat().st_mode & 0o777 == 0o600
     forget_running_servers(home)
     forget_running_servers(home)
-    assert find_running_servers(home) is None
+    assert read_running_servers(home) is None

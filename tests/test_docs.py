@@ -23,9 +23,9 @@ from sentiflow.gate.inspection import Inspection
 from sentiflow.gate.rules import Rule
 from sentiflow.gate.significance import (
     BOUND_ALPHA,
-    find_lower_bound,
-    find_mcnemar_p,
-    find_smallest_drop,
+    compute_lower_bound,
+    compute_mcnemar_p,
+    compute_smallest_drop,
     measure_power,
 )
 from sentiflow.model.evaluation import Metrics
@@ -215,7 +215,7 @@ def test_the_power_table_is_what_the_code_says() -> None:
         measured = measure_power(3_070, float(share) / 100, GateSettings().margin, BOUND_ALPHA)
         assert f"{measured:.2f}" == power
     assert "Below 446 rows" in DOCS["gate.md"]
-    assert find_lower_bound(0, 0, 446) > -0.01 >= find_lower_bound(0, 0, 445)
+    assert compute_lower_bound(0, 0, 446) > -0.01 >= compute_lower_bound(0, 0, 445)
 
 
 def test_the_gains_that_would_be_seen_are_what_the_code_says() -> None:
@@ -225,7 +225,7 @@ def test_the_gains_that_would_be_seen_are_what_the_code_says() -> None:
     assert seen is not None
     level = GateSettings().alpha / GateSettings().alpha_nights
     for points, share in (seen.group(1, 2), seen.group(3, 4)):
-        assert f"{100 * find_smallest_drop(3_070, float(share) / 100, level):.1f}" == points
+        assert f"{100 * compute_smallest_drop(3_070, float(share) / 100, level):.1f}" == points
 
 
 @pytest.mark.parametrize(("column", "discordant"), [(0, 233), (1, 71)])
@@ -238,7 +238,7 @@ def test_the_exact_share_of_false_promotions_is_the_binomial_sum(
     rows = re.findall(r"\| ([\d.]+) ± ([\d.]+) \| ([\d.]+)", section)
     gate, single, naive = rows[column], rows[2 + column], rows[4 + column]
     wins = np.arange(discordant + 1)
-    p_values = np.array([find_mcnemar_p(n, discordant - n) for n in wins.tolist()])
+    p_values = np.array([compute_mcnemar_p(n, discordant - n) for n in wins.tolist()])
     for (share, error, exact), promotes in (
         (gate, p_values <= 0.05 / 30),
         (single, p_values <= 0.05),

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from sentiflow.errors import SettingsError
-from sentiflow.settings import find_api_key, find_ping_url, find_webhook_url, prepare_environment
+from sentiflow.settings import prepare_environment, read_api_key, read_ping_url, read_webhook_url
 
 
 @pytest.fixture
@@ -95,7 +95,7 @@ def test_an_empty_file_is_an_address_that_was_not_given_and_never_an_open_door(
 ) -> None:
     files = lay_out(tmp_path, SENTIFLOW_WEBHOOK_URL="", SENTIFLOW_PING_URL="", SENTIFLOW_API_KEY="")
     monkeypatch.setattr(os, "environ", files)
-    assert find_webhook_url() is None
-    assert find_ping_url() is None
+    assert read_webhook_url() is None
+    assert read_ping_url() is None
     with pytest.raises(SettingsError, match="must not be empty"):
-        find_api_key()
+        read_api_key()

@@ -11,11 +11,11 @@ from sentiflow.errors import ArtifactError
 from sentiflow.files import (
     TEMPORARY_PREFIX,
     digest_json,
-    find_owner,
     hide_secrets,
     make_temporary_prefix,
     new_file,
     new_folder,
+    parse_owner,
     read_json,
     use_scratch,
     write_json,
@@ -130,10 +130,10 @@ def test_no_password_survives_whatever_its_signs(
 
 def test_an_unfinished_name_says_whose_it_is_also_one_of_the_older_format(tmp_path: Path) -> None:
     own = tmp_path / (make_temporary_prefix() + "abc")
-    assert find_owner(own) == name_this_process()
+    assert parse_owner(own) == name_this_process()
     older = ProcessName("0123456789ab", 7, 1_790_000_000)
-    assert find_owner(tmp_path / f"{TEMPORARY_PREFIX}0123456789ab-7-1790000000-abc") == older
-    assert find_owner(tmp_path / f"{TEMPORARY_PREFIX}abc") is None
+    assert parse_owner(tmp_path / f"{TEMPORARY_PREFIX}0123456789ab-7-1790000000-abc") == older
+    assert parse_owner(tmp_path / f"{TEMPORARY_PREFIX}abc") is None
 
 
 def test_temporary_files_lie_below_the_home_while_scratch_is_used(tmp_path: Path) -> None:
@@ -155,7 +155,7 @@ def test_a_new_file_appears_whole_and_names_its_owner_until_then(tmp_path: Path)
         stream.write(b"after")
         assert target.read_bytes() == b"before"
         (unfinished,) = tmp_path.glob(".unfinished-*")
-        assert find_owner(unfinished) == name_this_process()
+        assert parse_owner(unfinished) == name_this_process()
     assert target.read_bytes() == b"after"
 
     def write_half() -> None:

@@ -11,9 +11,9 @@ from pathlib import Path
 
 from sentiflow.files import TEMPORARY_PREFIX, make_temporary_prefix
 from sentiflow.home import (
-    find_last_change,
-    find_unfinished,
     list_leftovers,
+    list_unfinished_files,
+    read_last_change,
     remove_whole,
 )
 from sentiflow.processes import _name_this_machine_v1, name_process, name_this_machine
@@ -43,8 +43,8 @@ def test_unfinished_files_are_found_wherever_they_lie_and_each_once(home: Path) 
     fill(home / "mlartifacts" / f"{TEMPORARY_PREFIX}foreign")
     fill(home / "steps" / "finished")
     top.write_text("x")
-    assert find_unfinished(home) == sorted([top, deep, scratch])
-    assert find_unfinished(home / "nothing") == []
+    assert list_unfinished_files(home) == sorted([top, deep, scratch])
+    assert list_unfinished_files(home / "nothing") == []
 
 
 def test_of_two_that_remove_the_same_folder_none_fails(home: Path) -> None:
@@ -63,8 +63,8 @@ def test_of_two_that_remove_the_same_folder_none_fails(home: Path) -> None:
 
 
 def test_what_is_gone_was_changed_at_the_beginning_of_time(home: Path) -> None:
-    assert find_last_change(home / "gone") == 0.0
-    assert abs(find_last_change(fill(home / "old", hours=5)) - (time.time() - 5 * 3_600)) < 60
+    assert read_last_change(home / "gone") == 0.0
+    assert abs(read_last_change(fill(home / "old", hours=5)) - (time.time() - 5 * 3_600)) < 60
 
 
 def test_old_leftovers_are_found_but_not_what_a_living_process_owns(home: Path) -> None:

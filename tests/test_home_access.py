@@ -14,8 +14,8 @@ from sentiflow.errors import SettingsError
 from sentiflow.processes import name_this_process
 from sentiflow.settings import (
     RunningServers,
-    find_access,
     is_own_prefect,
+    load_access,
     prepare_environment,
     save_running_servers,
 )
@@ -48,10 +48,10 @@ def run_servers(home: Path) -> RunningServers:
 
 def test_whoever_asks_first_draws_them_and_all_find_the_same(tmp_path: Path) -> None:
     with ThreadPoolExecutor(8) as several:
-        found = set(several.map(lambda _: find_access(tmp_path), range(32)))
+        found = set(several.map(lambda _: load_access(tmp_path), range(32)))
     assert len(found) == 1
     (access,) = found
-    assert find_access(tmp_path) == access
+    assert load_access(tmp_path) == access
     (path,) = tmp_path.iterdir()
     assert path.stat().st_mode & 0o777 == 0o600
     secrets = {access.prefect, access.mlflow_password, access.links}
@@ -63,21 +63,21 @@ def test_whoever_asks_first_draws_them_and_all_find_the_same(tmp_path: Path) -> 
 def test_another_home_has_others(tmp_path: Path) -> None:
     (tmp_path / "a").mkdir()
     (tmp_path / "b").mkdir()
-    assert find_access(tmp_path / "a") != find_access(tmp_path / "b")
+    assert load_access(tmp_path / "a") != load_access(tmp_path / "b")
 
 
 @pytest.mark.parametrize("text", ["", "[]", "{}", '{"prefect": 3}', '{"prefect": ""}'])
 def test_a_file_that_was_spoiled_is_named_with_the_way_out(tmp_path: Path, text: str) -> None:
     (tmp_path / "access.json").write_text(text)
     with pytest.raises(SettingsError, match=r"access\.json .* remove it"):
-        find_access(tmp_path)
+        load_access(tmp_path)
 
 
 def test_a_later_format_may_say_more(tmp_path: Path) -> None:
-    access = find_access(tmp_path)
+    access = load_access(tmp_path)
     path = tmp_path / "access.json"
     path.write_text(json.dumps({**json.loads(path.read_text()), "more": 1}))
-    assert find_access(tmp_path) == access
+    assert load_access(tmp_path) == access
 
 
 def test_a_command_beside_running_servers_can_get_in(
@@ -85,7 +85,7 @@ def test_a_command_beside_running_servers_can_get_in(
 ) -> None:
     run_servers(tmp_path)
     prepare_environment(tmp_path)
-    access = find_access(tmp_path)
+    access = load_access(tmp_path)
     assert os.environ["PREFECT_API_AUTH_STRING"] == access.prefect
     assert os.environ["MLFLOW_TRACKING_USERNAME"] == access.mlflow_user
     assert os.environ["MLFLOW_TRACKING_PASSWORD"] == access.mlflow_password

@@ -19,7 +19,7 @@ from mlflow import MlflowClient
 from outside import list_alive, make_environment
 from small import SMALL, write_plain_reviews
 
-from sentiflow.settings import find_access
+from sentiflow.settings import load_access
 
 pytestmark = [pytest.mark.slow, pytest.mark.filterwarnings("ignore")]
 
@@ -76,7 +76,7 @@ def interrupted(terminal: Terminal) -> Iterator[Interrupted]:
         for line in night.stderr:
             if "epoch 2 loss" in line:
                 break
-        server = find_server(night.pid)
+        server = look_up_server(night.pid)
         answers = attack(server, terminal.home)
         # The terminal sends it to all of the group.
         os.killpg(night.pid, signal.SIGINT)
@@ -89,7 +89,7 @@ def interrupted(terminal: Terminal) -> Iterator[Interrupted]:
             night.wait()
 
 
-def find_server(pid: int) -> str:
+def look_up_server(pid: int) -> str:
     """Return the address of the Prefect server that a command runs for itself."""
     (server,) = [
         child for child in psutil.Process(pid).children()
@@ -103,7 +103,7 @@ def find_server(pid: int) -> str:
 
 def attack(server: str, home: Path) -> dict[str, int]:
     """Ask the server as programs of the home, as others and as web pages do."""
-    user, _, password = find_access(home).prefect.partition(":")
+    user, _, password = load_access(home).prefect.partition(":")
     auth = (user, password)
     url, flow = f"{server}/api/flows/", json.dumps({"name": "evil"}).encode()
     foreign = {"Origin": "https://evil.example"}

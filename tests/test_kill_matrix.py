@@ -247,7 +247,7 @@ def test_a_night_that_is_ended_in_a_step_leaves_nothing_open(
         end_night(stage, client, way, home, step)
         settings = load_settings(None, [f"tracking.uri={uri_of(home)}"])
         told: list[NightRecord] = []
-        closed = sweep(home, settings, close_flow_runs, tell_cut_off=told.append)
+        closed = sweep(home, settings, close_flow_runs, tell_crash=told.append)
         if way == "cancelled":
             # It had the time to end by itself.
             assert closed == []

@@ -19,7 +19,7 @@ from sentiflow.notices.messages import compose_notices
 from sentiflow.release.state import Event
 from sentiflow.release.story import tell_stories
 from sentiflow.reporting.record import NightRecord
-from sentiflow.reporting.summary import write_markdown
+from sentiflow.reporting.summary import format_markdown
 from sentiflow.serving.scoring import Scored
 from sentiflow.settings import NoticeSettings
 
@@ -143,7 +143,7 @@ def test_summaries_and_stories_hold_no_tag_of_somebody_elses(
     score.publish(text, 4, Scored(9, 8, 1, text, 0, 1.0, 8.0, text))
     stories = [story.description for story in tell_stories([event]).values()]
     plain = {tag: _count(tag, renderer, "plain") for tag in ALLOWED}
-    page = _Page(str(RENDERERS[renderer](write_markdown(make_record(text)))))
+    page = _Page(str(RENDERERS[renderer](format_markdown(make_record(text)))))
     assert {tag: page.tags.count(tag) for tag in ALLOWED} == plain
     assert set(page.tags) <= ALLOWED
     for markdown in [*kept, *stories]:
@@ -152,7 +152,7 @@ def test_summaries_and_stories_hold_no_tag_of_somebody_elses(
 
 
 def _count(tag: str, renderer: str, text: str) -> int:
-    return _Page(str(RENDERERS[renderer](write_markdown(make_record(text))))).tags.count(tag)
+    return _Page(str(RENDERERS[renderer](format_markdown(make_record(text))))).tags.count(tag)
 
 
 @pytest.mark.parametrize("text", HOSTILE)

@@ -139,7 +139,7 @@ def test_the_registered_version_answers_alike_in_a_fresh_process(
     home: Path, bundle: Bundle, texts: list[str], expected: npt.NDArray[np.float32]
 ) -> None:
     uri = f"sqlite:///{home / 'mlflow.db'}"
-    version = Registry(uri).find_version("sentiflow", 1)
+    version = Registry(uri).look_up_version("sentiflow", 1)
     assert version is not None
     known = know(version, home / "bundle")
     found = inspect_version(uri, "sentiflow", 1, known, texts, expected, home / "scratch", 120)

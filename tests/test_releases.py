@@ -31,9 +31,9 @@ Command = Callable[..., tuple[int, Any]]
 
 
 @pytest.fixture
-def environment(desk: Path) -> dict[str, str]:
-    uri = f"sqlite:///{desk / 'mlflow.db'}"
-    return {**os.environ, "SENTIFLOW_HOME": str(desk), "SENTIFLOW_ACTOR": "ada",
+def environment(released_home: Path) -> dict[str, str]:
+    uri = f"sqlite:///{released_home / 'mlflow.db'}"
+    return {**os.environ, "SENTIFLOW_HOME": str(released_home), "SENTIFLOW_ACTOR": "ada",
             "MLFLOW_TRACKING_URI": uri}  # fmt: skip
 
 
@@ -54,7 +54,7 @@ def registry_of(home: Path) -> Registry:
 
 
 def champion_of(home: Path) -> int | None:
-    version = registry_of(home).find_alias("sentiflow", CHAMPION)
+    version = registry_of(home).look_up_alias("sentiflow", CHAMPION)
     return version and version.number
 
 
@@ -63,16 +63,16 @@ def events_of(home: Path) -> Any:
 
 
 def test_a_rollback_goes_back_a_second_one_further_and_a_hold_stays(
-    desk: Path, call: Command
+    released_home: Path, call: Command
 ) -> None:
     code, answer = call("rollback", "--reason", "worse on short reviews")
     assert (code, answer["version"], answer["from_version"]) == (0, 2, 3)
-    assert champion_of(desk) == 2
+    assert champion_of(released_home) == 2
     code, answer = call("rollback", "--reason", "still worse")
     assert (code, answer["version"]) == (0, 1)
-    assert champion_of(desk) == 1
+    assert champion_of(released_home) == 1
     code, answer = call("rollback", "--reason", "and again")
-    assert (code, champion_of(desk)) == (2, 1)
+    assert (code, champion_of(released_home)) == (2, 1)
     assert "--to N" in answer["reasons"][0]
 
     (model,) = call("status")[1]["models"]
@@ -87,101 +87,109 @@ def test_a_rollback_goes_back_a_second_one_further_and_a_hold_stays(
     assert kinds[4:] == ["rolled_back", "hold", "rolled_back", "hold", "released"]
 
 
-def test_a_rollback_to_a_named_version_and_a_blank_reason(desk: Path, call: Command) -> None:
+def test_a_rollback_to_a_named_version_and_a_blank_reason(
+    released_home: Path, call: Command
+) -> None:
     assert call("rollback", "--reason", "  ")[0] == 2
     code, _ = call("rollback", "--to", "1", "--reason", "the last one that was fine")
-    assert (code, champion_of(desk)) == (0, 1)
+    assert (code, champion_of(released_home)) == (0, 1)
     assert call("rollback", "--to", "9", "--reason", "no such")[0] == 2
-    assert champion_of(desk) == 1
+    assert champion_of(released_home) == 1
 
 
-def test_history_says_what_was_live_on_a_day(desk: Path, call: Command) -> None:
+def test_history_says_what_was_live_on_a_day(released_home: Path, call: Command) -> None:
     call("rollback", "--reason", "worse")
-    today = events_of(desk)[-1].time.date().isoformat()
+    today = events_of(released_home)[-1].time.date().isoformat()
     code, answer = call("history", "--at", today)
     assert (code, answer["version"], answer["reason"]) == (0, 2, "worse")
     assert [change["to_version"] for change in answer["changes"]] == [1, 2, 3, 2]
-    before = events_of(desk)[2].time.isoformat()
+    before = events_of(released_home)[2].time.isoformat()
     assert call("history", "--at", before)[1]["version"] == 3
     assert call("history", "--at", "2020-01-10")[1]["version"] is None
     assert call("history", "--at", "10.1.2026")[0] == 2
 
 
 def test_promoting_against_the_gate_needs_an_override_that_is_recorded(
-    desk: Path, call: Command
+    released_home: Path, call: Command
 ) -> None:
     code, answer = call("promote", "4", "--reason", "I like it")
-    assert (code, champion_of(desk)) == (4, 3)
+    assert (code, champion_of(released_home)) == (4, 3)
     assert "--override" in answer["reasons"][0]
     assert "Reason 4." in answer["stderr"], "the findings are shown first"
     code, answer = call("promote", "4", "--reason", "a hot fix", "--override")
-    assert (code, champion_of(desk), answer["override"]) == (0, 4, True)
+    assert (code, champion_of(released_home), answer["override"]) == (0, 4, True)
     assert answer["findings"] == ["Reason 4."]
-    event = events_of(desk)[-1]
+    event = events_of(released_home)[-1]
     assert (event.kind, event.actor, event.reason) == ("promoted", "ada", "a hot fix")
     assert event.details["override"] is True
-    assert registry_of(desk).resolve("sentiflow", "4").tags["sentiflow.outcome"] == "promoted"
+    assert (
+        registry_of(released_home).resolve("sentiflow", "4").tags["sentiflow.outcome"] == "promoted"
+    )
 
 
-def test_a_waiting_challenger_is_shown_and_completed(desk: Path, call: Command) -> None:
-    ledger = Ledger(f"sqlite:///{desk / 'ledger.db'}")
-    value = json.loads((desk / "decisions" / f"{events_of(desk)[3].decision}.json").read_text())
+def test_a_waiting_challenger_is_shown_and_completed(released_home: Path, call: Command) -> None:
+    ledger = Ledger(f"sqlite:///{released_home / 'ledger.db'}")
+    value = json.loads(
+        (released_home / "decisions" / f"{events_of(released_home)[3].decision}.json").read_text()
+    )
     value["decision"]["verdict"] = "waiting"
-    digest = keep_decision(desk, DecisionRecord(**value))
+    digest = keep_decision(released_home, DecisionRecord(**value))
     assert digest == digest_json(value)
     ledger.append("sentiflow", 4, [
         NewEvent(kind="waiting", actor="night", to_version=4, from_version=3, decision=digest)
     ])  # fmt: skip
     assert call("status")[1]["models"][0]["waiting"]["version"] == 4
     code, answer = call("promote", "4", "--reason", "looked at it")
-    assert (code, answer["override"], champion_of(desk)) == (0, False, 4)
+    assert (code, answer["override"], champion_of(released_home)) == (0, False, 4)
     assert call("status")[1]["models"][0]["waiting"] is None
 
 
-def test_findings_that_were_changed_afterwards_count_for_nothing(desk: Path, call: Command) -> None:
-    path = desk / "decisions" / f"{events_of(desk)[3].decision}.json"
+def test_findings_that_were_changed_afterwards_count_for_nothing(
+    released_home: Path, call: Command
+) -> None:
+    path = released_home / "decisions" / f"{events_of(released_home)[3].decision}.json"
     path.write_text(path.read_text().replace('"kept"', '"promoted"'))
     code, answer = call("promote", "4", "--reason", "the file says so")
-    assert (code, champion_of(desk)) == (4, 3)
+    assert (code, champion_of(released_home)) == (4, 3)
     assert "another content" in answer["reasons"][0]
 
 
 def test_an_alias_moved_in_mlflow_is_noticed_and_adopted_or_reverted(
-    desk: Path, call: Command
+    released_home: Path, call: Command
 ) -> None:
     assert call("adopt", "--reason", "nothing moved")[0] == 2
-    registry_of(desk).point("sentiflow", CHAMPION, 1)
+    registry_of(released_home).point("sentiflow", CHAMPION, 1)
     (model,) = call("status")[1]["models"]
     assert model["champion"]["version"] == 3, "by the ledger"
     assert "moved it to 1 outside sentiflow" in model["moved_outside"]
-    assert champion_of(desk) == 1, "it is noticed, not undone"
-    assert [event.kind for event in events_of(desk)[4:]] == ["moved_outside"]
+    assert champion_of(released_home) == 1, "it is noticed, not undone"
+    assert [event.kind for event in events_of(released_home)[4:]] == ["moved_outside"]
     code, _ = call("revert", "--reason", "nobody knows who did it")
-    assert (code, champion_of(desk)) == (0, 3)
+    assert (code, champion_of(released_home)) == (0, 3)
 
-    registry_of(desk).point("sentiflow", CHAMPION, 2)
+    registry_of(released_home).point("sentiflow", CHAMPION, 2)
     code, answer = call("adopt", "--reason", "Grace did it, rightly")
-    assert (code, answer["version"], champion_of(desk)) == (0, 2, 2)
+    assert (code, answer["version"], champion_of(released_home)) == (0, 2, 2)
     (model,) = call("status")[1]["models"]
     assert (model["champion"]["version"], model["moved_outside"]) == (2, None)
 
 
 def test_a_crash_between_ledger_and_alias_is_repaired_by_the_next_command(
-    desk: Path, call: Command
+    released_home: Path, call: Command
 ) -> None:
     # What a process leaves that died right after the commit.
     call("status")
-    Ledger(f"sqlite:///{desk / 'ledger.db'}").append("sentiflow", 4, [
+    Ledger(f"sqlite:///{released_home / 'ledger.db'}").append("sentiflow", 4, [
         NewEvent(kind="promoted", actor="ada", reason="died", from_version=3, to_version=4)
     ])  # fmt: skip
-    assert champion_of(desk) == 3
+    assert champion_of(released_home) == 3
     (model,) = call("status")[1]["models"]
-    assert (model["champion"]["version"], champion_of(desk)) == (4, 4)
+    assert (model["champion"]["version"], champion_of(released_home)) == (4, 4)
     assert model["moved_outside"] is None
 
 
 def test_two_promotions_at_once_leave_one_story(
-    desk: Path, environment: dict[str, str], warm_python: str
+    released_home: Path, environment: dict[str, str], warm_python: str
 ) -> None:
     both = [
         subprocess.Popen(
@@ -191,20 +199,26 @@ def test_two_promotions_at_once_leave_one_story(
         for number in ("2", "4")
     ]
     codes = [process.wait(120) for process in both]
-    written = [event for event in events_of(desk)[4:] if event.kind == "promoted"]
+    written = [event for event in events_of(released_home)[4:] if event.kind == "promoted"]
     assert set(codes) <= {0, 4}
     assert len(written) == codes.count(0) >= 1
-    assert [event.sequence for event in events_of(desk)] == list(range(1, len(events_of(desk)) + 1))
-    assert champion_of(desk) == fold_events(events_of(desk)).champion == written[-1].to_version
+    assert [event.sequence for event in events_of(released_home)] == list(
+        range(1, len(events_of(released_home)) + 1)
+    )
+    assert (
+        champion_of(released_home)
+        == fold_events(events_of(released_home)).champion
+        == written[-1].to_version
+    )
 
 
 def test_with_the_registry_down_nothing_changes_and_the_ledger_still_answers(
-    desk: Path, call: Command
+    released_home: Path, call: Command
 ) -> None:
     down = {
         "MLFLOW_TRACKING_URI": "http://127.0.0.1:9", "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "0",
     }  # fmt: skip
-    before = events_of(desk)
+    before = events_of(released_home)
     for command in (
         ("promote", "4", "--reason", "r", "--override"), ("rollback", "--reason", "r"),
         ("release-hold", "--reason", "r"),
@@ -212,7 +226,7 @@ def test_with_the_registry_down_nothing_changes_and_the_ledger_still_answers(
         code, answer = call(*command, **down)
         assert code == 4, (command, answer)
         assert "must answer" in answer["reasons"][0]
-    assert events_of(desk) == before
+    assert events_of(released_home) == before
     code, answer = call("status", **down)
     assert (code, answer["models"][0]["champion"]["version"]) == (0, 3)
     assert "must answer" in answer["registry_error"]
@@ -220,40 +234,42 @@ def test_with_the_registry_down_nothing_changes_and_the_ledger_still_answers(
 
 
 def test_a_version_whose_artifact_was_deleted_cannot_become_champion(
-    desk: Path, call: Command
+    released_home: Path, call: Command
 ) -> None:
-    version = registry_of(desk).resolve("sentiflow", "2")
-    shutil.rmtree(desk / "mlartifacts" / "models" / version.model_id)
-    before = events_of(desk)
+    version = registry_of(released_home).resolve("sentiflow", "2")
+    shutil.rmtree(released_home / "mlartifacts" / "models" / version.model_id)
+    before = events_of(released_home)
     for command in (("rollback", "--reason", "r"), ("promote", "2", "--reason", "r", "--override")):
         code, answer = call(*command)
         assert code == 4, answer
         assert "must load" in answer["reasons"][0]
-    assert (champion_of(desk), events_of(desk)) == (3, before)
+    assert (champion_of(released_home), events_of(released_home)) == (3, before)
     assert call("rollback", "--to", "1", "--reason", "2 is gone")[0] == 0
-    assert champion_of(desk) == 1
+    assert champion_of(released_home) == 1
 
 
 def test_a_champion_deleted_in_mlflow_is_told_and_a_rollback_leads_out(
-    desk: Path, call: Command
+    released_home: Path, call: Command
 ) -> None:
     call("status")
-    registry = registry_of(desk)
+    registry = registry_of(released_home)
     MlflowClient(registry.uri, registry.uri).delete_model_version("sentiflow", "3")
     code, answer = call("revert", "--reason", "put it back")
-    assert (code, events_of(desk)[-1].kind) == (2, "moved_outside")
+    assert (code, events_of(released_home)[-1].kind) == (2, "moved_outside")
     assert "sentiflow rollback --to N" in answer["reasons"][0]
     (model,) = call("status")[1]["models"]
-    assert (model["champion"]["version"], champion_of(desk)) == (3, None)
+    assert (model["champion"]["version"], champion_of(released_home)) == (3, None)
     assert "must stand at version 3" in model["moved_outside"]
     code, answer = call("rollback", "--to", "1", "--reason", "3 is deleted")
-    assert (code, champion_of(desk)) == (0, 1)
+    assert (code, champion_of(released_home)) == (0, 1)
     assert call("status")[1]["models"][0]["moved_outside"] is None
 
 
-def test_numbers_and_dates_out_of_range_are_mistakes_in_words(desk: Path, call: Command) -> None:
+def test_numbers_and_dates_out_of_range_are_mistakes_in_words(
+    released_home: Path, call: Command
+) -> None:
     code, answer = call("promote", "9" * 20, "--reason", "a typing error")
-    assert (code, champion_of(desk)) == (2, 3)
+    assert (code, champion_of(released_home)) == (2, 3)
     assert "Received: none" in answer["reasons"][0]
     code, answer = call("history", "--at", "9999-12-31")
     assert code == 2
@@ -261,23 +277,27 @@ def test_numbers_and_dates_out_of_range_are_mistakes_in_words(desk: Path, call: 
 
 
 @only_root_mounts
-def test_on_a_full_disk_the_champion_stays(desk: Path, call: Command, tmp_path: Path) -> None:
+def test_on_a_full_disk_the_champion_stays(
+    released_home: Path, call: Command, tmp_path: Path
+) -> None:
     call("status")
-    before = events_of(desk)
+    before = events_of(released_home)
     with mount_small_disk(tmp_path / "small", 1) as disk:
-        shutil.move(desk / "ledger.db", disk / "ledger.db")
-        (desk / "ledger.db").symlink_to(disk / "ledger.db")
+        shutil.move(released_home / "ledger.db", disk / "ledger.db")
+        (released_home / "ledger.db").symlink_to(disk / "ledger.db")
         filler = fill_disk(disk)
         code, answer = call("rollback", "--reason", "r" * 1_900)
         assert code == 4, answer
         assert "database or disk is full" in answer["reasons"][0]
-        assert (champion_of(desk), events_of(desk)) == (3, before)
+        assert (champion_of(released_home), events_of(released_home)) == (3, before)
         filler.unlink()
         assert call("rollback", "--reason", "the disk has room again")[0] == 0
 
 
-def test_a_ledger_that_is_no_database_is_an_error_in_words(desk: Path, call: Command) -> None:
-    (desk / "ledger.db").write_bytes(b"no database" * 1_000)
+def test_a_ledger_that_is_no_database_is_an_error_in_words(
+    released_home: Path, call: Command
+) -> None:
+    (released_home / "ledger.db").write_bytes(b"no database" * 1_000)
     code, answer = call("rollback", "--reason", "r")
-    assert (code, champion_of(desk)) == (4, 3)
+    assert (code, champion_of(released_home)) == (4, 3)
     assert "ledger" in answer["reasons"][0]

@@ -16,7 +16,7 @@ from requests.exceptions import HTTPError, RetryError, SSLError
 from sqlalchemy import create_engine, text
 
 from sentiflow.errors import RegistryFailed
-from sentiflow.retries import Patience, ask_mlflow, is_silence, list_pauses, shorten_error
+from sentiflow.retries import RetryPolicy, ask_mlflow, is_unreachable, list_pauses, shorten_error
 
 
 def find_closed_port() -> int:
@@ -114,7 +114,7 @@ def test_silence_is_told_from_a_refusal(
 ) -> None:
     with pytest.raises(Exception) as caught:  # noqa: PT011
         ask(tmp_path)
-    assert is_silence(caught.value) is is_silent
+    assert is_unreachable(caught.value) is is_silent
 
 
 def test_a_refusal_met_while_an_outage_is_handled_is_a_refusal() -> None:
@@ -123,7 +123,7 @@ def test_a_refusal_met_while_an_outage_is_handled_is_a_refusal() -> None:
     except requests.ConnectionError:
         with pytest.raises(RestException) as caught:
             raise RestException({"error_code": "INVALID_PARAMETER_VALUE"}) from None
-        assert not is_silence(caught.value)
+        assert not is_unreachable(caught.value)
 
 
 def test_an_error_is_told_in_a_few_words_without_its_password() -> None:
@@ -150,7 +150,7 @@ def test_what_answers_again_in_time_is_waited_for_and_said_twice(
             ask_closed_port()
         return "here"
 
-    assert Patience(10).ask(ask) == "here"
+    assert RetryPolicy(10).ask(ask) == "here"
     assert time.monotonic() - started < 3
     assert [message.split(":")[0] for message in caplog.messages] == [
         "MLflow does not answer; it is asked again for 10 seconds",
@@ -159,7 +159,7 @@ def test_what_answers_again_in_time_is_waited_for_and_said_twice(
 
 
 def test_patience_ends_and_a_night_is_not_patient_twice() -> None:
-    patience = Patience(0.5)
+    patience = RetryPolicy(0.5)
     for most in (1.5, 0.3, 0.3):
         started = time.monotonic()
         with pytest.raises(requests.ConnectionError):
@@ -180,7 +180,7 @@ def test_a_refusal_is_raised_at_once() -> None:
         raise RestException({"error_code": "INVALID_PARAMETER_VALUE"})
 
     with pytest.raises(RestException):
-        Patience(60).ask(refuse)
+        RetryPolicy(60).ask(refuse)
     assert attempts == [1]
 
 
@@ -196,7 +196,7 @@ def test_an_answer_of_500_is_told_at_once_in_one_line() -> None:
             raise MlflowException(f"API request failed with exception {error}")  # noqa: B904
 
     with pytest.raises(RegistryFailed) as caught:
-        ask_mlflow(Patience(60), "http://mlflow", break_over_it)
+        ask_mlflow(RetryPolicy(60), "http://mlflow", break_over_it)
     assert attempts == [1]
     assert str(caught.value) == (
         "MLflow must carry out what it is asked. Received: uri=http://mlflow, error=an answer of "

@@ -31,7 +31,7 @@ from prefect.logging.handlers import APILogHandler
 from prefect.settings import PREFECT_API_DATABASE_CONNECTION_URL
 
 from flows.retrain import retrain
-from sentiflow.cli.common import write_for_asker
+from sentiflow.cli.common import format_for_asker
 from sentiflow.commands.predict import evaluate_version
 from sentiflow.commands.score import ScoreRequest, answer_request
 from sentiflow.data.checks.validation import check_table
@@ -183,7 +183,7 @@ def read_night(
 
 
 def write_for_asker_if_ours(error: Exception) -> str:
-    return write_for_asker(error) if isinstance(error, SentiflowError) else ""
+    return format_for_asker(error) if isinstance(error, SentiflowError) else ""
 
 
 def pickled(error: Exception) -> str:
@@ -226,7 +226,7 @@ def test_nothing_that_is_told_of_the_businesses_quotes_them(
 def test_names_of_columns_are_for_the_one_who_asked_alone() -> None:
     error = SourceError("Public.", detail="Its columns: Review, Stars.")
     assert str(error) == describe_error(error) == "Public."
-    assert write_for_asker(error) == "Public. Its columns: Review, Stars."
+    assert format_for_asker(error) == "Public. Its columns: Review, Stars."
     assert pickle.loads(pickle.dumps(error)).detail is None
     reasons = DataRejected(["One.", "Two."])
     assert str(pickle.loads(pickle.dumps(reasons))) == str(reasons)
@@ -291,20 +291,22 @@ def test_a_night_that_fails_keeps_no_foreign_words_anywhere(
 
 @pytest.mark.parametrize("command", ["evaluate", "score"])
 def test_commands_on_models_quote_no_file_either(
-    tmp_path: Path, desk: Path, written: Callable[..., str], monkeypatch: pytest.MonkeyPatch,
-    command: str,
+    tmp_path: Path, released_home: Path, written: Callable[..., str],
+    monkeypatch: pytest.MonkeyPatch, command: str,
 ) -> None:  # fmt: skip
-    monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{desk / 'mlflow.db'}")
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{released_home / 'mlflow.db'}")
     source = tmp_path / "reviews.csv"
     source.write_bytes(write_csv([2, TEXT], [1, TEXT]))
     request = ScoreRequest(data=(str(source),), output=str(tmp_path / "answers.csv"))
     ask: Callable[[], object] = {
-        "evaluate": lambda: evaluate_version([str(source)], None, "champion", None, LABELLED, desk),
-        "score": lambda: answer_request(request, desk),
+        "evaluate": lambda: evaluate_version(
+            [str(source)], None, "champion", None, LABELLED, released_home
+        ),
+        "score": lambda: answer_request(request, released_home),
     }[command]
     with pytest.raises(SentiflowError) as caught:
         ask()
-    assert find_words(f"{write_for_asker(caught.value)}\n{written(desk)}") == []
+    assert find_words(f"{format_for_asker(caught.value)}\n{written(released_home)}") == []
 
 
 @pytest.fixture(scope="module")

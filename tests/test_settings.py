@@ -10,13 +10,13 @@ from sentiflow.settings import (
     Settings,
     TokenSettings,
     describe_settings,
-    find_home,
-    find_ledger_url,
     flatten_settings,
     list_keys,
     list_presets,
     load_settings,
     prepare_environment,
+    read_home,
+    resolve_ledger_url,
 )
 
 CONFIGS = Path(__file__).parents[1] / "configs"
@@ -143,14 +143,14 @@ def test_the_ledgers_address_may_come_from_a_file(
 ) -> None:
     monkeypatch.delenv("SENTIFLOW_LEDGER_URL", raising=False)
     monkeypatch.delenv("SENTIFLOW_LEDGER_URL_FILE", raising=False)
-    assert find_ledger_url(LedgerSettings(), home) == f"sqlite:///{home}/ledger.db"
+    assert resolve_ledger_url(LedgerSettings(), home) == f"sqlite:///{home}/ledger.db"
     monkeypatch.setenv("SENTIFLOW_LEDGER_URL", "postgresql://variable/x")
-    assert find_ledger_url(LedgerSettings(), home) == "postgresql://variable/x"
+    assert resolve_ledger_url(LedgerSettings(), home) == "postgresql://variable/x"
     (tmp_path / "secret").write_text("postgresql://file/x\n")
     monkeypatch.setenv("SENTIFLOW_LEDGER_URL_FILE", str(tmp_path / "secret"))
-    assert find_ledger_url(LedgerSettings(), home) == "postgresql://file/x"
+    assert resolve_ledger_url(LedgerSettings(), home) == "postgresql://file/x"
     settings = LedgerSettings(url="sqlite:////x.db")
-    assert find_ledger_url(settings, home) == "sqlite:////x.db"
+    assert resolve_ledger_url(settings, home) == "sqlite:////x.db"
 
 
 @pytest.mark.parametrize(
@@ -168,6 +168,6 @@ def test_a_home_that_cannot_be_one_is_told_with_its_reason(
     Path("a-circle").symlink_to("a-circle")
     monkeypatch.setenv("SENTIFLOW_HOME", place)
     with pytest.raises(SettingsError, match="SENTIFLOW_HOME must be a folder") as caught:
-        prepare_environment(find_home())
+        prepare_environment(read_home())
     assert reason in str(caught.value)
     assert Path(place).name in str(caught.value)

@@ -17,8 +17,8 @@ from mlflow_server import MlflowServer, lose_answers
 
 from sentiflow.errors import RegistryFailed, RegistryUnreachable, SentiflowError
 from sentiflow.release.registry import Registry
-from sentiflow.retries import Patience
-from sentiflow.tracking import Run, find_running_runs, track_run
+from sentiflow.retries import RetryPolicy
+from sentiflow.tracking import Run, query_running_runs, track_run
 
 pytestmark = [pytest.mark.slow, pytest.mark.filterwarnings("ignore")]
 
@@ -52,7 +52,7 @@ def artifacts_that_break(server: MlflowServer) -> Iterator[None]:
 
 
 def open_run(server: MlflowServer, patience: float) -> Any:
-    return track_run(server.uri, "outages", None, "night", {}, Patience(patience))
+    return track_run(server.uri, "outages", None, "night", {}, RetryPolicy(patience))
 
 
 def read_run(uri: str, run_id: str) -> Any:
@@ -109,13 +109,13 @@ def test_what_was_made_although_the_answer_was_lost_is_not_made_twice(
     tags = {"sentiflow.model": "lost"}
     with (
         lose_answers(server, *lost) as uri,
-        track_run(uri, "lost", None, "night", tags, Patience(20)) as run,
+        track_run(uri, "lost", None, "night", tags, RetryPolicy(20)) as run,
     ):
-        assert [found.id for found in find_running_runs(server.uri, "lost")] == [run.id]
-        registry = Registry(uri, Patience(20))
+        assert [found.id for found in query_running_runs(server.uri, "lost")] == [run.id]
+        registry = Registry(uri, RetryPolicy(20))
         bundle = tiny_folder / "bundle"
         version = registry.register("lost", run.id, bundle, {}, {"sentiflow.lineage": "a"}, "one")
-        assert registry.find_versions("lost", {}) == [version]
+        assert registry.query_versions("lost", {}) == [version]
         assert registry.read_model_tags("lost") == {"sentiflow.lineage": "a"}
     assert version.number == 1
 
@@ -123,9 +123,9 @@ def test_what_was_made_although_the_answer_was_lost_is_not_made_twice(
 def test_opening_a_run_and_the_registry_wait_for_a_server_that_hangs(server: MlflowServer) -> None:
     server.hold()
     with pytest.raises(RegistryUnreachable, match="must answer"):
-        Registry(server.uri).find_alias("model", "champion")
+        Registry(server.uri).look_up_alias("model", "champion")
     threading.Timer(3.0, server.resume).start()
-    assert Registry(server.uri, Patience(60)).find_alias("model", "champion") is None
+    assert Registry(server.uri, RetryPolicy(60)).look_up_alias("model", "champion") is None
     server.hold()
     threading.Timer(3.0, server.resume).start()
     with open_run(server, 60) as run:
@@ -157,7 +157,7 @@ def test_a_run_on_a_server_leaves_standard_output_to_the_answer(
 def test_a_refusal_is_no_outage_and_not_waited_for(server: MlflowServer) -> None:
     started = time.monotonic()
     with pytest.raises(SentiflowError, match="MLflow must open a run") as caught:
-        track_run(server.uri, "", None, "night", {}, Patience(60)).__enter__()
+        track_run(server.uri, "", None, "night", {}, RetryPolicy(60)).__enter__()
     assert not isinstance(caught.value, RegistryUnreachable)
     assert time.monotonic() - started < 5
 

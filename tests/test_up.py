@@ -25,7 +25,7 @@ from websockets.sync.client import connect
 
 from flows.automations import DEAD_RUNS
 from flows.maintenance import CLOSED_MESSAGE
-from sentiflow.settings import find_access
+from sentiflow.settings import load_access
 
 TOKEN = "T0KEN-4711"
 
@@ -47,12 +47,12 @@ class Up:
 
     @property
     def prefect_auth(self) -> tuple[str, str]:
-        user, _, password = find_access(self.home).prefect.partition(":")
+        user, _, password = load_access(self.home).prefect.partition(":")
         return user, password
 
     @property
     def mlflow_auth(self) -> tuple[str, str]:
-        access = find_access(self.home)
+        access = load_access(self.home)
         return access.mlflow_user, access.mlflow_password
 
     def ask(self, path: str, **body: Any) -> Any:
@@ -355,7 +355,7 @@ def test_the_server_tells_of_runs_that_crashed_unless_a_sweep_did(up: Up) -> Non
 def test_logs_hold_no_review_no_secret_and_no_traceback(up: Up) -> None:
     logs = up.read_logs()
     assert "Worker 'sentiflow-up' started" in logs["worker"]
-    access = find_access(up.home)
+    access = load_access(up.home)
     secrets = (TOKEN, access.prefect.partition(":")[2], access.mlflow_password, access.links)
     for name, text in logs.items():
         assert not [word for word in ("On visit", *secrets) if word in text], name

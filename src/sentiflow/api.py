@@ -142,9 +142,9 @@ def load(
     read = load_settings(config, _write_overrides(settings))
     with use_home(home) as folder:
         # MLflow reads the environment when it is imported.
-        from sentiflow.release.chosen_version import find_answering
+        from sentiflow.release.chosen_version import choose_version
 
-        return Model(find_answering(read, str(model), folder).load())
+        return Model(choose_version(read, str(model), folder).load())
 
 
 def run(
@@ -234,15 +234,15 @@ def _write_overrides(settings: Mapping[str, object] | None) -> list[str]:
     >>> _write_overrides({"network.units": [64, 32], "data.category": None, "gate.fresh": True})
     ['network.units=[64, 32]', 'data.category=none', 'gate.fresh=true']
     """
-    return [f"{key}={_write_value(value)}" for key, value in (settings or {}).items()]
+    return [f"{key}={_format_value(value)}" for key, value in (settings or {}).items()]
 
 
-def _write_value(value: object) -> str:
+def _format_value(value: object) -> str:
     """Return a value as TOML."""
     if value is None:
         return "none"
     if isinstance(value, list | tuple):
-        return f"[{', '.join(_write_value(entry) for entry in value)}]"
+        return f"[{', '.join(_format_value(entry) for entry in value)}]"
     if isinstance(value, str | os.PathLike):
         return json.dumps(os.fspath(value), ensure_ascii=False)
     return str(value).lower() if isinstance(value, bool) else str(value)

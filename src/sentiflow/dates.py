@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from sentiflow.settings import ScheduleSettings
 
 
-def find_today(schedule: ScheduleSettings) -> date:
+def read_today(schedule: ScheduleSettings) -> date:
     """Return today's date in schedule.timezone, wherever the machine stands."""
     return datetime.now(ZoneInfo(schedule.timezone)).date()
 
@@ -28,7 +28,7 @@ def check_past(day: date, schedule: ScheduleSettings, name: str) -> None:
     Raises:
         UsageError: the day is later than today.
     """
-    today = find_today(schedule)
+    today = read_today(schedule)
     if day > today:
         raise UsageError(
             f"{name} must not be later than today, {today.isoformat()} in "

@@ -196,7 +196,7 @@ def describe_error(error: BaseException) -> str:
     name = type(error).__name__
     if isinstance(error, OSError) and error.errno is not None and error.errno in errno.errorcode:
         return f"{name}: {os.strerror(error.errno)}"
-    return f"{name}{_find_place(error)}"
+    return f"{name}{_locate(error)}"
 
 
 def format_traceback(error: BaseException) -> str:
@@ -215,7 +215,7 @@ def forget_causes(error: BaseException) -> None:
         error.add_note(f"It came from:\n{format_traceback(cause)}")
 
 
-def _find_place(error: BaseException) -> str:
+def _locate(error: BaseException) -> str:
     """Return where in sentiflow it was raised or passed last, as ", snapshot.py line 12"."""
     for frame in reversed(traceback.extract_tb(error.__traceback__)):
         path = PurePath(frame.filename)

@@ -34,7 +34,7 @@ def make_temporary_prefix() -> str:
     return f"{TEMPORARY_PREFIX}{owner.machine}-{owner.pid}-{owner.started}-"
 
 
-def find_owner(path: Path) -> ProcessName | None:
+def parse_owner(path: Path) -> ProcessName | None:
     """Return whose unfinished file or folder this is; None when its name does not say so."""
     owned = _OWNED.match(path.name)
     return ProcessName(owned[1], int(owned[2]), int(owned[3])) if owned else None
@@ -163,7 +163,7 @@ def hide_secrets(text: str) -> str:
 
 def _hide_in_address(found: re.Match[str]) -> str:
     scheme, rest = found[1], found[2]
-    start = _find_parameters(rest, is_web=bool(scheme))
+    start = _locate_parameters(rest, is_web=bool(scheme))
     if start is None:
         return f"{scheme}://{_hide_user(rest)}"
     place, parameters = rest[:start], rest[start:]
@@ -173,7 +173,7 @@ def _hide_in_address(found: re.Match[str]) -> str:
     return f"{scheme}://{_hide_user(place)}***"
 
 
-def _find_parameters(rest: str, is_web: bool) -> int | None:
+def _locate_parameters(rest: str, is_web: bool) -> int | None:
     """Return where in an address the values begin that may be secret, or None."""
     if is_web:
         # How a signed address calls its token is up to who signs.

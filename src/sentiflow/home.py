@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Final
 
-from sentiflow.files import TEMPORARY_PREFIX, find_owner, make_temporary_prefix
+from sentiflow.files import TEMPORARY_PREFIX, make_temporary_prefix, parse_owner
 from sentiflow.processes import may_live_here, name_this_process
 
 # Where token ids, features, answers and weights lie that were made of a snapshot's texts, and
@@ -45,17 +45,17 @@ def list_leftovers(home: Path, age_seconds: float) -> list[Path]:
     """
     until = time.time() - age_seconds
     return [
-        path for path in find_unfinished(home)
-        if find_last_change(path) <= until and not _is_owned(path)
+        path for path in list_unfinished_files(home)
+        if read_last_change(path) <= until and not _is_owned(path)
     ]  # fmt: skip
 
 
 def _is_owned(path: Path) -> bool:
-    owner = find_owner(path)
+    owner = parse_owner(path)
     return owner is not None and owner != name_this_process() and may_live_here(owner)
 
 
-def find_unfinished(home: Path) -> list[Path]:
+def list_unfinished_files(home: Path) -> list[Path]:
     """Return all unfinished files and folders of ours below the home, sorted.
 
     Others may write and remove beside this walk.
@@ -72,7 +72,7 @@ def find_unfinished(home: Path) -> list[Path]:
     return sorted(found)
 
 
-def find_last_change(path: Path) -> float:
+def read_last_change(path: Path) -> float:
     """Return when a file, or the newest file in a folder, was changed; seconds since 1970.
 
     What is gone counts as changed at the beginning of time.

@@ -41,7 +41,7 @@ _SIGNS: Final = (
 _Answer = TypeVar("_Answer")
 
 
-class Patience:
+class RetryPolicy:
     """How long an MLflow that does not answer is asked again.
 
     The calls of one night share one. Once it was used up in vain, every later call is made just
@@ -69,7 +69,7 @@ class Patience:
             try:
                 answer = call()
             except Exception as error:
-                if not is_silence(error):
+                if not is_unreachable(error):
                     raise
                 left = self._seconds - (time.monotonic() - started)
                 if self._is_used_up or left <= 0:
@@ -89,13 +89,13 @@ class Patience:
             return answer
 
 
-def ask_mlflow(patience: Patience, uri: str, call: Callable[[], _Answer]) -> _Answer:
+def ask_mlflow(patience: RetryPolicy, uri: str, call: Callable[[], _Answer]) -> _Answer:
     """Return MLflow's answer, asking again while there is none; a refusal is raised as it is.
 
     Args:
         patience: how long it is asked again.
         uri: its address, to name it by.
-        call: see `Patience.ask`.
+        call: see `RetryPolicy.ask`.
 
     Raises:
         RegistryUnreachable: it does not answer.
@@ -112,7 +112,7 @@ def ask_mlflow(patience: Patience, uri: str, call: Callable[[], _Answer]) -> _An
 
 def describe_failure(uri: str, error: Exception) -> GateNotEvaluated:
     """Return the error of an MLflow that does not answer, or that breaks over what it is asked."""
-    if _find_status(error) == _BROKEN:
+    if _read_status(error) == _BROKEN:
         return RegistryFailed(
             f"MLflow must carry out what it is asked. Received: uri={hide_secrets(uri)}, "
             f"error={shorten_error(error)}. Mend what that log names (a full disk, a database "
@@ -134,16 +134,16 @@ def list_pauses() -> Iterator[float]:
 
 def is_failure(error: Exception) -> bool:
     """Say whether MLflow did not answer, or broke over what it was asked, rather than refused."""
-    return is_silence(error) or _find_status(error) == _BROKEN
+    return is_unreachable(error) or _read_status(error) == _BROKEN
 
 
-def is_silence(error: Exception) -> bool:
+def is_unreachable(error: Exception) -> bool:
     """Say whether an error means that nobody answered, rather than that somebody refused."""
     from requests import exceptions as http
     from sqlalchemy.exc import DBAPIError
 
-    origin = _find_origin(error)
-    if (status := _find_status(error)) is not None:
+    origin = _unwrap_origin(error)
+    if (status := _read_status(error)) is not None:
         return status in _NOT_NOW
     if isinstance(origin, http.SSLError | http.HTTPError):
         return False
@@ -164,7 +164,7 @@ def shorten_error(error: Exception) -> str:
     return next((words for sign, words in _SIGNS if sign in line), line[:300])
 
 
-def _find_origin(error: Exception) -> BaseException:
+def _unwrap_origin(error: Exception) -> BaseException:
     """Return what an error of MLflow's wraps: its cause, or what was being handled.
 
     MLflow names no cause when a request failed; an answer of the server's has a JSON body.
@@ -177,11 +177,11 @@ def _find_origin(error: Exception) -> BaseException:
     return error.__context__ if code == "INTERNAL_ERROR" and error.__context__ else error
 
 
-def _find_status(error: Exception) -> int | None:
+def _read_status(error: Exception) -> int | None:
     """Return the HTTP status that an error tells of, or None."""
     from requests import exceptions as http
 
-    origin = _find_origin(error)
+    origin = _unwrap_origin(error)
     if isinstance(origin, http.HTTPError) and origin.response is not None:
         return int(origin.response.status_code)
     if hasattr(origin, "json") and hasattr(origin, "get_http_status_code"):

@@ -1,7 +1,7 @@
 """Record runs in MLflow: open by id, log, close.
 
 Every call names its run; MLflow's thread-local active run is never relied on. Every call may be
-made twice, so an MLflow that does not answer is asked again (`Patience`).
+made twice, so an MLflow that does not answer is asked again (`RetryPolicy`).
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from sentiflow.errors import SentiflowError, UsageError
 from sentiflow.files import hide_secrets
-from sentiflow.retries import Patience, ask_mlflow, describe_failure, is_failure, shorten_error
+from sentiflow.retries import RetryPolicy, ask_mlflow, describe_failure, is_failure, shorten_error
 
 logger = logging.getLogger(__name__)
 
@@ -44,7 +44,7 @@ class Run:
     """
 
     def __init__(
-        self, client: MlflowClient, run_id: str, experiment_id: str, uri: str, patience: Patience
+        self, client: MlflowClient, run_id: str, experiment_id: str, uri: str, patience: RetryPolicy
     ) -> None:
         """Keep the client; `track_run` makes runs."""
         self._client = client
@@ -159,7 +159,7 @@ def track_run(
     artifacts: Path | None,
     name: str,
     tags: Mapping[str, str],
-    patience: Patience | None = None,
+    patience: RetryPolicy | None = None,
 ) -> Iterator[Run]:
     """Open a run and close it when the block ends, as what it was.
 
@@ -181,11 +181,11 @@ def track_run(
         UsageError: the experiment was deleted.
         SentiflowError: MLflow refuses.
     """
-    patience = patience or Patience()
+    patience = patience or RetryPolicy()
     try:
         # A client of a database connects when it is made.
         client = patience.ask(lambda: MlflowClient(tracking_uri=uri, registry_uri=uri))
-        experiment_id = patience.ask(lambda: _find_experiment(client, experiment, artifacts))
+        experiment_id = patience.ask(lambda: _open_experiment(client, experiment, artifacts))
         run_id = _make_run(client, experiment_id, name, tags, patience)
     except _FAILURES as error:
         raise _describe_failure(uri, error) from error
@@ -199,7 +199,7 @@ def track_run(
     _close(tracked, "FINISHED")
 
 
-def _find_experiment(client: MlflowClient, name: str, artifacts: Path | None) -> str:
+def _open_experiment(client: MlflowClient, name: str, artifacts: Path | None) -> str:
     """Return the experiment's id; it is made where there is none."""
     if (found := client.get_experiment_by_name(name)) is not None:
         if found.lifecycle_stage == "deleted":
@@ -235,7 +235,7 @@ def _make_run(
     experiment_id: str,
     name: str,
     tags: Mapping[str, str],
-    patience: Patience,
+    patience: RetryPolicy,
 ) -> str:
     """Make a run, just one, however often it must be asked for; return its id."""
     tagged = {**tags, _ATTEMPT_TAG: uuid4().hex}
@@ -280,8 +280,8 @@ class RunningRun:
     flow_run_id: str
 
 
-def find_running_runs(
-    uri: str, experiment: str, patience: Patience | None = None
+def query_running_runs(
+    uri: str, experiment: str, patience: RetryPolicy | None = None
 ) -> list[RunningRun]:
     """Return the nights' runs of an experiment that are RUNNING by MLflow's account.
 
@@ -303,7 +303,7 @@ def find_running_runs(
         return list(client.search_runs([found.experiment_id], query, max_results=1_000))
 
     try:
-        runs = (patience or Patience()).ask(search)
+        runs = (patience or RetryPolicy()).ask(search)
     except _FAILURES as error:
         raise describe_failure(uri, error) from error
     return [

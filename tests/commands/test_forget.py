@@ -32,7 +32,7 @@ def ingest(path: Path, home: Path) -> Ingested:
 
 
 def forget_person(home: Path, *review_ids: str, users: tuple[str, ...] = ()) -> Forgotten:
-    return forget(home, review_ids, users, "asked by letter", "anna@desk")
+    return forget(home, review_ids, users, "asked by letter", "anna@context")
 
 
 def read_ids(home: Path) -> dict[str, list[str]]:
@@ -120,7 +120,7 @@ def test_the_record_says_who_when_why_and_which_fingerprints_but_not_whom(
     assert forgotten.record is not None
     text = Path(forgotten.record).read_text()
     record = json.loads(text)
-    assert (record["actor"], record["reason"]) == ("anna@desk", "asked by letter")
+    assert (record["actor"], record["reason"]) == ("anna@context", "asked by letter")
     assert record["time"][:2] == "20"
     assert (record["review_ids"], record["user_ids"], record["finished"]) == (1, 1, True)
     assert record["snapshots"] == [

@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 
-from sentiflow.commands.history import find_live, write_live
-from sentiflow.commands.releases import Desk
+from sentiflow.commands.history import describe_live, format_live
+from sentiflow.commands.releases import ReleaseContext
 from sentiflow.errors import UsageError
 from sentiflow.release.ledger import Ledger
 from sentiflow.release.registry import Registry
@@ -24,8 +24,8 @@ TAKEN_AWAY: Happened = (5, "moved_outside", 1, None)
 REVERTED: Happened = (12, "reverted", 2, 1)
 
 
-def open_desk(folder: Path, *happened: Happened) -> Desk:
-    """A desk whose ledger holds (day of January, kind, from, to); no registry is asked."""
+def open_release_context(folder: Path, *happened: Happened) -> ReleaseContext:
+    """A context whose ledger holds (day of January, kind, from, to); no registry is asked."""
     days = iter(day for day, *_ in happened)
     ledger = Ledger(
         f"sqlite:///{folder / 'ledger.db'}", lambda: datetime(2026, 1, next(days), 10, tzinfo=UTC)
@@ -36,17 +36,17 @@ def open_desk(folder: Path, *happened: Happened) -> Desk:
         )
         ledger.append("sentiflow", sequence, [event])
     registry = Registry(f"sqlite:///{folder / 'mlflow.db'}")
-    return Desk(load_settings(None, []), folder, "sentiflow", registry, ledger, "ada")
+    return ReleaseContext(load_settings(None, []), folder, "sentiflow", registry, ledger, "ada")
 
 
 def test_a_moment_while_the_alias_stood_elsewhere_says_where(
     tmp_path: Path,
 ) -> None:
-    live = find_live(open_desk(tmp_path, PROMOTED, MOVED, REVERTED), "2026-01-10")
+    live = describe_live(open_release_context(tmp_path, PROMOTED, MOVED, REVERTED), "2026-01-10")
     assert live["version"] == 1, "by the ledger"
     assert live["moved_outside"] == {"version": 2, "noticed": "2026-01-05T10:00:00+00:00"}
     assert live["changes"] == []
-    assert write_live(live).splitlines() == [
+    assert format_live(live).splitlines() == [
         "sentiflow: version 1 was champion by the ledger at 2026-01-10 23:59 UTC, since "
         "2026-01-01 10:00, by ada.",
         "  a reason",
@@ -58,9 +58,9 @@ def test_a_moment_while_the_alias_stood_elsewhere_says_where(
 def test_before_a_move_and_after_it_was_reverted_the_champion_was_live(
     tmp_path: Path, day: str
 ) -> None:
-    live = find_live(open_desk(tmp_path, PROMOTED, MOVED, REVERTED), day)
+    live = describe_live(open_release_context(tmp_path, PROMOTED, MOVED, REVERTED), day)
     assert (live["version"], live["moved_outside"]) == (1, None)
-    assert "version 1 was live" in write_live(live)
+    assert "version 1 was live" in format_live(live)
 
 
 @pytest.mark.parametrize(
@@ -73,42 +73,44 @@ def test_before_a_move_and_after_it_was_reverted_the_champion_was_live(
 def test_a_move_is_among_the_changes_of_its_day(
     tmp_path: Path, day: str, kind: str, line: str
 ) -> None:
-    live = find_live(open_desk(tmp_path, PROMOTED, MOVED, REVERTED), day)
+    live = describe_live(open_release_context(tmp_path, PROMOTED, MOVED, REVERTED), day)
     assert [change["kind"] for change in live["changes"]] == [kind]
-    assert write_live(live).splitlines()[-2:] == ["  It changed once that day:", line]
+    assert format_live(live).splitlines()[-2:] == ["  It changed once that day:", line]
 
 
 def test_an_alias_that_was_gone_is_said_to_be_gone(tmp_path: Path) -> None:
-    live = find_live(open_desk(tmp_path, PROMOTED, TAKEN_AWAY), "2026-01-10")
+    live = describe_live(open_release_context(tmp_path, PROMOTED, TAKEN_AWAY), "2026-01-10")
     assert live["moved_outside"] == {"version": None, "noticed": "2026-01-05T10:00:00+00:00"}
-    assert "the alias was gone from 2026-01-05" in write_live(live)
+    assert "the alias was gone from 2026-01-05" in format_live(live)
 
 
 def test_an_alias_that_stood_before_the_ledger_began_is_named(tmp_path: Path) -> None:
-    live = find_live(open_desk(tmp_path, (5, "moved_outside", None, 7)), "2026-01-10")
+    live = describe_live(
+        open_release_context(tmp_path, (5, "moved_outside", None, 7)), "2026-01-10"
+    )
     assert live["version"] is None
-    first, second = write_live(live).splitlines()
+    first, second = format_live(live).splitlines()
     assert first == "sentiflow: nothing was champion by the ledger at 2026-01-10 23:59 UTC."
     assert "stood at version 7" in second
 
 
 def test_one_promotion_on_a_day_needs_no_list_of_changes(tmp_path: Path) -> None:
-    live = find_live(open_desk(tmp_path, PROMOTED), "2026-01-01")
-    assert "changed" not in write_live(live)
+    live = describe_live(open_release_context(tmp_path, PROMOTED), "2026-01-01")
+    assert "changed" not in format_live(live)
 
 
 @pytest.mark.parametrize("at", ["9999-12-31", "0001-01-01T00:00+05:00", "10.1.2026", "", "²"])
 def test_a_moment_outside_of_the_calendar_is_a_mistake_in_words(tmp_path: Path, at: str) -> None:
     with pytest.raises(UsageError, match=r"--at must be a date.*Received"):
-        find_live(open_desk(tmp_path), at)
+        describe_live(open_release_context(tmp_path), at)
 
 
 def test_the_end_of_today_is_now_and_a_day_to_come_is_refused(tmp_path: Path) -> None:
-    desk = open_desk(tmp_path, PROMOTED)
+    context = open_release_context(tmp_path, PROMOTED)
     today = datetime.now(UTC).date()
-    live: dict[str, Any] = find_live(desk, today.isoformat())
+    live: dict[str, Any] = describe_live(context, today.isoformat())
     assert live["version"] == 1
     assert datetime.fromisoformat(live["at"]) <= datetime.now(UTC)
     for at in ("9999-12-30", f"{today + timedelta(days=1)}T00:00"):
         with pytest.raises(UsageError, match="--at must not be later than today"):
-            find_live(desk, at)
+            describe_live(context, at)

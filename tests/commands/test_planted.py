@@ -14,12 +14,18 @@ from pathlib import Path
 import mlflow
 import pytest
 
-from sentiflow.commands.attest import attest, refuse_unknown_champion, write_attested
+from sentiflow.commands.attest import attest, format_attested, refuse_unknown_champion
 from sentiflow.commands.predict import predict_texts
-from sentiflow.commands.releases import Desk, adopt, open_desk, promote, roll_back
+from sentiflow.commands.releases import (
+    ReleaseContext,
+    adopt,
+    open_release_context,
+    promote,
+    roll_back,
+)
 from sentiflow.errors import ArtifactError, NoModelError, ReleaseForbidden, UnknownFiles, UsageError
 from sentiflow.release.explained import ChampionReader
-from sentiflow.release.known_files import FILES_KEY, KnownFiles, check_files, find_known
+from sentiflow.release.known_files import FILES_KEY, KnownFiles, check_files, look_up_known_files
 from sentiflow.release.ledger import Ledger
 from sentiflow.release.registry import CHAMPION, Version
 from sentiflow.release.state import NewEvent
@@ -30,23 +36,23 @@ LINEAGE = "abc"
 
 
 @pytest.fixture
-def at(desk: Path, monkeypatch: pytest.MonkeyPatch) -> Desk:
+def at(released_home: Path, monkeypatch: pytest.MonkeyPatch) -> ReleaseContext:
     """Versions 1 to 4 in a home of its own; 3 is champion, and the ledger knows all files."""
     # A copy: what a command prepares must not be there for other tests.
     monkeypatch.setattr(os, "environ", os.environ.copy())
     for name in ("SENTIFLOW_LEDGER_URL", "MLFLOW_TRACKING_URI", "MLFLOW_REGISTRY_URI"):
         os.environ.pop(name, None)
-    return open_desk(None, [], desk)
+    return open_release_context(None, [], released_home)
 
 
-def find_artifact(at: Desk, number: int) -> Path:
-    version = at.registry.find_version(at.model, number)
+def find_artifact(at: ReleaseContext, number: int) -> Path:
+    version = at.registry.look_up_version(at.model, number)
     assert version is not None
     (folder,) = (at.home / "mlartifacts").rglob(version.model_id)
     return folder / "artifacts"
 
 
-def plant(at: Desk, number: int, *, in_bundle: bool) -> Path:
+def plant(at: ReleaseContext, number: int, *, in_bundle: bool) -> Path:
     """Put code into an artifact that leaves a mark where it runs; return the mark's path."""
     mark = at.home / "ran"
     folder = find_artifact(at, number)
@@ -62,27 +68,27 @@ def plant(at: Desk, number: int, *, in_bundle: bool) -> Path:
     return mark
 
 
-def predict(at: Desk, which: str = "champion") -> int:
+def predict(at: ReleaseContext, which: str = "champion") -> int:
     return int(predict_texts(["good food"], which, None, [], at.home)["model_version"])
 
 
-def make_follower(at: Desk) -> ChampionFollower:
+def make_follower(at: ReleaseContext) -> ChampionFollower:
     reader = ChampionReader(at.ledger, at.model)
     return ChampionFollower(at.registry, reader, at.model, at.home / "serving", 1.0, 2)
 
 
-def follow(at: Desk) -> ChampionFollower:
+def follow(at: ReleaseContext) -> ChampionFollower:
     follower = make_follower(at)
     follower.poll()
     return follower
 
 
-def test_planted_files_are_refused_before_one_of_them_is_read(at: Desk) -> None:
+def test_planted_files_are_refused_before_one_of_them_is_read(at: ReleaseContext) -> None:
     mark = plant(at, 3, in_bundle=True)
     with pytest.raises(UnknownFiles, match=r"Received: 1 changed, 1 added\. They are not loaded"):
         predict(at)
     follower = follow(at)
-    assert follower.find_served() is None
+    assert follower.get_served() is None
     assert follower.state.failure is not None
     assert "UnknownFiles" in follower.state.failure.reason
     with pytest.raises(UsageError, match="attested once"):
@@ -91,10 +97,10 @@ def test_planted_files_are_refused_before_one_of_them_is_read(at: Desk) -> None:
     assert predict(at, "2") == 2, "the others answer"
 
 
-def test_code_beside_the_bundle_is_never_run(at: Desk) -> None:
+def test_code_beside_the_bundle_is_never_run(at: ReleaseContext) -> None:
     mark = plant(at, 3, in_bundle=False)
     assert predict(at) == 3
-    served = follow(at).find_served()
+    served = follow(at).get_served()
     assert served is not None
     assert served.version.number == 3
     assert not mark.exists()
@@ -104,34 +110,38 @@ def test_code_beside_the_bundle_is_never_run(at: Desk) -> None:
     assert mark.exists(), "MLflow would run it"
 
 
-def test_a_local_copy_that_somebody_changed_is_not_served_but_fetched_anew(at: Desk) -> None:
-    assert follow(at).find_served() is not None
+def test_a_local_copy_that_somebody_changed_is_not_served_but_fetched_anew(
+    at: ReleaseContext,
+) -> None:
+    assert follow(at).get_served() is not None
     (bundle,) = (at.home / "serving").rglob("bundle")
     (bundle / "extra.py").write_text("it loads all the same")
     follower = make_follower(at)
     follower.restore()
-    assert follower.find_served() is None
+    assert follower.get_served() is None
     follower.poll()
-    served = follower.find_served()
+    served = follower.get_served()
     assert served is not None
     assert served.loaded_from == "registry"
     assert not (bundle / "extra.py").exists()
 
 
 @pytest.mark.slow
-def test_a_version_that_was_planted_cannot_be_rolled_back_to_or_promoted(at: Desk) -> None:
+def test_a_version_that_was_planted_cannot_be_rolled_back_to_or_promoted(
+    at: ReleaseContext,
+) -> None:
     mark = plant(at, 2, in_bundle=True)
     plant(at, 4, in_bundle=True)
     with pytest.raises(ReleaseForbidden, match="1 changed, 1 added"):
         roll_back(at, "worse", None)
     with pytest.raises(ReleaseForbidden, match="1 changed, 1 added"):
         promote(at, 4, "better", True, lambda _: None)
-    assert at.settle().champion == 3
+    assert at.reconcile().champion == 3
     assert not mark.exists()
 
 
 @pytest.fixture
-def register_by_hand(at: Desk) -> Callable[[], int]:
+def register_by_hand(at: ReleaseContext) -> Callable[[], int]:
     """Register what no night did, from an artifact whose code leaves a mark, as champion."""
 
     def register() -> int:
@@ -146,12 +156,12 @@ def register_by_hand(at: Desk) -> Callable[[], int]:
 
 
 def test_an_alias_moved_to_what_no_night_registered_is_followed_by_nobody(
-    at: Desk, register_by_hand: Callable[[], int]
+    at: ReleaseContext, register_by_hand: Callable[[], int]
 ) -> None:
     number = register_by_hand()
     assert predict(at) == 3, "the ledger's champion"
     follower = follow(at)
-    served = follower.find_served()
+    served = follower.get_served()
     assert served is not None
     assert served.version.number == 3
     assert f"points at version {number}" in follower.state.list_warnings()[0]
@@ -162,13 +172,13 @@ def test_an_alias_moved_to_what_no_night_registered_is_followed_by_nobody(
 
 
 def test_a_person_may_vouch_for_a_version_once_and_its_code_still_does_not_run(
-    at: Desk, register_by_hand: Callable[[], int]
+    at: ReleaseContext, register_by_hand: Callable[[], int]
 ) -> None:
     number = register_by_hand()
     with pytest.raises(UsageError, match="needs a reason"):
         attest(at, [number], " ")
     attested = attest(at, [number], "made by Grace on her machine")
-    assert f"The files of version {number} of sentiflow are in the ledger" in write_attested(
+    assert f"The files of version {number} of sentiflow are in the ledger" in format_attested(
         attested
     )
     event = at.ledger.read(at.model)[-1]
@@ -181,8 +191,8 @@ def test_a_person_may_vouch_for_a_version_once_and_its_code_still_does_not_run(
         attest(at, [number], "again")
 
 
-def forget_digests(at: Desk) -> Desk:
-    """Return the desk over a ledger as an earlier sentiflow wrote it: no event holds a digest."""
+def forget_digests(at: ReleaseContext) -> ReleaseContext:
+    """Return it over a ledger as an earlier sentiflow wrote it: no event holds a digest."""
     events = at.ledger.read(at.model)
     at.ledger.close()
     (at.home / "ledger.db").unlink()
@@ -190,11 +200,11 @@ def forget_digests(at: Desk) -> Desk:
     for event in events:
         values = {name: getattr(event, name) for name in NewEvent.__dataclass_fields__}
         old.append(at.model, event.sequence - 1, [NewEvent(**{**values, "details": {}})])
-    return open_desk(None, [], at.home)
+    return open_release_context(None, [], at.home)
 
 
 def test_after_an_upgrade_a_night_says_at_once_what_is_to_be_attested_and_then_goes_on(
-    at: Desk,
+    at: ReleaseContext,
 ) -> None:
     old = forget_digests(at)
 
@@ -211,7 +221,9 @@ def test_after_an_upgrade_a_night_says_at_once_what_is_to_be_attested_and_then_g
     assert predict(old) == 3
 
 
-def test_what_differs_from_the_copy_that_predictions_keep_is_not_attested(at: Desk) -> None:
+def test_what_differs_from_the_copy_that_predictions_keep_is_not_attested(
+    at: ReleaseContext,
+) -> None:
     folder = at.home / "serving" / at.model
     reader = ChampionReader(at.ledger, at.model)
     ChampionFollower(at.registry, reader, at.model, folder, 1.0, 2).poll()
@@ -226,16 +238,16 @@ def test_what_differs_from_the_copy_that_predictions_keep_is_not_attested(at: De
     assert entry["equals_local_copy"] is True
 
 
-def test_a_champion_without_an_event_is_adopted_first(at: Desk) -> None:
+def test_a_champion_without_an_event_is_adopted_first(at: ReleaseContext) -> None:
     at.ledger.close()
     (at.home / "ledger.db").unlink()
     with pytest.raises(NoModelError, match="sentiflow adopt --reason"):
-        predict(open_desk(None, [], at.home))
+        predict(open_release_context(None, [], at.home))
     assert not (at.home / "ledger.db").exists(), "asking makes no ledger"
 
 
 @pytest.mark.slow
-def test_the_command_attests_and_the_history_shows_it(at: Desk) -> None:
+def test_the_command_attests_and_the_history_shows_it(at: ReleaseContext) -> None:
     forget_digests(at)
     command = [sys.executable, "-m", "sentiflow"]
 
@@ -284,8 +296,10 @@ def test_files_are_known_only_as_a_whole_and_of_the_run_that_made_them(
         check_files(Version("sentiflow", 3, run, {}), files, known)
 
 
-def test_what_the_ledger_knows_is_known_of_the_run_and_not_of_its_number(at: Desk) -> None:
+def test_what_the_ledger_knows_is_known_of_the_run_and_not_of_its_number(
+    at: ReleaseContext,
+) -> None:
     events = at.ledger.read(at.model)
     version = at.registry.resolve(at.model, "3")
-    assert find_known(events, version) is not None
-    assert find_known(events, replace(version, run_id="of another model")) is None
+    assert look_up_known_files(events, version) is not None
+    assert look_up_known_files(events, replace(version, run_id="of another model")) is None

@@ -12,8 +12,8 @@ from pathlib import Path
 import pytest
 
 from sentiflow.commands.prune import Pruned, prune
-from sentiflow.data.ingest.manifest import Catalog, KnownFile
-from sentiflow.data.ingest.segments import Piece
+from sentiflow.data.ingest.manifest import KnownFile, Manifest
+from sentiflow.data.ingest.segments import Segment
 from sentiflow.errors import UsageError
 from sentiflow.release.registry import Registry, Version
 from sentiflow.settings import DataSettings
@@ -35,13 +35,13 @@ class ListedVersions:
     def list_models(self) -> list[str]:
         return sorted({version.name for version in self.versions})
 
-    def find_versions(self, name: str, tags: dict[str, str]) -> list[Version]:
+    def query_versions(self, name: str, tags: dict[str, str]) -> list[Version]:
         found = [version for version in self.versions if version.name == name]
         return sorted(found, key=lambda version: -version.number)
 
-    def find_alias(self, name: str, alias: str) -> Version | None:
+    def look_up_alias(self, name: str, alias: str) -> Version | None:
         number = self.aliases.get(f"{name}/{alias}")
-        return next((v for v in self.find_versions(name, {}) if v.number == number), None)
+        return next((v for v in self.query_versions(name, {}) if v.number == number), None)
 
     def delete_version(self, version: Version) -> None:
         self.versions.remove(version)
@@ -177,7 +177,7 @@ def test_the_newest_versions_of_each_model_stay(
     registry.versions += [make_version(home, 20 + n, 400, "other") for n in range(3)]
     both = {**NOTHING, "other": frozenset[int]()}
     prune(registry, both, home, keep=keep, dry_run=False)
-    left = {name: [v.number for v in registry.find_versions(name, {})] for name in both}
+    left = {name: [v.number for v in registry.query_versions(name, {})] for name in both}
     assert left == {
         "sentiflow": list(range(10, max(10 - keep, 0), -1)),
         "other": list(range(22, max(22 - keep, 19), -1)),
@@ -189,7 +189,7 @@ def test_a_model_of_which_it_is_not_said_what_must_stay_keeps_everything(
 ) -> None:
     registry.versions += [make_version(home, 20 + n, 400, "other") for n in range(3)]
     pruned = prune(registry, NOTHING, home, keep=1, dry_run=False)
-    assert len(registry.find_versions("other", {})) == 3
+    assert len(registry.query_versions("other", {})) == 3
     assert not any(name_fingerprint(20 + n) in one for n in range(3) for one in pruned.snapshots)
 
 
@@ -328,7 +328,7 @@ def test_with_a_real_mlflow_versions_runs_and_their_files_are_gone(home: Path) -
     assert len(planned.artifacts) == 4
     assert prune(registry, NOTHING, home, keep=1, dry_run=False) == planned
 
-    assert [version.number for version in registry.find_versions("sentiflow", {})] == [4, 1]
+    assert [version.number for version in registry.query_versions("sentiflow", {})] == [4, 1]
     for number, (run_id, model_id) in enumerate(ids, start=1):
         stays = number in (1, 4)
         assert (client.get_run(run_id).info.lifecycle_stage == "active") == stays
@@ -345,18 +345,18 @@ def test_with_a_real_mlflow_versions_runs_and_their_files_are_gone(home: Path) -
     )
     assert collected.returncode == 0, collected.stderr
     assert ids[1][0] in collected.stdout
-    assert registry.find_version("sentiflow", 4) is not None
+    assert registry.look_up_version("sentiflow", 4) is not None
 
 
 def test_what_is_remembered_of_sources_goes_once_no_night_reads_them(home: Path) -> None:
     def remember(source: str, hours: float, *digits: str) -> Path:
-        catalog = Catalog.load(home, (source,), DataSettings(), "code")
+        manifest = Manifest.load(home, (source,), DataSettings(), "code")
         for digit in digits:
-            piece = Piece(digit * 64, None)
-            write_aged(home / "ingest" / "pieces" / f"{piece.rows}.arrow", 100)
-            catalog.files[digit] = KnownFile(None, 1, "", (piece,), None)
-        catalog.save()
-        return write_aged(catalog.path, hours, catalog.path.read_text())
+            segment = Segment(digit * 64, None)
+            write_aged(home / "ingest" / "pieces" / f"{segment.rows}.arrow", 100)
+            manifest.files[digit] = KnownFile(None, 1, "", (segment,), None)
+        manifest.save()
+        return write_aged(manifest.path, hours, manifest.path.read_text())
 
     old = remember("old", 30, "a", "b")
     remember("new", 2, "b", "c")

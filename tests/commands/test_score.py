@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from pydantic import ValidationError
 
-from sentiflow.commands.score import ScoreRequest, write_scored
+from sentiflow.commands.score import ScoreRequest, format_scored
 from sentiflow.serving.scoring import Scored
 
 ANSWER = {
@@ -16,7 +16,7 @@ ANSWER = {
 
 
 def test_the_counts_and_the_model_are_told() -> None:
-    first, *others = write_scored(ANSWER).splitlines()
+    first, *others = format_scored(ANSWER).splitlines()
     assert first == "1,200 of 1,200 reviews answered by sentiflow version 7"
     assert "600 reviews a second" in others[0]
     assert others[1].endswith("out.csv")
@@ -24,12 +24,12 @@ def test_the_counts_and_the_model_are_told() -> None:
 
 def test_what_was_quarantined_or_answered_before_is_told_only_if_there_is_any() -> None:
     counts = {"scored": 1_190, "quarantined": 10, "quarantine": "q.jsonl", "resumed_rows": 300}
-    text = write_scored({**ANSWER, **counts})
+    text = format_scored({**ANSWER, **counts})
     assert "1,190 of 1,200" in text
     assert "300 of them before" in text
     assert "10 rows: q.jsonl" in text
-    assert "before" not in write_scored(ANSWER)
-    assert "rows:" not in write_scored(ANSWER)
+    assert "before" not in format_scored(ANSWER)
+    assert "rows:" not in format_scored(ANSWER)
 
 
 def test_a_request_without_sources_or_with_an_unknown_key_is_refused() -> None:

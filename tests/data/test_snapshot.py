@@ -14,7 +14,7 @@ from sentiflow.data.snapshot import (
     Snapshot,
     SnapshotWriter,
     check_snapshot,
-    drop_superseded,
+    drop_outdated,
     read_shards,
     read_split,
 )
@@ -196,5 +196,5 @@ def test_the_fingerprint_is_the_sum_of_the_row_digests_with_rows_and_scheme(tmp_
 
 def test_what_is_kept_is_sorted_by_digest_whatever_the_dates() -> None:
     reviews = make_reviews(many(40)).assign(categories=None)
-    kept = drop_superseded(reviews, np.array(digest_rows(reviews), dtype=object))
+    kept = drop_outdated(reviews, np.array(digest_rows(reviews), dtype=object))
     assert kept["row_digest"].tolist() == sorted(digest_rows(reviews))

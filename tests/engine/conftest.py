@@ -22,7 +22,7 @@ GIVEN = {
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Mark what needs an engine, so that no other suite takes it."""
+    """Watermark what needs an engine, so that no other suite takes it."""
     for item in items:
         if Path(__file__).parent in item.path.parents:
             item.add_marker(pytest.mark.engine)

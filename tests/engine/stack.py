@@ -204,7 +204,7 @@ class Stack:
         events: list[Any] = json.loads(self.execute("postgres", *words) or "[]")
         return events
 
-    def find_run(self, identity: str) -> Any:
+    def look_up_run(self, identity: str) -> Any:
         """Return a flow run of Prefect's."""
         (run,) = self.ask_prefect("flow_runs/filter", {"flow_runs": {"id": {"any_": [identity]}}})
         return run
@@ -236,7 +236,7 @@ class Stack:
         }
 
         def is_within() -> bool:
-            state = self.find_run(run)["state"]
+            state = self.look_up_run(run)["state"]
             assert state["type"] not in _FINAL, state
             tasks = self.ask_prefect("task_runs/filter", body)
             return any(task["name"].startswith(step) for task in tasks)
@@ -247,7 +247,7 @@ class Stack:
         """Wait until a night has ended, and return its flow run."""
 
         def find_ended() -> Any:
-            found = self.find_run(run)
+            found = self.look_up_run(run)
             return found if found["state"]["type"] in _FINAL else None
 
         return self.wait_for(find_ended, seconds)

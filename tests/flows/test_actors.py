@@ -10,8 +10,8 @@ import httpx
 import pytest
 from prefect.client.schemas.objects import CreatedBy, FlowRun
 
-from flows.actors import SCHEDULE, find_starter, name_starter
-from sentiflow.settings import find_actor
+from flows.actors import SCHEDULE, look_up_starter, name_starter
+from sentiflow.settings import read_actor
 
 HERE = "worker@machine"
 
@@ -64,7 +64,7 @@ def test_outside_of_a_deployment_it_is_whoever_works_here(
 ) -> None:
     monkeypatch.setattr("prefect.runtime.flow_run.id", run, raising=False)
     monkeypatch.setattr("flows.actors.get_client", forbid)
-    assert find_starter() == find_actor()
+    assert look_up_starter() == read_actor()
 
 
 def test_where_prefect_does_not_answer_the_form_or_the_process_has_to_do(
@@ -73,8 +73,8 @@ def test_where_prefect_does_not_answer_the_form_or_the_process_has_to_do(
     monkeypatch.setattr("prefect.runtime.flow_run.id", str(uuid4()), raising=False)
     monkeypatch.setattr("prefect.runtime.deployment.id", str(uuid4()), raising=False)
     monkeypatch.setattr("flows.actors.get_client", stay_away)
-    assert find_starter("Ada") == "Ada (by their own word)"
-    assert find_starter() == find_actor()
+    assert look_up_starter("Ada") == "Ada (by their own word)"
+    assert look_up_starter() == read_actor()
 
 
 @pytest.mark.slow
@@ -88,4 +88,4 @@ def test_a_run_of_a_deployment_is_asked_for_at_the_server(
     rewrite(run, auto_scheduled=1)
     monkeypatch.setattr("prefect.runtime.flow_run.id", str(run.id), raising=False)
     monkeypatch.setattr("prefect.runtime.deployment.id", str(uuid4()), raising=False)
-    assert find_starter() == SCHEDULE
+    assert look_up_starter() == SCHEDULE

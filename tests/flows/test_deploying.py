@@ -22,7 +22,7 @@ from prefect.settings import PREFECT_API_URL, temporary_settings
 from prefect.workers.base import BaseJobConfiguration
 
 from flows.automations import CRASHED_RUNS, DEAD_RUNS, LATE_NIGHTS, WEBHOOK_BLOCK
-from flows.deploying import Deployed, deploy, fill_deployments, read_deployments, write_deployed
+from flows.deploying import Deployed, deploy, fill_deployments, format_deployed, read_deployments
 from sentiflow.errors import SettingsError, UsageError
 from sentiflow.night.request import NightRequest
 from sentiflow.release.ledger import Ledger
@@ -145,7 +145,7 @@ def test_a_first_night_starts_only_where_there_was_none(
     other = NightRequest(overrides=("model.name=reviews-of-this-test",), data=("/srv/x",))
     deployed = deploy(other, first_night=True)
     assert deployed.first_night is not None
-    assert deployed.first_night in write_deployed(deployed)
+    assert deployed.first_night in format_deployed(deployed)
     run = client.read_flow_run(deployed.first_night)
     assert run.deployment_id == client.read_deployment_by_name("retrain/nightly").id
     assert deploy(other, first_night=True).first_night is None, "one waits already"
@@ -167,7 +167,7 @@ def test_what_was_deployed_is_told_without_a_password() -> None:
         url="http://ada:s3cret@prefect/api", pool="sentiflow", pool_type="docker",
         deployments=NAMES, automations=[DEAD_RUNS],
     )  # fmt: skip
-    text = write_deployed(deployed)
+    text = format_deployed(deployed)
     assert all(name in text for name in (*NAMES, DEAD_RUNS, "docker", "prefect worker start"))
     assert "s3cret" not in text
 

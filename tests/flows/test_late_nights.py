@@ -21,8 +21,8 @@ from sentiflow.notices.lateness import (
     DisplacedRun,
     HoldingRun,
     WaitingRun,
-    find_displaced,
-    find_late,
+    select_displaced,
+    select_late,
 )
 from sentiflow.settings import load_settings
 
@@ -39,7 +39,7 @@ def wait_since(minutes: float, state: str = "Late") -> WaitingRun:
     ("minutes", "is_late"), [(-60, False), (0, False), (30, False), (30.1, True), (5_000, True)]
 )
 def test_a_night_is_late_after_the_minutes_of_the_settings(minutes: float, is_late: bool) -> None:
-    assert bool(find_late([wait_since(minutes)], NOW, 30)) is is_late
+    assert bool(select_late([wait_since(minutes)], NOW, 30)) is is_late
 
 
 @pytest.mark.parametrize(
@@ -50,14 +50,14 @@ def test_a_night_is_late_after_the_minutes_of_the_settings(minutes: float, is_la
     ],
 )  # fmt: skip
 def test_a_late_night_says_since_when_and_what_may_keep_it(state: str, why: str) -> None:
-    (late,) = find_late([wait_since(45, state)], NOW, 30)
+    (late,) = select_late([wait_since(45, state)], NOW, 30)
     assert late.minutes == pytest.approx(45)
     assert "brave-owl should have started at 2026-01-02 03:15 UTC, 45 minutes ago" in late.reason
     assert why in late.reason
 
 
 def test_late_nights_come_in_the_order_in_which_they_were_due() -> None:
-    late = find_late([wait_since(40), wait_since(90), wait_since(10)], NOW, 30)
+    late = select_late([wait_since(40), wait_since(90), wait_since(10)], NOW, 30)
     assert [round(found.minutes) for found in late] == [90, 40]
 
 
@@ -87,7 +87,7 @@ def hold(
     ],
 )
 def test_a_cancelled_night_says_who_held_its_place(holding: list[HoldingRun], why: str) -> None:
-    (late,) = find_displaced([displace()], holding, NOW)
+    (late,) = select_displaced([displace()], holding, NOW)
     assert late.reason.startswith("Night brave-owl of 2026-01-02 03:00 UTC did not start: ")
     assert why in late.reason
     assert late.minutes == pytest.approx(60)
@@ -95,13 +95,13 @@ def test_a_cancelled_night_says_who_held_its_place(holding: list[HoldingRun], wh
 
 def test_a_night_that_another_one_of_the_schedule_catches_up_for_is_not_told() -> None:
     missed = [displace(3 * 24 * 60, 59), displace(24 * 60, 58), displace(60, 57)]
-    assert find_displaced(missed, [hold(56, is_scheduled=True)], NOW) == ()
-    assert find_displaced(missed, [hold(56, 10, is_scheduled=True)], NOW) == ()
+    assert select_displaced(missed, [hold(56, is_scheduled=True)], NOW) == ()
+    assert select_displaced(missed, [hold(56, 10, is_scheduled=True)], NOW) == ()
     # What a person started may do the work of any other day.
-    assert len(find_displaced(missed, [hold(56)], NOW)) == 3
+    assert len(select_displaced(missed, [hold(56)], NOW)) == 3
     # The one that hung before is to blame, not the one that came after it.
     later = [hold(56, is_scheduled=True), hold(5 * 24 * 60, 50)]
-    assert len(find_displaced(missed, later, NOW)) == 3
+    assert len(select_displaced(missed, later, NOW)) == 3
 
 
 def ago(minutes: float) -> Any:

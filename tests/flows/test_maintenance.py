@@ -20,9 +20,9 @@ from release.dying import take_and_die
 from flows.maintenance import (
     close_flow_runs,
     collapse_missed,
-    find_lost,
     list_unfinished,
     maintenance,
+    query_lost,
 )
 from sentiflow.release.ledger import Ledger
 from sentiflow.release.state import NewEvent
@@ -67,8 +67,8 @@ def test_a_night_that_never_took_its_lease_is_lost_once_it_had_the_time() -> Non
         ("lost", now - timedelta(minutes=5, seconds=1)),
         ("not begun", None),
     ]
-    assert find_lost(running, ["lives"], now) == ["lost"]
-    assert find_lost(running, [], now) == ["lives", "lost"]
+    assert query_lost(running, ["lives"], now) == ["lost"]
+    assert query_lost(running, [], now) == ["lives", "lost"]
 
 
 def test_on_a_server_nobody_is_taken_for_dead_because_he_holds_no_lease_here(

@@ -10,8 +10,8 @@ from prefect import flow
 from prefect.blocks.notifications import CustomWebhookNotificationBlock, SlackWebhook
 from prefect.blocks.system import Secret
 
-from flows.notices import find_problems, tell, tell_cut_off
-from sentiflow.dates import find_today
+from flows.notices import list_problems, tell, tell_crash
+from sentiflow.dates import read_today
 from sentiflow.night.request import NightRequest
 from sentiflow.reporting.record import NightRecord
 from sentiflow.settings import NoticeSettings, Settings
@@ -23,7 +23,7 @@ pytestmark = [
 ]
 SECRET = "T0KEN-4711"
 RECORD = NightRecord(
-    night=find_today(Settings().schedule).isoformat(), model="sentiflow", outcome="promoted",
+    night=read_today(Settings().schedule).isoformat(), model="sentiflow", outcome="promoted",
     version=4, exit_code=0, reasons=["Better on the same rows."],
     mlflow_run_path="/#/experiments/1/runs/abc",
     prefect_flow_run_id="f-1",
@@ -75,7 +75,7 @@ def test_of_a_night_that_was_cut_off_people_are_told_and_no_watcher_is_called(
     monkeypatch.setenv("SENTIFLOW_WEBHOOK_URL", f"{listener.url}/hook")
     monkeypatch.setenv("SENTIFLOW_PING_URL", f"{listener.url}/ping")
     request = NightRequest(overrides=(f"notices.block={block}",))
-    assert flow(tell_cut_off)(request, RECORD) == []
+    assert flow(tell_crash)(request, RECORD) == []
     assert [request.path for request in listener.requests] == ["/hook", f"/block/{SECRET}"]
 
 
@@ -112,14 +112,14 @@ def test_settings_that_are_wrong_do_not_keep_the_failure_a_secret(
 
 
 def test_a_block_that_is_missing_or_of_another_kind_is_known_before_the_night(block: str) -> None:
-    assert find_problems(NoticeSettings(block=block)) == []
+    assert list_problems(NoticeSettings(block=block)) == []
     Secret(value=SECRET).save("nights", overwrite=True)
     for name, error in (
         ("custom-webhook/none", "ValueError"),
         ("slack-webhook", "ValueError"),
         ("secret/nights", "TypeError"),
     ):
-        (problem,) = find_problems(NoticeSettings(block=name))
+        (problem,) = list_problems(NoticeSettings(block=name))
         assert problem == (
             "notices.block must name a notification block that works, as type/name. Received: "
             f"{name}, {error}. prefect block ls shows those there are."

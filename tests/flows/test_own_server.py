@@ -20,11 +20,11 @@ pytestmark = [pytest.mark.slow, pytest.mark.filterwarnings("ignore")]
 COMMAND = """
 import os, sys, time
 from sentiflow.servers.guard import guard_this_process
-from sentiflow.settings import find_home, prepare_environment
-prepare_environment(find_home())
+from sentiflow.settings import read_home, prepare_environment
+prepare_environment(read_home())
 guard_this_process(seconds=1)
 from flows.own_server import run_own_server
-with run_own_server(find_home()) as wait_until_it_answers:
+with run_own_server(read_home()) as wait_until_it_answers:
     wait_until_it_answers()
     from prefect.client.orchestration import get_client
     with get_client(sync_client=True) as client:

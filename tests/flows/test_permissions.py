@@ -19,7 +19,7 @@ from flows.promote import roll_back
 from flows.retrain import retrain
 from flows.score import score
 from sentiflow.errors import SourceError, UsageError
-from sentiflow.reporting.record import find_record
+from sentiflow.reporting.record import read_record
 
 FORBIDDEN = "may read its deployment's own sources"
 
@@ -56,7 +56,7 @@ def test_a_night_whose_form_names_another_file_is_refused_and_told(
     error = state.result(raise_on_failure=False)
     assert isinstance(error, SourceError)
     assert FORBIDDEN in str(state.message)
-    record = find_record(home, str(state.state_details.flow_run_id))
+    record = read_record(home, str(state.state_details.flow_run_id))
     assert record is not None
     assert (record.outcome, record.exit_code) == ("failed", 2)
     assert FORBIDDEN in record.reasons[0]

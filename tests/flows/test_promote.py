@@ -21,12 +21,12 @@ pytestmark = [
 
 
 @pytest.fixture
-def champion(desk: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
-    """Give a function that tells the champion of the desk that the flows work on."""
-    uri = f"sqlite:///{desk / 'mlflow.db'}"
-    monkeypatch.setenv("SENTIFLOW_HOME", str(desk))
+def champion(released_home: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
+    """Give a function that tells the champion of the released_home that the flows work on."""
+    uri = f"sqlite:///{released_home / 'mlflow.db'}"
+    monkeypatch.setenv("SENTIFLOW_HOME", str(released_home))
     monkeypatch.setenv("MLFLOW_TRACKING_URI", uri)
-    return lambda: Registry(uri).find_alias("sentiflow", CHAMPION).number
+    return lambda: Registry(uri).look_up_alias("sentiflow", CHAMPION).number
 
 
 def read_findings() -> str:
@@ -52,20 +52,20 @@ def test_a_rollback_goes_to_the_previous_champion(champion: Any) -> None:
 
 
 def test_a_hold_that_was_set_in_prefect_is_released_there_by_who_says_so(
-    champion: Any, desk: Path
+    champion: Any, released_home: Path
 ) -> None:
     roll_back(reason="worse")
     release_hold(reason="found the cause", by="Grace")
-    event = Ledger(f"sqlite:///{desk / 'ledger.db'}").read("sentiflow")[-1]
+    event = Ledger(f"sqlite:///{released_home / 'ledger.db'}").read("sentiflow")[-1]
     assert (event.kind, event.actor) == ("released", "Grace (by their own word)")
 
 
-@pytest.mark.parametrize(("settle", "version"), [(adopt, 4), (revert, 3)])
+@pytest.mark.parametrize(("reconcile", "version"), [(adopt, 4), (revert, 3)])
 def test_a_move_outside_is_settled_in_prefect(
-    champion: Any, desk: Path, settle: Any, version: int
+    champion: Any, released_home: Path, reconcile: Any, version: int
 ) -> None:
-    Registry(f"sqlite:///{desk / 'mlflow.db'}").point("sentiflow", CHAMPION, 4)
-    assert settle(reason="looked at it")["version"] == champion() == version
+    Registry(f"sqlite:///{released_home / 'mlflow.db'}").point("sentiflow", CHAMPION, 4)
+    assert reconcile(reason="looked at it")["version"] == champion() == version
 
 
 @pytest.mark.parametrize("form", [promote, roll_back, release_hold, adopt, revert])

@@ -34,8 +34,8 @@ from sentiflow.night.stages import model as model_stage
 from sentiflow.release.leases import Leases, name_night
 from sentiflow.release.ledger import Ledger
 from sentiflow.release.state import Event, NewEvent
-from sentiflow.reporting.decision_record import DecisionRecord, find_decision_file, read_decision
-from sentiflow.reporting.record import NightRecord, find_record
+from sentiflow.reporting.decision_record import DecisionRecord, locate_decision_file, read_decision
+from sentiflow.reporting.record import NightRecord, read_record
 from sentiflow.settings import LeaseSettings, SplitSettings
 
 pytestmark = [
@@ -52,7 +52,7 @@ def night(home: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., NightRec
     def run(data: Path, *overrides: str, as_of: date = NEXT, **request: Any) -> NightRecord:
         every = {"data": (str(data),), "overrides": (*SMALL, *overrides), "as_of": as_of}
         state = retrain(NightRequest(**every, **request), return_state=True)
-        record = find_record(home, str(state.state_details.flow_run_id))
+        record = read_record(home, str(state.state_details.flow_run_id))
         assert record is not None, "every night is recorded, also one that never opened"
         if isinstance(error := state.result(raise_on_failure=False), UsageError):
             raise error
@@ -85,7 +85,7 @@ def read_decision_of(home: Path, record: NightRecord | None) -> DecisionRecord:
     digest = (
         record.decision if record else next(e.decision for e in read_events(home) if e.decision)
     )
-    return read_decision(find_decision_file(home, digest), digest)
+    return read_decision(locate_decision_file(home, digest), digest)
 
 
 def list_artifacts(home: Path, run_id: str, folder: str | None = None) -> set[str]:
@@ -464,7 +464,7 @@ def test_the_night_leaves_nothing_unfinished_and_leaks_neither_text_nor_test_row
 def test_rejected_data_is_told_as_the_flows_own_failure(
     home: Path, tmp_path: Path, night: Callable[..., NightRecord], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("flows.retrain.find_starter", lambda: "schedule")
+    monkeypatch.setattr("flows.retrain.look_up_starter", lambda: "schedule")
     reviews = write_plain_reviews(tmp_path / "reviews.jsonl", rows=60)
     state = retrain(NightRequest(data=(str(reviews),), overrides=SMALL), return_state=True)
     (event,) = Ledger(f"sqlite:///{home / 'ledger.db'}").read("sentiflow")

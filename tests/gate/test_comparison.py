@@ -20,10 +20,10 @@ from sentiflow.gate.comparison import (
     Comparison,
     compare,
     compare_slices,
-    find_changed,
-    find_lower_bound,
-    find_smallest_drop,
+    compute_lower_bound,
+    compute_smallest_drop,
     merge_rare,
+    select_changed,
 )
 
 few_examples = settings(max_examples=40, deadline=None)
@@ -144,14 +144,14 @@ def test_the_intervals_are_percentiles_of_a_plain_loop(resamples: int) -> None:
         lower, upper = np.percentile(differences[name], [2.5, 97.5])
         assert getattr(comparison, name).lower == pytest.approx(lower, abs=1e-9)
         assert getattr(comparison, name).upper == pytest.approx(upper, abs=1e-9)
-    score_bound = find_lower_bound(comparison.wins, comparison.losses, 50)
+    score_bound = compute_lower_bound(comparison.wins, comparison.losses, 50)
     lower_bound = min(np.percentile(differences["accuracy"], 5), score_bound)
     assert comparison.lower_bound == pytest.approx(lower_bound, abs=1e-9)
 
 
 def test_the_lower_bound_is_the_lower_of_bootstrap_and_score_bound() -> None:
     labels, challenger, champion = make_discordant(12, 8, 60)
-    score_bound = find_lower_bound(12, 8, 60)
+    score_bound = compute_lower_bound(12, 8, 60)
     from_bootstrap = 0
     # A single resample lies on either side of the score bound, as the seed wants.
     for seed in range(60):
@@ -357,9 +357,9 @@ def test_a_broken_model_is_never_compared_and_is_named(broken: Any, received: st
     with pytest.raises(SentiflowError, match=f"The champion cannot.*Received: .*{received}"):
         compare_slices(slices, LABELS, CHALLENGER, broken, 0.05)
     with pytest.raises(SentiflowError, match=r"The champion cannot.*Received: "):
-        find_changed(CHALLENGER, broken)
+        select_changed(CHALLENGER, broken)
     with pytest.raises(SentiflowError, match=r"cannot be compared.*Received: "):
-        find_changed(broken, CHAMPION)
+        select_changed(broken, CHAMPION)
 
 
 @pytest.mark.parametrize(
@@ -376,7 +376,7 @@ def test_no_rows_are_no_comparison() -> None:
     with pytest.raises(SentiflowError, match=r"n at least 1.*Received: "):
         compare([], [], [], resamples=10, seed=0)
     with pytest.raises(SentiflowError, match=r"n at least 1.*Received: "):
-        find_changed([], [])
+        select_changed([], [])
 
 
 @pytest.mark.parametrize("resamples", [0, -1])
@@ -387,10 +387,10 @@ def test_an_interval_needs_a_resample(resamples: int) -> None:
 
 def test_changed_rows_are_those_with_another_label() -> None:
     # 0.5 is positive.
-    changed = find_changed([0.5, 0.49, 0.5, 0.9, 0.1], [0.49, 0.5, 0.51, 0.6, 0.2])
+    changed = select_changed([0.5, 0.49, 0.5, 0.9, 0.1], [0.49, 0.5, 0.51, 0.6, 0.2])
     assert changed.tolist() == [0, 1]
     assert changed.dtype == np.int64
-    assert find_changed(CHALLENGER, CHAMPION).tolist() == [1, 3]
+    assert select_changed(CHALLENGER, CHAMPION).tolist() == [1, 3]
 
 
 def part(kind: str, name: str, *positions: int) -> tuple[str, str, np.ndarray]:
@@ -461,7 +461,7 @@ def test_slices_counted_by_hand() -> None:
     assert (everything.wins, everything.losses) == (1, 6)
     # At least six losses of seven: (7 + 1) / 128.
     assert everything.p_worse == pytest.approx(8 / 128)
-    assert everything.smallest_drop == find_smallest_drop(20, 7 / 20, 0.02)
+    assert everything.smallest_drop == compute_smallest_drop(20, 7 / 20, 0.02)
     assert (losses_only.kind, losses_only.name, losses_only.rows) == ("stars", "4", 8)
     assert losses_only.challenger == pytest.approx(2 / 8)
     assert losses_only.champion == pytest.approx(7 / 8)

@@ -14,9 +14,9 @@ from scipy.stats import binom, binomtest, norm
 from sentiflow.errors import SentiflowError
 from sentiflow.gate.significance import (
     adjust_holm,
-    find_lower_bound,
-    find_mcnemar_p,
-    find_smallest_drop,
+    compute_lower_bound,
+    compute_mcnemar_p,
+    compute_smallest_drop,
     measure_power,
 )
 
@@ -27,17 +27,17 @@ Z80 = 0.8416212335729143
 @given(st.integers(0, 400), st.integers(0, 400))
 def test_mcnemars_p_is_the_binomial_tests(successes: int, failures: int) -> None:
     if successes + failures == 0:
-        assert find_mcnemar_p(0, 0) == 1.0
+        assert compute_mcnemar_p(0, 0) == 1.0
     else:
         expected = binomtest(successes, successes + failures, 0.5, alternative="greater").pvalue
-        assert find_mcnemar_p(successes, failures) == pytest.approx(expected, rel=1e-9)
+        assert compute_mcnemar_p(successes, failures) == pytest.approx(expected, rel=1e-9)
 
 
 def test_mcnemars_p_counted_by_hand() -> None:
-    assert find_mcnemar_p(3, 0) == pytest.approx(1 / 8)
-    assert find_mcnemar_p(2, 1) == pytest.approx(4 / 8)
-    assert find_mcnemar_p(1, 2) == pytest.approx(7 / 8)
-    assert find_mcnemar_p(0, 3) == 1.0
+    assert compute_mcnemar_p(3, 0) == pytest.approx(1 / 8)
+    assert compute_mcnemar_p(2, 1) == pytest.approx(4 / 8)
+    assert compute_mcnemar_p(1, 2) == pytest.approx(7 / 8)
+    assert compute_mcnemar_p(0, 3) == 1.0
 
 
 def holm_in_five_lines(p_values: list[float]) -> list[float]:
@@ -92,7 +92,7 @@ def measure_restricted_z(wins: int, losses: int, rows: int, difference: float) -
     [(2, 0, 5), (0, 1, 30), (3, 9, 200), (9, 3, 200), (50, 50, 1500), (30, 5, 40), (5, 0, 5)],
 )
 def test_at_the_lower_bound_the_score_test_just_fails(wins: int, losses: int, rows: int) -> None:
-    bound = find_lower_bound(wins, losses, rows)
+    bound = compute_lower_bound(wins, losses, rows)
     assert bound < (wins - losses) / rows
     assert measure_restricted_z(wins, losses, rows, bound) == pytest.approx(Z95, abs=1e-4)
 
@@ -100,32 +100,32 @@ def test_at_the_lower_bound_the_score_test_just_fails(wins: int, losses: int, ro
 @pytest.mark.parametrize("rows", [3, 100, 10_000])
 def test_without_a_discordant_row_the_bound_is_a_quadratics_root(rows: int) -> None:
     # (n d - 1)^2 = z^2 n d (1 - d), where d is the drop.
-    bound = find_lower_bound(0, 0, rows)
+    bound = compute_lower_bound(0, 0, rows)
     roots = np.roots([rows**2 + Z95**2 * rows, -(2 * rows + Z95**2 * rows), 1])
     assert bound == pytest.approx(-max(roots), abs=1e-9)
 
 
 def test_the_bound_of_a_hundred_equal_answers() -> None:
-    assert find_lower_bound(0, 0, 100) == pytest.approx(-0.04358, abs=1e-5)
+    assert compute_lower_bound(0, 0, 100) == pytest.approx(-0.04358, abs=1e-5)
 
 
 def test_the_bound_is_minus_one_when_every_row_but_one_is_lost() -> None:
-    assert find_lower_bound(0, 4, 4) == -1.0
-    assert find_lower_bound(0, 1, 1) == -1.0
-    assert find_lower_bound(0, 3, 4) == -1.0
-    assert -1 < find_lower_bound(0, 2, 4) < -0.75
-    assert -1 < find_lower_bound(1, 3, 4) < -0.75
+    assert compute_lower_bound(0, 4, 4) == -1.0
+    assert compute_lower_bound(0, 1, 1) == -1.0
+    assert compute_lower_bound(0, 3, 4) == -1.0
+    assert -1 < compute_lower_bound(0, 2, 4) < -0.75
+    assert -1 < compute_lower_bound(1, 3, 4) < -0.75
 
 
 def test_one_row_proves_nothing() -> None:
-    assert find_lower_bound(0, 0, 1) == -1.0
-    assert find_lower_bound(1, 0, 1) < 0
+    assert compute_lower_bound(0, 0, 1) == -1.0
+    assert compute_lower_bound(1, 0, 1) < 0
 
 
 def test_the_lower_bound_is_wrong_in_at_most_five_percent_even_with_few_discordant_rows() -> None:
     rows = 60
     pairs = [(w, m - w) for m in range(rows + 1) for w in range(m + 1)]
-    bounds = np.array([find_lower_bound(w, losses, rows) for w, losses in pairs])
+    bounds = np.array([compute_lower_bound(w, losses, rows) for w, losses in pairs])
     wins, losses = np.array(pairs).T
     for discordant in (0.01, 0.03, 0.06, 0.1, 0.3):
         for share in (0.0, 0.1, 0.25, 0.5, 0.75, 0.9, 1.0):
@@ -141,7 +141,7 @@ def test_the_power_agrees_with_simulated_nights_of_equal_models() -> None:
     discordants = generator.binomial(rows, discordant, 4_000)
     wins = generator.binomial(discordants, 0.5)
     pairs, counts = np.unique(np.stack([wins, discordants - wins]), axis=1, return_counts=True)
-    passed = [find_lower_bound(int(w), int(losses), rows) > -margin for w, losses in pairs.T]
+    passed = [compute_lower_bound(int(w), int(losses), rows) > -margin for w, losses in pairs.T]
     simulated = counts[passed].sum() / 4_000
     assert 0.4 < simulated < 0.8
     assert measure_power(rows, discordant, margin, 0.05) == pytest.approx(simulated, abs=0.03)
@@ -149,7 +149,7 @@ def test_the_power_agrees_with_simulated_nights_of_equal_models() -> None:
 
 def test_without_discordance_the_lower_bound_must_lie_above_the_margin_not_on_it() -> None:
     # The quadratic's root for 100 rows is the margin: what is spare is 0, give or take a rounding.
-    margin = -find_lower_bound(0, 0, 100)
+    margin = -compute_lower_bound(0, 0, 100)
     assert measure_power(100, 0.0, margin - 1e-9, 0.05) == 0.0
     assert measure_power(100, 0.0, margin + 1e-9, 0.05) == 1.0
 
@@ -157,7 +157,7 @@ def test_without_discordance_the_lower_bound_must_lie_above_the_margin_not_on_it
 @pytest.mark.parametrize("rows", [1, 50, 300, 434, 435, 436, 437, 438, 439, 440, 1_000])
 def test_without_discordance_the_power_is_whether_the_bound_passes(rows: int) -> None:
     power = measure_power(rows, 0.0, 0.01, 0.05)
-    assert power == (1.0 if find_lower_bound(0, 0, rows) > -0.01 else 0.0)
+    assert power == (1.0 if compute_lower_bound(0, 0, rows) > -0.01 else 0.0)
 
 
 def test_without_a_margin_the_power_is_little_more_than_nothing() -> None:
@@ -193,7 +193,7 @@ def find_connors_rows(drop: float, discordant: float, alpha: float, power: float
 def test_connors_number_of_rows_for_the_smallest_drop_is_the_rows(
     rows: int, discordant: float, alpha: float, power: float
 ) -> None:
-    approximate = find_smallest_drop(rows, discordant, alpha, power) - 1 / rows
+    approximate = compute_smallest_drop(rows, discordant, alpha, power) - 1 / rows
     needed = find_connors_rows(approximate, max(discordant, approximate), alpha, power)
     assert needed == pytest.approx(rows, rel=1e-6)
 
@@ -204,7 +204,7 @@ def test_connors_number_of_rows_for_the_smallest_drop_is_the_rows(
 def test_the_exact_test_sees_the_smallest_drop_in_eight_of_ten_nights(
     rows: int, discordant: float, alpha: float
 ) -> None:
-    drop = find_smallest_drop(rows, discordant, alpha)
+    drop = compute_smallest_drop(rows, discordant, alpha)
     discordant = max(discordant, drop)
     m = np.arange(int(binom.ppf(1 - 1e-9, rows, discordant)) + 1)
     enough = binom.isf(alpha, m, 0.5) + 1
@@ -215,9 +215,9 @@ def test_the_exact_test_sees_the_smallest_drop_in_eight_of_ten_nights(
 
 def test_the_smallest_drop_of_a_slice_of_a_hundred_rows() -> None:
     factor = (10 * Z95 + Z80 * math.sqrt(100 + Z80**2 - Z95**2)) / (100 + Z80**2)
-    assert find_smallest_drop(100, 0.2, 0.05) == pytest.approx(factor * math.sqrt(0.2) + 0.01)
-    assert find_smallest_drop(100, 0.2, 0.05) == pytest.approx(0.12, abs=0.0005)
-    assert find_smallest_drop(100, 0.0, 0.05) == pytest.approx(factor**2 + 0.01)
+    assert compute_smallest_drop(100, 0.2, 0.05) == pytest.approx(factor * math.sqrt(0.2) + 0.01)
+    assert compute_smallest_drop(100, 0.2, 0.05) == pytest.approx(0.12, abs=0.0005)
+    assert compute_smallest_drop(100, 0.0, 0.05) == pytest.approx(factor**2 + 0.01)
 
 
 @pytest.mark.parametrize(
@@ -225,16 +225,16 @@ def test_the_smallest_drop_of_a_slice_of_a_hundred_rows() -> None:
     [(1, 0.05, 0.8), (4, 0.05, 0.8), (7, 0.001, 0.8), (9, 0.001, 0.95), (31, 1e-8, 0.99)],
 )
 def test_too_few_rows_see_no_drop_at_all(rows: int, alpha: float, power: float) -> None:
-    assert find_smallest_drop(rows, 0.1, alpha, power) == math.inf
+    assert compute_smallest_drop(rows, 0.1, alpha, power) == math.inf
 
 
 def test_few_rows_see_only_a_drop_of_most() -> None:
-    assert 0.55 < find_smallest_drop(10, 0.0, 0.05) < 0.65
-    assert 0.5 < find_smallest_drop(29, 0.0, 0.001) < 0.55
+    assert 0.55 < compute_smallest_drop(10, 0.0, 0.05) < 0.65
+    assert 0.5 < compute_smallest_drop(29, 0.0, 0.001) < 0.55
 
 
 def test_a_drop_of_everything_is_the_most_that_can_be_seen() -> None:
-    drops = [find_smallest_drop(rows, 1.0, 0.05) for rows in range(1, 30)]
+    drops = [compute_smallest_drop(rows, 1.0, 0.05) for rows in range(1, 30)]
     finite = [drop for drop in drops if math.isfinite(drop)]
     assert 0 < len(finite) < len(drops)
     assert 0.8 < max(finite) <= 1.0
@@ -260,12 +260,12 @@ def test_an_impossible_design_is_refused(rows: int, discordant: float, alpha: fl
     with pytest.raises(SentiflowError, match=message):
         measure_power(rows, discordant, 0.01, alpha)
     with pytest.raises(SentiflowError, match=message):
-        find_smallest_drop(rows, discordant, alpha)
+        compute_smallest_drop(rows, discordant, alpha)
 
 
 def test_the_edges_of_a_design_are_allowed() -> None:
     assert measure_power(1, 1.0, 0.0, 0.499) > 0
-    assert find_smallest_drop(100, 1.0, 0.499, 0.5) > 0
+    assert compute_smallest_drop(100, 1.0, 0.499, 0.5) > 0
 
 
 @pytest.mark.parametrize("margin", [-0.01, 1.0, math.nan])
@@ -277,4 +277,4 @@ def test_an_impossible_margin_is_refused(margin: float) -> None:
 @pytest.mark.parametrize("power", [0.49, 1.0, math.nan])
 def test_an_impossible_power_is_refused(power: float) -> None:
     with pytest.raises(SentiflowError, match=f"Received: power={power}"):
-        find_smallest_drop(100, 0.1, 0.05, power)
+        compute_smallest_drop(100, 0.1, 0.05, power)

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from listening import Listener, listen
 
-from sentiflow.commands.releases import Desk, open_desk
+from sentiflow.commands.releases import ReleaseContext, open_release_context
 
 
 @pytest.fixture
@@ -21,15 +21,15 @@ def listener() -> Iterator[Listener]:
 @pytest.fixture
 def open_own_desk(
     home: Path, shared_mlflow: str, monkeypatch: pytest.MonkeyPatch
-) -> Callable[..., Desk]:
-    """Open the desk of a model of the test's own, which no night has registered yet.
+) -> Callable[..., ReleaseContext]:
+    """Open the context of a model of the test's own, which no night has registered yet.
 
     MLflow is the real one on SQLite; versions have no artifact, so that loading them in a fresh
     process is left out (`tests/test_releases.py` does all of it through the command line).
     """
     monkeypatch.setattr("sentiflow.gate.checks.probe_version", lambda *_: None)
 
-    def open_one(**more: Any) -> Desk:
-        return open_desk(None, [f"model.name=desk-{home.parent.name}"], home, **more)
+    def open_one(**more: Any) -> ReleaseContext:
+        return open_release_context(None, [f"model.name=context-{home.parent.name}"], home, **more)
 
     return open_one

@@ -21,7 +21,7 @@ from listening import Listener
 from mlflow import MlflowClient
 
 from flows.notices import tell
-from sentiflow.dates import find_today
+from sentiflow.dates import read_today
 from sentiflow.errors import DataRejected, LeaseLost, RegistryUnreachable, UnforeseenError
 from sentiflow.night.lease import hold_lease
 from sentiflow.night.night import Night
@@ -40,7 +40,7 @@ pytestmark = pytest.mark.filterwarnings("ignore")
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 MODEL = "sentiflow-sample"
-TODAY = find_today(Settings().schedule)
+TODAY = read_today(Settings().schedule)
 
 
 def read_rows() -> dict[str, list[str]]:
@@ -274,7 +274,7 @@ class GoesAway:
     def __init__(self, version: Version) -> None:
         self._version = version
 
-    def find_version(self, _: str, __: int) -> Version:
+    def look_up_version(self, _: str, __: int) -> Version:
         return self._version
 
     def __getattr__(self, name: str) -> Any:

@@ -17,7 +17,7 @@ from sentiflow.night.request import NightRequest
 from sentiflow.release.ledger import Ledger
 from sentiflow.release.state import Event
 from sentiflow.reporting.record import NightRecord, explain_no_champion
-from sentiflow.reporting.summary import write_markdown, write_text
+from sentiflow.reporting.summary import format_markdown, write_text
 
 pytestmark = [pytest.mark.filterwarnings("ignore"), pytest.mark.usefixtures("shared_mlflow")]
 
@@ -92,7 +92,7 @@ def test_a_first_night_that_leaves_no_champion_says_so_with_the_ways_out() -> No
     for part in ("m has no champion yet", "run again", "promote 1 --override --reason"):
         assert part in str(record.no_champion)
     assert str(record.no_champion) in write_text(record)
-    assert str(record.no_champion) in write_markdown(record)
+    assert str(record.no_champion) in format_markdown(record)
     assert "promote 1 --reason" in str(make_record(outcome="waiting").no_champion)
     assert "promote" not in str(make_record(version=None, outcome="failed").no_champion)
 

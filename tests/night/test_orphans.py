@@ -17,11 +17,11 @@ from mlflow import MlflowClient
 from sentiflow.errors import RegistryUnreachable
 from sentiflow.files import TEMPORARY_PREFIX, make_temporary_prefix
 from sentiflow.night.lease import hold_lease
-from sentiflow.night.orphans import find_orphans, sweep
+from sentiflow.night.orphans import query_orphans, sweep
 from sentiflow.processes import name_this_process
 from sentiflow.release.leases import Lease, Leases
 from sentiflow.release.ledger_tables import LEASES
-from sentiflow.reporting.record import NightRecord, find_record
+from sentiflow.reporting.record import NightRecord, read_record
 from sentiflow.settings import LeaseSettings, Settings, load_settings
 from sentiflow.tracking import RunningRun
 
@@ -88,17 +88,17 @@ def test_what_a_killed_night_left_is_closed_once(
         return list(ids)
 
     told: list[NightRecord] = []
-    closed = sweep(home, settings, close_flow_runs, tell_cut_off=told.append)
+    closed = sweep(home, settings, close_flow_runs, tell_crash=told.append)
     assert len(closed) == 5, closed
     assert [(record.model, record.outcome, record.mlflow_run_id) for record in told] == [
         ("m", "failed", run_id)
     ]
-    assert find_record(home, "flow-1") == told[0]
+    assert read_record(home, "flow-1") == told[0]
     assert asked == ["flow-1"]
     assert read_status(home, run_id) == "KILLED"
     assert [path.name.endswith("mine") for path in home.rglob(".unfinished-*")] == [True]
     assert Leases(f"sqlite:///{home / 'ledger.db'}").list_living(90) == []
-    assert sweep(home, settings, close_flow_runs, tell_cut_off=told.append) == []
+    assert sweep(home, settings, close_flow_runs, tell_crash=told.append) == []
     assert len(told) == 1
 
 
@@ -108,7 +108,7 @@ def test_an_mlflow_that_is_away_keeps_nobody_from_hearing_of_a_killed_night(
     told: list[NightRecord] = []
     away = load_settings(None, ["tracking.uri=http://127.0.0.1:9"])
     with pytest.raises(RegistryUnreachable):
-        sweep(home, away, tell_cut_off=told.append)
+        sweep(home, away, tell_crash=told.append)
     assert [record.outcome for record in told] == ["failed"]
     # The run is still closed when MLflow is back, though its lease is gone.
     assert any("flow-1" in closed for closed in sweep(home, settings, lambda ids, _: list(ids)))
@@ -194,7 +194,7 @@ def test_a_run_is_an_orphan_unless_a_living_lease_speaks_for_it() -> None:
         )  # fmt: skip
 
     runs = [RunningRun("r1", "m", ""), RunningRun("r2", "n", "")]
-    assert find_orphans(runs, []) == runs
-    assert find_orphans(runs, [lease("m", "r1")]) == [runs[1]]
-    assert find_orphans(runs, [lease("m", "r9")]) == runs
-    assert find_orphans(runs, [lease("m", None), lease("n", "r2")]) == []
+    assert query_orphans(runs, []) == runs
+    assert query_orphans(runs, [lease("m", "r1")]) == [runs[1]]
+    assert query_orphans(runs, [lease("m", "r9")]) == runs
+    assert query_orphans(runs, [lease("m", None), lease("n", "r2")]) == []

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from listening import Answer, Listener, listen
 
-from sentiflow.dates import find_today
+from sentiflow.dates import read_today
 from sentiflow.errors import NightRefused
 from sentiflow.night.lease import hold_lease
 from sentiflow.night.opening import open_night
@@ -42,7 +42,7 @@ SETTINGS = NoticeSettings(
     mlflow_url="https://mlflow.example/", prefect_url="https://prefect.example", timeout_seconds=0.3
 )
 PINGED = Settings(notices=SETTINGS)
-TODAY = find_today(PINGED.schedule)
+TODAY = read_today(PINGED.schedule)
 RUN_PAGE = "https://mlflow.example/#/experiments/1/runs/abc"
 FLOW_PAGE = "https://prefect.example/runs/flow-run/f-1"
 
@@ -331,7 +331,7 @@ def test_the_outside_watcher_counts_days_in_the_schedules_time_zone(
     watcher: Listener, timezone: str
 ) -> None:
     settings = PINGED.model_copy(update={"schedule": ScheduleSettings(timezone=timezone)})
-    today = find_today(settings.schedule)
+    today = read_today(settings.schedule)
     for night in (today, today + timedelta(days=1), today - timedelta(days=2)):
         assert ping_outside(make_record("kept", night=night.isoformat()), settings) == []
     assert len(watcher.requests) == 1

@@ -11,7 +11,7 @@ from typing import Any, cast
 import pytest
 
 from sentiflow.commands.history import describe_models
-from sentiflow.commands.releases import Desk, open_desk, revert
+from sentiflow.commands.releases import ReleaseContext, open_release_context, revert
 from sentiflow.night.night import Night
 from sentiflow.night.opening import open_night
 from sentiflow.night.request import NightRequest
@@ -43,22 +43,22 @@ def told() -> Told:
 
 
 @pytest.fixture
-def at(desk: Path, told: Told, monkeypatch: pytest.MonkeyPatch) -> Desk:
+def at(released_home: Path, told: Told, monkeypatch: pytest.MonkeyPatch) -> ReleaseContext:
     """Versions 1 to 4 in a home of its own; 3 is champion, and then somebody sets 4."""
     for name in ("SENTIFLOW_LEDGER_URL", "MLFLOW_TRACKING_URI", "SENTIFLOW_WEBHOOK_URL"):
         monkeypatch.delenv(name, raising=False)
-    opened = open_desk(None, [], desk, tell=told)
-    opened.settle()
+    opened = open_release_context(None, [], released_home, tell=told)
+    opened.reconcile()
     opened.registry.point(opened.model, CHAMPION, 4)
     return opened
 
 
-def list_moves(at: Desk) -> list[int | None]:
+def list_moves(at: ReleaseContext) -> list[int | None]:
     events = at.ledger.read(at.model)
     return [event.to_version for event in events if event.kind == "moved_outside"]
 
 
-def test_maintenance_writes_a_move_down_and_tells_it_once(at: Desk, told: Told) -> None:
+def test_maintenance_writes_a_move_down_and_tells_it_once(at: ReleaseContext, told: Told) -> None:
     (sentence,) = notice_moves(at.settings, at.home, told)
     assert "must stand at version 3. Received: somebody moved it to 4" in sentence
     assert "sentiflow adopt --reason … or sentiflow revert --reason …" in sentence
@@ -67,13 +67,13 @@ def test_maintenance_writes_a_move_down_and_tells_it_once(at: Desk, told: Told) 
     assert (notice.kind, notice.model, notice.version) == ("moved_outside", "sentiflow", 4)
     assert notice.reasons == (sentence,)
     assert list_moves(at) == [4]
-    found = at.registry.find_alias(at.model, CHAMPION)
+    found = at.registry.look_up_alias(at.model, CHAMPION)
     assert found is not None
     assert found.number == 4, "it is told, not undone"
 
 
 def test_a_command_that_is_first_to_notice_tells_and_maintenance_does_not_repeat_it(
-    at: Desk, told: Told
+    at: ReleaseContext, told: Told
 ) -> None:
     assert revert(at, "nobody knows who did it")["version"] == 3
     assert [notice.kind for notice in told.notices] == ["moved_outside", "reverted"]
@@ -82,7 +82,7 @@ def test_a_command_that_is_first_to_notice_tells_and_maintenance_does_not_repeat
     assert list_moves(at) == [4]
 
 
-def test_status_tells_too(at: Desk, monkeypatch: pytest.MonkeyPatch, told: Told) -> None:
+def test_status_tells_too(at: ReleaseContext, monkeypatch: pytest.MonkeyPatch, told: Told) -> None:
     monkeypatch.setattr("sentiflow.commands.history.send_notices", told)
     monkeypatch.setattr(os, "environ", os.environ.copy())
     described = describe_models(None, [], at.home)
@@ -90,7 +90,9 @@ def test_status_tells_too(at: Desk, monkeypatch: pytest.MonkeyPatch, told: Told)
     assert [notice.kind for notice in told.notices] == ["moved_outside"]
 
 
-def test_a_night_tells_of_a_move_that_shows_only_when_it_decides(at: Desk, told: Told) -> None:
+def test_a_night_tells_of_a_move_that_shows_only_when_it_decides(
+    at: ReleaseContext, told: Told
+) -> None:
     warnings: list[str] = []
     record = SimpleNamespace(moved_outside=None)
 
@@ -102,15 +104,17 @@ def test_a_night_tells_of_a_move_that_shows_only_when_it_decides(at: Desk, told:
         record=record, note=note, warn=warnings.append,
     )  # fmt: skip
     for _ in range(2):
-        standing = release_stage._settle(cast(Night, night))
-    assert standing.moved is not None
+        state = release_stage._reconcile(cast(Night, night))
+    assert state.moved is not None
     assert "somebody moved it to 4" in record.moved_outside
     assert warnings == [record.moved_outside], "said once, and told with the night's ending"
     assert list_moves(at) == [4]
     assert told.notices == []
 
 
-def test_a_model_of_another_registry_hides_no_move_of_the_others(at: Desk, told: Told) -> None:
+def test_a_model_of_another_registry_hides_no_move_of_the_others(
+    at: ReleaseContext, told: Told
+) -> None:
     elsewhere = NewEvent(
         kind="registered", actor="night", to_version=1, details={"run_id": "elsewhere"}
     )
@@ -120,7 +124,7 @@ def test_a_model_of_another_registry_hides_no_move_of_the_others(at: Desk, told:
 
 
 def test_a_night_that_comes_to_no_decision_tells_of_a_move_too(
-    at: Desk, monkeypatch: pytest.MonkeyPatch
+    at: ReleaseContext, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(os, "environ", os.environ.copy())
     records: list[NightRecord] = []

@@ -11,7 +11,7 @@ from listening import Listener
 from release_helpers import client_of, point_by_hand, register, write
 
 from sentiflow.commands.releases import (
-    Desk,
+    ReleaseContext,
     adopt,
     promote,
     release_hold,
@@ -32,7 +32,7 @@ SETTINGS = NoticeSettings()
 
 def make_event(kind: Kind, before: int | None = None, after: int | None = None) -> Event:
     return Event(
-        kind=kind, actor="grace@desk", reason="worse on short ones", from_version=before,
+        kind=kind, actor="grace@context", reason="worse on short ones", from_version=before,
         to_version=after, model="m", sequence=1, time=datetime(2026, 1, 2, tzinfo=UTC),
     )  # fmt: skip
 
@@ -42,7 +42,7 @@ def test_a_rollback_says_who_why_from_where_and_what_it_holds_up() -> None:
     assert notice is not None
     assert (notice.kind, notice.version) == ("rolled_back", 2)
     assert notice.title == "m: rolled back to version 2"
-    for part in ("grace@desk: worse on short ones", "version 3 before", "release-hold"):
+    for part in ("grace@context: worse on short ones", "version 3 before", "release-hold"):
         assert part in notice.text
     assert notice.link == "http://mlflow:5000/#/models/m/versions/2"
 
@@ -52,37 +52,39 @@ def test_of_a_hold_nobody_is_told_beside_the_rollback_that_set_it() -> None:
 
 
 @pytest.fixture
-def desk(
-    open_own_desk: Callable[..., Desk], monkeypatch: pytest.MonkeyPatch, listener: Listener
-) -> Desk:
-    """A desk where 1 was promoted and 2 registered, whose notices go to a listener."""
+def context(
+    open_own_desk: Callable[..., ReleaseContext],
+    monkeypatch: pytest.MonkeyPatch,
+    listener: Listener,
+) -> ReleaseContext:
+    """A context where 1 was promoted and 2 registered, whose notices go to a listener."""
     monkeypatch.setenv("SENTIFLOW_WEBHOOK_URL", listener.url)
-    desk = open_own_desk(actor="grace")
+    context = open_own_desk(actor="grace")
     for _ in range(2):
-        register(desk)
-    write(desk, "promoted", 1)
-    desk.settle()
-    return desk
+        register(context)
+    write(context, "promoted", 1)
+    context.reconcile()
+    return context
 
 
-def go_back(desk: Desk) -> Any:
-    promote(desk, 2, "better", True, lambda _: None)
-    return roll_back(desk, "worse", None)
+def go_back(context: ReleaseContext) -> Any:
+    promote(context, 2, "better", True, lambda _: None)
+    return roll_back(context, "worse", None)
 
 
-def go_back_and_release(desk: Desk) -> Any:
-    go_back(desk)
-    return release_hold(desk, "mended")
+def go_back_and_release(context: ReleaseContext) -> Any:
+    go_back(context)
+    return release_hold(context, "mended")
 
 
-def take_over(desk: Desk) -> Any:
-    point_by_hand(desk, 2)
-    return adopt(desk, "fine")
+def take_over(context: ReleaseContext) -> Any:
+    point_by_hand(context, 2)
+    return adopt(context, "fine")
 
 
-def put_back(desk: Desk) -> Any:
-    point_by_hand(desk, 2)
-    return revert(desk, "not fine")
+def put_back(context: ReleaseContext) -> Any:
+    point_by_hand(context, 2)
+    return revert(context, "not fine")
 
 
 @pytest.mark.parametrize(
@@ -95,33 +97,36 @@ def put_back(desk: Desk) -> Any:
     ],
 )
 def test_what_a_person_changes_is_told(
-    desk: Desk, listener: Listener, act: Callable[[Desk], Any], kinds: list[str]
+    context: ReleaseContext,
+    listener: Listener,
+    act: Callable[[ReleaseContext], Any],
+    kinds: list[str],
 ) -> None:
-    act(desk)
+    act(context)
     assert [body["kind"] for body in listener.bodies] == kinds
     by_hand = [body for body in listener.bodies if body["kind"] != "moved_outside"]
     assert all("By grace:" in body["text"] for body in by_hand)
 
 
 def test_what_is_written_is_told_also_where_the_alias_does_not_get_there(
-    desk: Desk, listener: Listener, monkeypatch: pytest.MonkeyPatch
+    context: ReleaseContext, listener: Listener, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def delete(*_: Any) -> None:
-        client_of(desk).delete_model_version(desk.model, "2")
+        client_of(context).delete_model_version(context.model, "2")
 
     monkeypatch.setattr("sentiflow.gate.checks.probe_version", delete)
     with pytest.raises(ReleaseForbidden):
-        promote(desk, 2, "better", True, lambda _: None)
+        promote(context, 2, "better", True, lambda _: None)
     # The alias stands where the ledger no longer has it, which is told as a move as well.
     assert [body["kind"] for body in listener.bodies] == ["moved_outside", "promoted"]
 
 
 def test_a_listener_that_is_away_keeps_nobody_from_rolling_back(
-    desk: Desk, monkeypatch: pytest.MonkeyPatch
+    context: ReleaseContext, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("sentiflow.notices.webhooks._PAUSES", (0.05, 0.1))
     monkeypatch.setenv("SENTIFLOW_WEBHOOK_URL", "http://127.0.0.1:9/")
-    assert go_back(desk)["version"] == 1
+    assert go_back(context)["version"] == 1
 
 
 @pytest.mark.parametrize(

@@ -13,8 +13,8 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
 from sentiflow.errors import LedgerConflict, NoModelError, RegistryUnreachable
-from sentiflow.release.alias import AliasRegistry, plan_step, settle
-from sentiflow.release.ledger import Ledger, LockedProjection, Mark
+from sentiflow.release.alias import AliasRegistry, plan_step, reconcile
+from sentiflow.release.ledger import Ledger, LockedAlias, Watermark
 from sentiflow.release.state import Event, Kind, NewEvent, fold_events
 
 START = datetime(2026, 1, 1, tzinfo=UTC)
@@ -42,13 +42,13 @@ class FileRegistry:
 
     uri = "file"
 
-    def find_version(self, name: str, number: int) -> Pointed | None:
+    def look_up_version(self, name: str, number: int) -> Pointed | None:
         return None if number in self.deleted else Pointed(number)
 
     def knows_any(self, name: str, registered: Sequence[tuple[int, str]]) -> bool:
         return True
 
-    def find_alias(self, name: str, alias: str) -> Pointed | None:
+    def look_up_alias(self, name: str, alias: str) -> Pointed | None:
         assert alias == "champion"
         if self.is_down:
             raise RegistryUnreachable("The model registry must answer.")
@@ -87,7 +87,7 @@ def write(ledger: Ledger, kind: Kind, version: int | None) -> Event:
 
 
 def find_number(registry: AliasRegistry) -> int | None:
-    found = registry.find_alias("m", "champion")
+    found = registry.look_up_alias("m", "champion")
     return found.number if found is not None else None
 
 
@@ -96,8 +96,8 @@ def list_kinds(ledger: Ledger) -> list[str]:
 
 
 def test_nothing_is_done_where_nothing_happened(ledger: Ledger, registry: FileRegistry) -> None:
-    settled = settle(registry, ledger, "m", "bob")
-    assert (settled.standing.champion, settled.repaired, settled.moved) == (None, False, None)
+    reconciled = reconcile(registry, ledger, "m", "bob")
+    assert (reconciled.state.champion, reconciled.repaired, reconciled.moved) == (None, False, None)
     assert ledger.read("m") == ()
     assert registry.points == 0
 
@@ -106,11 +106,11 @@ def test_the_alias_follows_promotions_and_rollbacks(ledger: Ledger, registry: Fi
     steps: list[tuple[Kind, int]] = [("promoted", 1), ("promoted", 2), ("rolled_back", 1)]
     for kind, version in steps:
         write(ledger, kind, version)
-        settled = settle(registry, ledger, "m", "bob")
-        assert settled.repaired
-        assert settled.standing.champion == find_number(registry) == version
-        assert ledger.read_mark("m") == Mark(settled.standing.sequence, version)
-        assert not settle(registry, ledger, "m", "bob").repaired
+        reconciled = reconcile(registry, ledger, "m", "bob")
+        assert reconciled.repaired
+        assert reconciled.state.champion == find_number(registry) == version
+        assert ledger.read_watermark("m") == Watermark(reconciled.state.sequence, version)
+        assert not reconcile(registry, ledger, "m", "bob").repaired
     assert registry.points == 3
     assert list_kinds(ledger) == ["promoted", "promoted", "rolled_back"]
 
@@ -119,12 +119,12 @@ def test_what_does_not_move_the_champion_does_not_move_the_alias(
     ledger: Ledger, registry: FileRegistry
 ) -> None:
     write(ledger, "promoted", 1)
-    settle(registry, ledger, "m", "bob")
+    reconcile(registry, ledger, "m", "bob")
     for kind in ("registered", "kept", "waiting", "hold", "promoted"):
         write(ledger, kind, 1)
-        assert not settle(registry, ledger, "m", "bob").repaired
+        assert not reconcile(registry, ledger, "m", "bob").repaired
     assert registry.points == 1
-    assert ledger.read_mark("m") == Mark(6, 1)
+    assert ledger.read_watermark("m") == Watermark(6, 1)
 
 
 def test_several_events_after_a_crash_are_caught_up_at_once(
@@ -132,9 +132,9 @@ def test_several_events_after_a_crash_are_caught_up_at_once(
 ) -> None:
     for version in (1, 2, 3):
         write(ledger, "promoted", version)
-    settled = settle(registry, ledger, "m", "bob")
-    assert settled.repaired
-    assert settled.moved is None
+    reconciled = reconcile(registry, ledger, "m", "bob")
+    assert reconciled.repaired
+    assert reconciled.moved is None
     assert find_number(registry) == 3
 
 
@@ -143,29 +143,29 @@ def test_a_move_outside_is_written_down_once_and_left_alone(
     ledger: Ledger, registry: FileRegistry, found: int | None
 ) -> None:
     write(ledger, "promoted", 1)
-    settle(registry, ledger, "m", "anna")
+    reconcile(registry, ledger, "m", "anna")
     registry.unpoint("m", "champion")
     if found is not None:
         registry.point("m", "champion", found)
-    settled = settle(registry, ledger, "m", "bob")
-    assert settled.moved == settled.standing.moved == ledger.read("m")[-1]
-    assert settled.moved is not None
-    assert (settled.moved.kind, settled.moved.actor) == ("moved_outside", "bob")
-    assert (settled.moved.from_version, settled.moved.to_version) == (1, found)
+    reconciled = reconcile(registry, ledger, "m", "bob")
+    assert reconciled.moved == reconciled.state.moved == ledger.read("m")[-1]
+    assert reconciled.moved is not None
+    assert (reconciled.moved.kind, reconciled.moved.actor) == ("moved_outside", "bob")
+    assert (reconciled.moved.from_version, reconciled.moved.to_version) == (1, found)
     write(ledger, "kept", 2)
-    again = settle(registry, ledger, "m", "bob")
+    again = reconcile(registry, ledger, "m", "bob")
     assert again.moved is None
-    assert again.standing.moved == settled.moved, "it stays open"
+    assert again.state.moved == reconciled.moved, "it stays open"
     assert list_kinds(ledger) == ["promoted", "moved_outside", "kept"]
     assert find_number(registry) == found
 
 
 def test_a_second_move_outside_is_another_event(ledger: Ledger, registry: FileRegistry) -> None:
     write(ledger, "promoted", 1)
-    settle(registry, ledger, "m", "anna")
+    reconcile(registry, ledger, "m", "anna")
     for version in (5, 6):
         registry.point("m", "champion", version)
-        moved = settle(registry, ledger, "m", "bob").moved
+        moved = reconcile(registry, ledger, "m", "bob").moved
         assert moved is not None
         assert (moved.from_version, moved.to_version) == (1, version)
 
@@ -182,33 +182,33 @@ def test_a_move_outside_ends_by_what_a_person_decides(
 ) -> None:
     for number in (1, 2):
         write(ledger, "promoted", number)
-    settle(registry, ledger, "m", "anna")
+    reconcile(registry, ledger, "m", "anna")
     registry.point("m", "champion", 5)
-    settle(registry, ledger, "m", "anna")
+    reconcile(registry, ledger, "m", "anna")
     write(ledger, kind, version)
-    settled = settle(registry, ledger, "m", "anna")
-    assert settled.standing.moved is None
-    assert settled.moved is None
-    assert settled.standing.champion == find_number(registry) == champion
-    assert settled.repaired == (kind != "adopted")
-    assert settle(registry, ledger, "m", "anna").standing.sequence == 4, "nothing more to note"
+    reconciled = reconcile(registry, ledger, "m", "anna")
+    assert reconciled.state.moved is None
+    assert reconciled.moved is None
+    assert reconciled.state.champion == find_number(registry) == champion
+    assert reconciled.repaired == (kind != "adopted")
+    assert reconcile(registry, ledger, "m", "anna").state.sequence == 4, "nothing more to note"
 
 
 def test_an_alias_moved_back_by_hand_is_written_down_as_reverted(
     ledger: Ledger, registry: FileRegistry
 ) -> None:
     write(ledger, "promoted", 1)
-    settle(registry, ledger, "m", "anna")
+    reconcile(registry, ledger, "m", "anna")
     registry.point("m", "champion", 5)
-    settle(registry, ledger, "m", "anna")
+    reconcile(registry, ledger, "m", "anna")
     registry.point("m", "champion", 1)
-    settled = settle(registry, ledger, "m", "bob")
+    reconciled = reconcile(registry, ledger, "m", "bob")
     event = ledger.read("m")[-1]
     assert (event.kind, event.from_version, event.to_version) == ("reverted", 5, 1)
     assert "by hand" in event.reason
-    assert settled.standing.moved is None
-    assert not settled.repaired
-    settle(registry, ledger, "m", "bob")
+    assert reconciled.state.moved is None
+    assert not reconciled.repaired
+    reconcile(registry, ledger, "m", "bob")
     assert list_kinds(ledger) == ["promoted", "moved_outside", "reverted"]
 
 
@@ -216,16 +216,16 @@ def test_an_alias_that_no_event_ever_set_can_be_adopted_or_taken_away(
     ledger: Ledger, registry: FileRegistry
 ) -> None:
     registry.point("m", "champion", 5)
-    moved = settle(registry, ledger, "m", "bob").moved
+    moved = reconcile(registry, ledger, "m", "bob").moved
     assert moved is not None
     assert (moved.from_version, moved.to_version) == (None, 5)
     write(ledger, "reverted", None)
-    assert settle(registry, ledger, "m", "bob").repaired
+    assert reconcile(registry, ledger, "m", "bob").repaired
     assert find_number(registry) is None
     registry.point("m", "champion", 5)
-    assert settle(registry, ledger, "m", "bob").moved is not None
+    assert reconcile(registry, ledger, "m", "bob").moved is not None
     write(ledger, "adopted", 5)
-    assert settle(registry, ledger, "m", "bob").standing.champion == find_number(registry) == 5
+    assert reconcile(registry, ledger, "m", "bob").state.champion == find_number(registry) == 5
     assert len(ledger.read("m")) == 4
 
 
@@ -233,20 +233,20 @@ def test_an_alias_taken_away_while_a_promotion_is_due_is_pointed(
     ledger: Ledger, registry: FileRegistry
 ) -> None:
     write(ledger, "promoted", 1)
-    settle(registry, ledger, "m", "bob")
+    reconcile(registry, ledger, "m", "bob")
     write(ledger, "promoted", 2)
     registry.unpoint("m", "champion")
-    assert settle(registry, ledger, "m", "bob").repaired
+    assert reconcile(registry, ledger, "m", "bob").repaired
     assert find_number(registry) == 2
 
 
 def test_a_promotion_does_not_hide_a_move_outside(ledger: Ledger, registry: FileRegistry) -> None:
     write(ledger, "promoted", 1)
-    settle(registry, ledger, "m", "bob")
+    reconcile(registry, ledger, "m", "bob")
     registry.point("m", "champion", 5)
     write(ledger, "promoted", 2)
-    settled = settle(registry, ledger, "m", "bob")
-    assert settled.moved is not None
+    reconciled = reconcile(registry, ledger, "m", "bob")
+    assert reconciled.moved is not None
     assert find_number(registry) == 5
 
 
@@ -254,13 +254,13 @@ def test_a_crash_after_the_alias_and_before_the_mark_is_no_move_outside(
     ledger: Ledger, registry: FileRegistry
 ) -> None:
     write(ledger, "promoted", 1)
-    settle(registry, ledger, "m", "bob")
+    reconcile(registry, ledger, "m", "bob")
     write(ledger, "promoted", 2)
     registry.point("m", "champion", 2)  # and the process died here
     write(ledger, "promoted", 3)
-    settled = settle(registry, ledger, "m", "bob")
-    assert settled.moved is None
-    assert settled.repaired
+    reconciled = reconcile(registry, ledger, "m", "bob")
+    assert reconciled.moved is None
+    assert reconciled.repaired
     assert find_number(registry) == 3
 
 
@@ -269,11 +269,11 @@ def test_a_champion_that_is_gone_is_written_down_once_and_every_call_opens(
     ledger: Ledger, registry: FileRegistry, found: int | None
 ) -> None:
     write(ledger, "promoted", 1)
-    settle(registry, ledger, "m", "anna")
+    reconcile(registry, ledger, "m", "anna")
     if found is None:
         # The ledger as a revert left it that was not refused: the alias is to go back to 1.
         registry.unpoint("m", "champion")
-        settle(registry, ledger, "m", "anna")
+        reconcile(registry, ledger, "m", "anna")
         write(ledger, "reverted", 1)
         gone = 1
     else:
@@ -281,18 +281,18 @@ def test_a_champion_that_is_gone_is_written_down_once_and_every_call_opens(
         write(ledger, "promoted", 2)
         gone = 2
     registry.deleted = {gone}
-    settled = settle(registry, ledger, "m", "bob")
-    assert not settled.repaired
-    assert settled.moved == settled.standing.moved == ledger.read("m")[-1]
-    assert settled.moved is not None
-    assert (settled.moved.kind, settled.moved.actor) == ("moved_outside", "bob")
-    assert (settled.moved.from_version, settled.moved.to_version) == (gone, found)
-    assert f"Version {gone} is gone from the registry" in settled.moved.reason
-    again = settle(registry, ledger, "m", "bob")
-    assert (again.moved, again.standing) == (None, settled.standing)
+    reconciled = reconcile(registry, ledger, "m", "bob")
+    assert not reconciled.repaired
+    assert reconciled.moved == reconciled.state.moved == ledger.read("m")[-1]
+    assert reconciled.moved is not None
+    assert (reconciled.moved.kind, reconciled.moved.actor) == ("moved_outside", "bob")
+    assert (reconciled.moved.from_version, reconciled.moved.to_version) == (gone, found)
+    assert f"Version {gone} is gone from the registry" in reconciled.moved.reason
+    again = reconcile(registry, ledger, "m", "bob")
+    assert (again.moved, again.state) == (None, reconciled.state)
     write(ledger, "rolled_back", 3)
-    settled = settle(registry, ledger, "m", "bob")
-    assert (settled.repaired, settled.standing.moved, find_number(registry)) == (True, None, 3)
+    reconciled = reconcile(registry, ledger, "m", "bob")
+    assert (reconciled.repaired, reconciled.state.moved, find_number(registry)) == (True, None, 3)
 
 
 def test_a_registry_that_is_down_while_the_alias_is_moved_is_not_read_as_a_champion_gone(
@@ -304,7 +304,7 @@ def test_a_registry_that_is_down_while_the_alias_is_moved_is_not_read_as_a_champ
     write(ledger, "promoted", 1)
     monkeypatch.setattr(registry, "point", fail)
     with pytest.raises(RegistryUnreachable):
-        settle(registry, ledger, "m", "bob")
+        reconcile(registry, ledger, "m", "bob")
     assert list_kinds(ledger) == ["promoted"]
 
 
@@ -314,11 +314,11 @@ def test_a_registry_that_is_down_changes_nothing_and_holds_no_lock(
     write(ledger, "promoted", 1)
     registry.is_down = True
     with pytest.raises(RegistryUnreachable):
-        settle(registry, ledger, "m", "bob")
-    assert ledger.read_mark("m") == Mark(0, None)
+        reconcile(registry, ledger, "m", "bob")
+    assert ledger.read_watermark("m") == Watermark(0, None)
     write(ledger, "promoted", 2)
     registry.is_down = False
-    assert settle(registry, ledger, "m", "bob").repaired
+    assert reconcile(registry, ledger, "m", "bob").repaired
     assert find_number(registry) == 2
 
 
@@ -331,26 +331,26 @@ def test_the_real_registry_follows_the_ledger(ledger: Ledger, tmp_path: Path) ->
 
     registry = Registry(f"sqlite:///{tmp_path / 'mlflow.db'}")
     client = MlflowClient(registry.uri, registry.uri)
-    assert settle(registry, ledger, "m", "bob").moved is None, "a name nobody registered"
+    assert reconcile(registry, ledger, "m", "bob").moved is None, "a name nobody registered"
     client.create_registered_model("m")
     for _ in range(3):
         client.create_model_version("m", source=f"file://{tmp_path}/model")
     for version in (1, 2):
         write(ledger, "promoted", version)
-        assert settle(registry, ledger, "m", "bob").repaired
+        assert reconcile(registry, ledger, "m", "bob").repaired
         assert find_number(registry) == version
     client.set_registered_model_alias("m", "champion", "3")
-    assert settle(registry, ledger, "m", "bob").moved is not None
+    assert reconcile(registry, ledger, "m", "bob").moved is not None
     write(ledger, "reverted", 2)
-    assert settle(registry, ledger, "m", "bob").repaired
+    assert reconcile(registry, ledger, "m", "bob").repaired
     client.delete_registered_model_alias("m", "champion")
-    moved = settle(registry, ledger, "m", "bob").moved
+    moved = reconcile(registry, ledger, "m", "bob").moved
     assert moved is not None
     assert moved.to_version is None
     write(ledger, "rolled_back", 1)
-    settled = settle(registry, ledger, "m", "bob")
-    assert settled.standing.champion == find_number(registry) == 1
-    assert settled.standing.moved is None
+    reconciled = reconcile(registry, ledger, "m", "bob")
+    assert reconciled.state.champion == find_number(registry) == 1
+    assert reconciled.state.moved is None
 
 
 @pytest.mark.slow
@@ -360,23 +360,23 @@ def test_an_append_at_the_same_moment_makes_settle_look_again(
     # Only PostgreSQL: on SQLite an append waits for the projector's lock.
     ledger = Ledger(make_postgresql_url())  # type: ignore[operator]
     write(ledger, "promoted", 1)
-    settle(registry, ledger, "m", "bob")
+    reconcile(registry, ledger, "m", "bob")
     registry.point("m", "champion", 5)
-    append = LockedProjection.append
+    append = LockedAlias.append
     rivals = [1, 2]
 
-    def append_late(locked: LockedProjection, events: list[NewEvent]) -> tuple[Event, ...]:
+    def append_late(locked: LockedAlias, events: list[NewEvent]) -> tuple[Event, ...]:
         if rivals:
             write(ledger, "kept", rivals.pop())
         return append(locked, events)
 
-    monkeypatch.setattr(LockedProjection, "append", append_late)
-    assert settle(registry, ledger, "m", "bob").moved is not None
+    monkeypatch.setattr(LockedAlias, "append", append_late)
+    assert reconcile(registry, ledger, "m", "bob").moved is not None
     assert list_kinds(ledger) == ["promoted", "kept", "kept", "moved_outside"]
     registry.point("m", "champion", 6)
     rivals = [1] * 99
     with pytest.raises(LedgerConflict):
-        settle(registry, ledger, "m", "bob")
+        reconcile(registry, ledger, "m", "bob")
 
 
 class Story(RuleBasedStateMachine):
@@ -389,7 +389,7 @@ class Story(RuleBasedStateMachine):
     @initialize()
     def start(self) -> None:
         self.events: tuple[Event, ...] = ()
-        self.mark = Mark()
+        self.mark = Watermark()
         self.alias: int | None = None
         self.is_foreign = False
 
@@ -401,8 +401,8 @@ class Story(RuleBasedStateMachine):
         )  # fmt: skip
         self.events = (*self.events, event)
 
-    def set_mark(self) -> None:
-        self.mark = Mark(len(self.events), self.alias)
+    def set_watermark(self) -> None:
+        self.mark = Watermark(len(self.events), self.alias)
 
     @rule(
         kind=st.sampled_from(("promoted", "rolled_back", "superseded", "kept", "hold")),
@@ -413,18 +413,18 @@ class Story(RuleBasedStateMachine):
 
     @rule(dies=st.booleans())
     def follow(self, dies: bool) -> None:
-        standing = fold_events(self.events)
+        state = fold_events(self.events)
         step = plan_step(self.events, self.mark, self.alias)
         if not self.is_foreign:
             assert step not in ("record_move", "record_return"), "nobody moved it"
         if step == "point":
-            self.alias = standing.champion
+            self.alias = state.champion
         elif step == "record_move":
             self.write("moved_outside", self.alias)
         elif step == "record_return":
             self.write("reverted", self.alias)
         if step in ("record_move", "record_return") or not dies:
-            self.set_mark()
+            self.set_watermark()
         if not dies or step != "record_move":
             after = plan_step(self.events, self.mark, self.alias)
             assert after == "rest" or dies, "one look settles it"
@@ -449,9 +449,9 @@ class Story(RuleBasedStateMachine):
     @invariant()
     def a_settled_alias_is_the_champion_or_an_open_move(self) -> None:
         if plan_step(self.events, self.mark, self.alias) == "rest":
-            standing = fold_events(self.events)
-            is_open = standing.moved is not None and standing.moved.to_version == self.alias
-            assert self.alias == standing.champion or is_open
+            state = fold_events(self.events)
+            is_open = state.moved is not None and state.moved.to_version == self.alias
+            assert self.alias == state.champion or is_open
 
 
 TestAnyStory = Story.TestCase

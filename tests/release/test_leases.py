@@ -20,8 +20,8 @@ from sentiflow.release.leases import (
     UPKEEP,
     Lease,
     Leases,
-    find_conflict,
     name_night,
+    select_conflict,
 )
 from sentiflow.release.ledger import Ledger
 from sentiflow.release.state import NewEvent
@@ -225,8 +225,8 @@ def test_neither_a_look_up_nor_a_clock_outvotes_a_beating_heart(
 
 def test_what_conflicts_with_what() -> None:
     night, upkeep = make_lease("night:m"), make_lease(UPKEEP)
-    assert find_conflict("night:m", [night]) is night
-    assert find_conflict("night:n", [night]) is None
-    assert find_conflict("night:n", [upkeep]) is upkeep
-    assert find_conflict(UPKEEP, [night]) is night
-    assert find_conflict(UPKEEP, []) is None
+    assert select_conflict("night:m", [night]) is night
+    assert select_conflict("night:n", [night]) is None
+    assert select_conflict("night:n", [upkeep]) is upkeep
+    assert select_conflict(UPKEEP, [night]) is night
+    assert select_conflict(UPKEEP, []) is None

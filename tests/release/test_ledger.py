@@ -22,7 +22,7 @@ from sentiflow.errors import (
     SettingsError,
     UsageError,
 )
-from sentiflow.release.ledger import Ledger, Mark
+from sentiflow.release.ledger import Ledger, Watermark
 from sentiflow.release.state import Kind, NewEvent
 
 
@@ -276,8 +276,8 @@ def test_processes_may_be_first_at_once(url: str, tmp_path: Path) -> None:
 
 
 def _write_twice_on_one_head(ledger: Ledger) -> None:
-    with ledger.lock_projection("m") as locked:
-        locked.set_mark(Mark(2, 9))
+    with ledger.lock_alias("m") as locked:
+        locked.set_watermark(Watermark(2, 9))
         locked.append([make_event("moved_outside", to_version=9)])
         locked.append([make_event("moved_outside", to_version=9)])
 
@@ -285,38 +285,38 @@ def _write_twice_on_one_head(ledger: Ledger) -> None:
 def test_a_locked_projection_reads_appends_and_marks_in_one_transaction(url: str) -> None:
     ledger = Ledger(url)
     ledger.append("m", 0, [make_event()])
-    assert ledger.read_mark("m") == Mark(0, None)
+    assert ledger.read_watermark("m") == Watermark(0, None)
     with pytest.raises(LedgerConflict):
         _write_twice_on_one_head(ledger)
     assert len(ledger.read("m")) == 1
-    assert ledger.read_mark("m") == Mark(0, None)
-    with ledger.lock_projection("m") as locked:
+    assert ledger.read_watermark("m") == Watermark(0, None)
+    with ledger.lock_alias("m") as locked:
         assert locked.events == ledger.read("m")
-        assert locked.mark == Mark(0, None)
+        assert locked.mark == Watermark(0, None)
         locked.append([make_event("moved_outside", to_version=9)])
-        locked.set_mark(Mark(2, 9))
+        locked.set_watermark(Watermark(2, 9))
     assert [event.kind for event in ledger.read("m")] == ["promoted", "moved_outside"]
-    assert ledger.read_mark("m") == Mark(2, 9)
-    assert ledger.read_mark("another") == Mark(0, None)
+    assert ledger.read_watermark("m") == Watermark(2, 9)
+    assert ledger.read_watermark("another") == Watermark(0, None)
 
 
 def test_a_second_projector_waits_and_then_sees_what_the_first_did(url: str) -> None:
     ledger = Ledger(url)
     ledger.append("m", 0, [make_event()])
-    with ledger.lock_projection("m"):
+    with ledger.lock_alias("m"):
         pass  # the row is there from now on: it is the lock that keeps the second one waiting
-    seen: list[Mark] = []
+    seen: list[Watermark] = []
 
     def look() -> None:
-        with Ledger(url).lock_projection("m") as locked:
+        with Ledger(url).lock_alias("m") as locked:
             seen.append(locked.mark)
 
-    with ledger.lock_projection("m") as locked:
+    with ledger.lock_alias("m") as locked:
         second = Thread(target=look)
         second.start()
         second.join(0.3)
         assert seen == [], "the lock keeps it waiting"
         assert len(Ledger(url).read("m")) == 1, "readers do not wait"
-        locked.set_mark(Mark(1, 1))
+        locked.set_watermark(Watermark(1, 1))
     second.join(30)
-    assert seen == [Mark(1, 1)]
+    assert seen == [Watermark(1, 1)]

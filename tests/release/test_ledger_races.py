@@ -22,8 +22,8 @@ from typing import Any
 import pytest
 
 from sentiflow.errors import LedgerConflict
-from sentiflow.release.alias import settle
-from sentiflow.release.ledger import Ledger, Mark
+from sentiflow.release.alias import reconcile
+from sentiflow.release.ledger import Ledger, Watermark
 from sentiflow.release.registry import CHAMPION, Registry
 from sentiflow.release.state import Event, NewEvent, fold_events
 
@@ -99,38 +99,38 @@ class Contender:
     def promote(self, version: int, start: float) -> int:
         """Promote as a night does; return how many conflicts were met on the way."""
         time.sleep(max(0.0, start - time.monotonic()))
-        settle(self.registry, self.ledger, MODEL, self.actor)
+        reconcile(self.registry, self.ledger, MODEL, self.actor)
         conflicts = 0
         keeps_when_beaten = self.random.random() < 0.5
         while True:
-            standing = fold_events(self.ledger.read(MODEL))
+            state = fold_events(self.ledger.read(MODEL))
             self.pause()
             is_beaten = conflicts > 0 and keeps_when_beaten
             event = NewEvent(
                 kind="kept" if is_beaten else "promoted",
                 actor=self.actor,
-                from_version=standing.champion,
+                from_version=state.champion,
                 to_version=version,
             )
             try:
-                written = self.ledger.append(MODEL, standing.sequence, [event])
+                written = self.ledger.append(MODEL, state.sequence, [event])
             except LedgerConflict:
                 conflicts += 1
                 continue
             write_line(self.place.reports, json.dumps(describe(written[0])))
             self.pause()
-            settle(self.registry, self.ledger, MODEL, self.actor)
+            reconcile(self.registry, self.ledger, MODEL, self.actor)
             return conflicts
 
     def watch(self, end: float) -> None:
         """Settle over and over, as `sentiflow status` in a loop would."""
         while time.monotonic() < end:
-            settle(self.registry, self.ledger, MODEL, self.actor)
+            reconcile(self.registry, self.ledger, MODEL, self.actor)
             self.pause()
 
-    def find_alias(self) -> int | None:
-        settle(self.registry, self.ledger, MODEL, self.actor)
-        found = self.registry.find_alias(MODEL, CHAMPION)
+    def look_up_alias(self) -> int | None:
+        reconcile(self.registry, self.ledger, MODEL, self.actor)
+        found = self.registry.look_up_alias(MODEL, CHAMPION)
         return found.number if found is not None else None
 
     def pause(self) -> None:
@@ -139,7 +139,7 @@ class Contender:
 
 def serve_orders(orders: Connection, place: Place, seed: int) -> None:
     contender = Contender(place, seed)
-    contender.registry.find_alias(MODEL, CHAMPION)
+    contender.registry.look_up_alias(MODEL, CHAMPION)
     orders.send("ready")
     while True:
         name, arguments = orders.recv()
@@ -233,7 +233,7 @@ def test_of_two_promotions_at_one_moment_none_is_lost_and_none_goes_unexplained(
             killed_at_work += contenders[victim].kill()
         conflicts += sum(child.wait() for which, child in enumerate(contenders) if which != victim)
         referee.wait()
-        referee.order("find_alias")
+        referee.order("look_up_alias")
         alias = referee.wait()
 
         events = ledger.read(MODEL)
@@ -243,7 +243,7 @@ def test_of_two_promotions_at_one_moment_none_is_lost_and_none_goes_unexplained(
         reported = [json.loads(line) for line in read_lines(place.reports)]
         assert all(report in written for report in reported), "an event was lost"
         assert alias == fold_events(events).champion
-        assert ledger.read_mark(MODEL) == Mark(len(events), alias)
+        assert ledger.read_watermark(MODEL) == Watermark(len(events), alias)
         for event in events:
             assert event.from_version == fold_events(events[: event.sequence - 1]).champion, (
                 "an event was decided on another champion than it was written over"

@@ -50,10 +50,10 @@ def test_a_file_that_a_run_does_not_hold_is_told_by_name(
 def test_aliases_are_found_moved_and_told_apart_from_nothing(
     tiny_registry: Registry, tiny_version: Version
 ) -> None:
-    assert tiny_registry.find_alias("model", "champion") is None
-    assert tiny_registry.find_alias("no-such-model", "champion") is None
+    assert tiny_registry.look_up_alias("model", "champion") is None
+    assert tiny_registry.look_up_alias("no-such-model", "champion") is None
     tiny_registry.point("model", "champion", tiny_version.number)
-    found = tiny_registry.find_alias("model", "champion")
+    found = tiny_registry.look_up_alias("model", "champion")
     assert found is not None
     assert found.number == tiny_version.number
     assert tiny_registry.resolve("model", "champion") == tiny_registry.resolve("model", "1")
@@ -74,7 +74,7 @@ def test_a_registry_that_does_not_answer_is_never_read_as_no_champion(tmp_path: 
     broken = tmp_path / "mlflow.db"
     broken.write_bytes(b"this is no database" * 1_000)
     with pytest.raises(RegistryUnreachable, match="must answer"):
-        Registry(f"sqlite:///{broken}").find_alias("model", "champion")
+        Registry(f"sqlite:///{broken}").look_up_alias("model", "champion")
 
 
 def test_an_alias_is_taken_away_and_that_twice_is_no_error(
@@ -83,7 +83,7 @@ def test_an_alias_is_taken_away_and_that_twice_is_no_error(
     tiny_registry.point("model", "waiting", tiny_version.number)
     tiny_registry.unpoint("model", "waiting")
     tiny_registry.unpoint("model", "waiting")
-    assert tiny_registry.find_alias("model", "waiting") is None
+    assert tiny_registry.look_up_alias("model", "waiting") is None
 
 
 def test_the_artifact_refuses_what_is_no_text_in_words(
@@ -125,6 +125,6 @@ def test_a_password_in_the_registrys_address_is_not_shown(
     monkeypatch.setenv("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "0")
     registry = Registry("http://me:s3cret@127.0.0.1:9")
     with pytest.raises(RegistryUnreachable) as caught:
-        registry.find_alias("model", "champion")
+        registry.look_up_alias("model", "champion")
     assert "s3cret" not in str(caught.value)
     assert "://***@127.0.0.1:9" in str(caught.value)

@@ -17,11 +17,11 @@ from sentiflow.release.state import (
     MAKES_CHAMPION,
     Event,
     Kind,
-    Standing,
+    ReleaseState,
     count_looks,
     explain_block,
-    find_standing_at,
     fold_events,
+    fold_events_until,
 )
 
 START = datetime(2026, 1, 1, 3, 0, tzinfo=UTC)
@@ -40,11 +40,11 @@ def make_events(*steps: tuple[Kind, int | None]) -> tuple[Event, ...]:
 
 
 def test_before_the_first_event_there_is_no_champion() -> None:
-    assert fold_events([]) == Standing()
-    assert Standing().sequence == 0
-    assert Standing().champion is None
-    assert Standing().previous_champion is None
-    assert Standing().champion_decision is None
+    assert fold_events([]) == ReleaseState()
+    assert ReleaseState().sequence == 0
+    assert ReleaseState().champion is None
+    assert ReleaseState().previous_champion is None
+    assert ReleaseState().champion_decision is None
 
 
 @pytest.mark.parametrize(
@@ -76,25 +76,25 @@ def test_before_the_first_event_there_is_no_champion() -> None:
 def test_the_champions_a_rollback_can_reach(
     steps: list[tuple[Kind, int | None]], champions: tuple[int, ...]
 ) -> None:
-    standing = fold_events(make_events(*steps))
-    assert standing.champions == champions
-    assert standing.champion == (champions[-1] if champions else None)
-    assert standing.previous_champion == (champions[-2] if len(champions) > 1 else None)
-    assert standing.sequence == len(steps)
+    state = fold_events(make_events(*steps))
+    assert state.champions == champions
+    assert state.champion == (champions[-1] if champions else None)
+    assert state.previous_champion == (champions[-2] if len(champions) > 1 else None)
+    assert state.sequence == len(steps)
 
 
 def test_a_champion_promoted_again_serves_since_its_first_promotion() -> None:
     events = make_events(("promoted", 1), ("promoted", 2), ("promoted", 2))
-    standing = fold_events(events)
-    assert standing.champion_event == events[1]
-    assert standing.champion_decision == "digest-2"
+    state = fold_events(events)
+    assert state.champion_event == events[1]
+    assert state.champion_decision == "digest-2"
 
 
 def test_after_a_rollback_it_serves_since_the_rollback_by_its_old_decision() -> None:
     events = make_events(("promoted", 1), ("promoted", 2), ("rolled_back", 1))
-    standing = fold_events(events)
-    assert standing.champion_event == events[2]
-    assert standing.champion_decision == "digest-1"
+    state = fold_events(events)
+    assert state.champion_event == events[2]
+    assert state.champion_decision == "digest-1"
 
 
 def test_a_hold_lasts_until_it_is_released() -> None:
@@ -120,9 +120,9 @@ def test_a_challenger_waits_until_it_or_a_newer_one_is_champion(
 
 
 def test_a_champion_made_champion_again_leaves_the_newer_one_waiting() -> None:
-    standing = fold_events(make_events(("promoted", 1), ("waiting", 2), ("promoted", 1)))
-    assert standing.waiting is not None
-    assert standing.waiting.to_version == 2
+    state = fold_events(make_events(("promoted", 1), ("waiting", 2), ("promoted", 1)))
+    assert state.waiting is not None
+    assert state.waiting.to_version == 2
     older = fold_events(make_events(("promoted", 2), ("waiting", 1), ("promoted", 2)))
     assert older.waiting is None
 
@@ -145,9 +145,9 @@ def test_a_move_outside_is_open_until_a_person_settles_it(kind: Kind) -> None:
 
 
 def test_an_adopted_champion_that_is_champion_already_settles_the_move() -> None:
-    standing = fold_events(make_events(("promoted", 1), ("moved_outside", 9), ("promoted", 1)))
-    assert standing.moved is None
-    assert standing.champions == (1,)
+    state = fold_events(make_events(("promoted", 1), ("moved_outside", 9), ("promoted", 1)))
+    assert state.moved is None
+    assert state.champions == (1,)
 
 
 @pytest.mark.parametrize("kind", sorted(MAKES_CHAMPION))
@@ -158,15 +158,15 @@ def test_a_champion_without_a_version_is_no_answer(kind: Kind) -> None:
 
 def test_what_was_live_then_counts_the_event_of_that_moment() -> None:
     events = make_events(("promoted", 1), ("promoted", 2), ("rolled_back", 1))
-    assert find_standing_at(events, START - timedelta(microseconds=1)).champion is None
-    assert find_standing_at(events, START).champion == 1
-    assert find_standing_at(events, START + timedelta(days=1, hours=5)).champion == 2
-    assert find_standing_at(events, START + timedelta(days=2)).champion == 1
+    assert fold_events_until(events, START - timedelta(microseconds=1)).champion is None
+    assert fold_events_until(events, START).champion == 1
+    assert fold_events_until(events, START + timedelta(days=1, hours=5)).champion == 2
+    assert fold_events_until(events, START + timedelta(days=2)).champion == 1
 
 
 def test_a_moment_without_a_time_zone_is_refused() -> None:
     with pytest.raises(UsageError, match="time zone"):
-        find_standing_at([], datetime(2026, 1, 10))
+        fold_events_until([], datetime(2026, 1, 10))
 
 
 def test_a_hold_or_an_open_move_blocks_with_its_reason() -> None:
@@ -247,23 +247,23 @@ def test_any_history_leaves_the_champions_that_a_plain_stack_leaves(
     steps: list[tuple[Kind, int]],
 ) -> None:
     events = make_events(*steps)
-    standing = fold_events(events)
-    assert list(standing.champions) == list_champions(steps)
+    state = fold_events(events)
+    assert list(state.champions) == list_champions(steps)
     made = {event.to_version for event in events if event.kind in MAKES_CHAMPION}
-    assert set(standing.champions) <= made
-    if standing.champion is not None:
-        assert standing.champion_event is not None
-        assert standing.champion_event.to_version == standing.champion
-    assert all(a != b for a, b in zip(standing.champions, standing.champions[1:], strict=False))
+    assert set(state.champions) <= made
+    if state.champion is not None:
+        assert state.champion_event is not None
+        assert state.champion_event.to_version == state.champion
+    assert all(a != b for a, b in zip(state.champions, state.champions[1:], strict=False))
 
 
 @settings(deadline=None)
 @given(histories)
 def test_any_history_seen_from_its_end_is_the_history(steps: list[tuple[Kind, int]]) -> None:
     events = make_events(*steps)
-    assert find_standing_at(events, START + timedelta(days=999)) == fold_events(events)
+    assert fold_events_until(events, START + timedelta(days=999)) == fold_events(events)
     for number, event in enumerate(events, start=1):
-        assert find_standing_at(events, event.time) == fold_events(events[:number])
+        assert fold_events_until(events, event.time) == fold_events(events[:number])
 
 
 @settings(deadline=None)
@@ -272,12 +272,12 @@ def test_each_rollback_goes_one_further_back_until_none_is_left(
     steps: list[tuple[Kind, int]],
 ) -> None:
     path = list(steps)
-    standing = fold_events(make_events(*path))
-    expected = standing.champions
-    while standing.previous_champion is not None:
-        path.append(("rolled_back", standing.previous_champion))
-        standing = fold_events(make_events(*path))
+    state = fold_events(make_events(*path))
+    expected = state.champions
+    while state.previous_champion is not None:
+        path.append(("rolled_back", state.previous_champion))
+        state = fold_events(make_events(*path))
         expected = expected[: len(expected) - 1]
         # A version that was champion twice is met at its higher place.
-        assert standing.champion == expected[-1]
-        assert standing.champions == expected
+        assert state.champion == expected[-1]
+        assert state.champions == expected

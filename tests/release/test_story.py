@@ -8,12 +8,12 @@ from typing import Any
 
 import pytest
 
-from sentiflow.release.alias import settle
+from sentiflow.release.alias import reconcile
 from sentiflow.release.identity import name_runs
 from sentiflow.release.ledger import Ledger
 from sentiflow.release.registry import Registry
 from sentiflow.release.state import Event, Kind, NewEvent
-from sentiflow.release.story import Story, find_night, list_changed, tell_stories
+from sentiflow.release.story import Story, read_night, list_changed, tell_stories
 
 START = datetime(2026, 1, 1, 3, tzinfo=UTC)
 WAITING = "It waits for a person: sentiflow promote N --reason … (gate.approval=manual)."
@@ -109,8 +109,8 @@ def test_only_what_changed_since_is_told_again() -> None:
 
 def test_the_night_of_a_version_is_the_one_that_made_it_whoever_promoted_it() -> None:
     events = (*tell(("registered", 1, ""), night="2026-01-02"), *tell(*APPROVED)[1:])
-    assert find_night(events, 1, None) == "2026-01-02"
-    assert find_night(name_runs(events), 2, None) is None
+    assert read_night(events, 1, None) == "2026-01-02"
+    assert read_night(name_runs(events), 2, None) is None
 
 
 def test_a_version_whose_run_becomes_known_later_has_one_story() -> None:
@@ -147,19 +147,19 @@ def test_mlflow_shows_the_story_and_catches_up_when_it_was_away(
         return version.tags.get("sentiflow.outcome"), version.description.splitlines()[0]
 
     happen("waiting", WAITING)
-    settle(tiny_registry, ledger, "story", "bob")
+    reconcile(tiny_registry, ledger, "story", "bob")
     assert read()[0] == "waiting"
     happen("promoted", "as approved")
     with monkeypatch.context() as away:
         away.setattr(Registry, "tag_version", _raise_silence)
-        assert settle(tiny_registry, ledger, "story", "bob").standing.champion == 1
+        assert reconcile(tiny_registry, ledger, "story", "bob").state.champion == 1
     assert read()[0] == "waiting", "it did not take it"
-    assert tiny_registry.find_alias("story", "champion") is not None, "the release is done"
-    settle(tiny_registry, ledger, "story", "bob")
+    assert tiny_registry.look_up_alias("story", "champion") is not None, "the release is done"
+    reconcile(tiny_registry, ledger, "story", "bob")
     assert read()[0] == "promoted"
     assert read()[1].startswith("**promoted** by ada")
     assert read()[1].endswith(": as approved")
-    assert ledger.read_mark("story").sequence == 2
+    assert ledger.read_watermark("story").sequence == 2
     # Another model under the number is not told of.
     tiny_registry.tell("story", 1, "of another run", {"sentiflow.outcome": "kept"}, "no")
     assert read()[0] == "promoted"

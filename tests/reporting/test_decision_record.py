@@ -10,8 +10,8 @@ from sentiflow.files import digest_json, write_json
 from sentiflow.reporting.decision_record import (
     SCHEMA_VERSION,
     DecisionRecord,
-    find_decision_file,
     keep_decision,
+    locate_decision_file,
     read_decision,
 )
 
@@ -24,14 +24,14 @@ def keep_changed(home: Path, **changes: Any) -> tuple[Path, str]:
     value = {**RECORD.model_dump(mode="json"), **changes}
     value = {key: held for key, held in value.items() if held is not ...}
     digest = digest_json(value)
-    path = find_decision_file(home, digest)
+    path = locate_decision_file(home, digest)
     write_json(path, value)
     return path, digest
 
 
 def test_a_decision_is_read_as_it_was_kept(tmp_path: Path) -> None:
     digest = keep_decision(tmp_path, RECORD)
-    assert read_decision(find_decision_file(tmp_path, digest), digest) == RECORD
+    assert read_decision(locate_decision_file(tmp_path, digest), digest) == RECORD
 
 
 def test_the_name_is_the_digest_of_the_content(tmp_path: Path) -> None:
@@ -50,14 +50,14 @@ def test_the_same_decision_has_the_same_name_and_another_one_another(tmp_path: P
 
 def test_another_order_of_keys_or_layout_is_no_other_decision(tmp_path: Path) -> None:
     digest = keep_decision(tmp_path, RECORD)
-    path = find_decision_file(tmp_path, digest)
+    path = locate_decision_file(tmp_path, digest)
     path.write_text(json.dumps(dict(reversed(json.loads(path.read_text()).items()))))
     assert read_decision(path, digest) == RECORD
 
 
 def test_a_changed_decision_is_refused(tmp_path: Path) -> None:
     digest = keep_decision(tmp_path, RECORD)
-    path = find_decision_file(tmp_path, digest)
+    path = locate_decision_file(tmp_path, digest)
     value = json.loads(path.read_text())
     value["decision"]["verdict"] = "kept"
     path.write_text(json.dumps(value))
@@ -69,7 +69,7 @@ def test_another_decision_in_its_place_is_refused(tmp_path: Path) -> None:
     digest = keep_decision(tmp_path, RECORD)
     other = keep_decision(tmp_path, RECORD.model_copy(update={"version": 10}))
     with pytest.raises(ArtifactError, match=digest[:12]):
-        read_decision(find_decision_file(tmp_path, other), digest)
+        read_decision(locate_decision_file(tmp_path, other), digest)
 
 
 @pytest.mark.parametrize("content", [None, "", "{", "[1, 2"])
@@ -115,5 +115,5 @@ def test_every_kind_of_decision_can_be_kept(tmp_path: Path) -> None:
     for record in (RECORD, make_record()):
         digest = keep_decision(tmp_path, record)
         assert isinstance(
-            read_decision(find_decision_file(tmp_path, digest), digest), DecisionRecord
+            read_decision(locate_decision_file(tmp_path, digest), digest), DecisionRecord
         )

@@ -58,7 +58,7 @@ def make_slice(kind, name, rows=100, right=80):
 LABELS, PROBABILITIES = make_rows(200)
 SLICES = [
     *(make_slice("stars", str(stars), right=70 + 5 * stars) for stars in range(1, 6)),
-    make_slice("category", "Bars, Pubs and Other Places to Meet Strangers", rows=31, right=31),
+    make_slice("category", "Bars, Pubs and Other Addresses to Meet Strangers", rows=31, right=31),
 ]
 BASELINES = {"majority": np.full(200, 0.6), "tfidf_logreg": make_rows(200, seed=1)[1]}
 

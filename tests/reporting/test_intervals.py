@@ -114,8 +114,8 @@ def test_ticks_stand_where_their_labels_say(numbers: list[float]) -> None:
 def test_an_axis_is_linear() -> None:
     axis = Axis(-2.0, 8.0)
     assert [axis.place(value) for value in (-2, 0, 0.5, 8)] == [0, 20, 25, 100]
-    assert axis.find_place(None) is None
-    assert axis.find_place(math.nan) is None
+    assert axis.compute_place(None) is None
+    assert axis.compute_place(math.nan) is None
     assert list(axis.list_ticks()) == [
         (0, "−2"), (20, "0"), (40, "+2"), (60, "+4"), (80, "+6"), (100, "+8"),
     ]  # fmt: skip
@@ -154,7 +154,7 @@ def test_the_margin_is_drawn_for_accuracy_and_only_where_the_policy_uses_it() ->
 def test_a_slice_without_a_discordant_row_is_not_certain() -> None:
     values = {**find_pair().as_dict(), "slices": [make_slice()]}
     (mark,) = lay_out(values)["Accuracy by slice"].marks
-    # The golden value of find_lower_bound: 100 rows on which both answer alike.
+    # The golden value of compute_lower_bound: 100 rows on which both answer alike.
     assert mark.span == "−4.36 to +4.36"
 
 

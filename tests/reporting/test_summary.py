@@ -1,7 +1,7 @@
 import json
 
-from sentiflow.reporting.record import NightRecord, find_last_records, find_record, save_record
-from sentiflow.reporting.summary import write_markdown, write_text
+from sentiflow.reporting.record import NightRecord, read_last_records, read_record, save_record
+from sentiflow.reporting.summary import format_markdown, write_text
 
 RECORD = NightRecord(
     night="2026-11-24",
@@ -52,7 +52,7 @@ def test_columns_are_aligned() -> None:
 
 
 def test_the_markdown_links_the_mlflow_run_and_is_a_table() -> None:
-    markdown = write_markdown(RECORD)
+    markdown = format_markdown(RECORD)
     assert "/#/experiments/1/runs/abc" in markdown
     assert "| tonight's model | 0.8800 |" in markdown
     assert "- Warning: Dates are missing." in markdown
@@ -61,7 +61,7 @@ def test_the_markdown_links_the_mlflow_run_and_is_a_table() -> None:
 def test_a_night_that_failed_early_has_a_summary_too() -> None:
     record = NightRecord(night="2026-11-24", model="sentiflow", reasons=["No."])
     assert "FAILED" in write_text(record)
-    assert "No." in write_markdown(record)
+    assert "No." in format_markdown(record)
 
 
 def test_cpu_and_bytes_are_told_in_one_line_where_they_were_measured() -> None:
@@ -69,10 +69,10 @@ def test_cpu_and_bytes_are_told_in_one_line_where_they_were_measured() -> None:
     line = "95.4 seconds, 80.1 of them in train; 1,210.5 MB written"
     record = RECORD.model_copy(update={**cost, "bytes_written": 1_210_500_000})
     assert f"  CPU       {line}\n" in write_text(record)
-    assert f"\n**CPU** {line}\n" in write_markdown(record)
+    assert f"\n**CPU** {line}\n" in format_markdown(record)
     unknown = RECORD.model_copy(update=cost)
     assert "  CPU       95.4 seconds, 80.1 of them in train\n" in write_text(unknown)
-    assert "CPU" not in write_text(RECORD) + write_markdown(RECORD)
+    assert "CPU" not in write_text(RECORD) + format_markdown(RECORD)
 
 
 def test_a_record_from_before_a_key_was_added_is_still_read(tmp_path) -> None:
@@ -81,13 +81,13 @@ def test_a_record_from_before_a_key_was_added_is_still_read(tmp_path) -> None:
     for key in ("cpu_seconds", "bytes_written", "swept", "moved_outside", "refused"):
         del value[key]
     path.write_text(json.dumps(value))
-    assert find_record(tmp_path, "abc") == RECORD
+    assert read_record(tmp_path, "abc") == RECORD
 
 
 def test_records_are_found_again(tmp_path) -> None:
-    assert find_record(tmp_path, "abc") is None
-    assert find_last_records(tmp_path, "sentiflow") == []
+    assert read_record(tmp_path, "abc") is None
+    assert read_last_records(tmp_path, "sentiflow") == []
     save_record(tmp_path, "abc", RECORD)
     save_record(tmp_path, "other", RECORD.model_copy(update={"model": "another"}))
-    assert find_record(tmp_path, "abc") == RECORD
-    assert find_last_records(tmp_path, "sentiflow") == [RECORD]
+    assert read_record(tmp_path, "abc") == RECORD
+    assert read_last_records(tmp_path, "sentiflow") == [RECORD]

@@ -18,7 +18,7 @@ import pytest
 from small_disk import fill_disk, mount_small_disk, only_root_mounts
 
 from sentiflow.data.checks.validation import RowChecker
-from sentiflow.data.reading.sources import find_files, read
+from sentiflow.data.reading.sources import list_source_files, read
 from sentiflow.data.reviews import type_reviews
 from sentiflow.data.splitting import assign_buckets, digest_texts, name_splits
 from sentiflow.errors import UsageError
@@ -165,7 +165,7 @@ def test_ingestion_quarantines_the_flawed_lines_and_no_others(tmp_path: Path) ->
     data = DataSettings()
     checker = RowChecker(data)
     quarantined = []
-    for chunk in read(find_files([str(path)], data), data):
+    for chunk in read(list_source_files([str(path)], data), data):
         _, rejections = checker.check(type_reviews(chunk.raw_reviews, data))
         quarantined += [rejection.line for rejection in chunk.rejections + rejections]
 

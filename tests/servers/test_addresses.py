@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 
 from sentiflow.errors import UsageError
-from sentiflow.servers.addresses import Credentials, choose_places, read_credentials
-from sentiflow.settings import find_access, load_settings
+from sentiflow.servers.addresses import Credentials, choose_addresses, read_credentials
+from sentiflow.settings import load_access, load_settings
 
 HOME_CREDENTIALS = Credentials("sentiflow:x", "sentiflow", "y", False, False)
 CREDENTIALS = Credentials("ada:prefect-secret", "ada", "mlflow-secret")
@@ -22,7 +22,7 @@ def test_secrets_are_read_from_variables_and_files(
     for name in ("PREFECT_SERVER_API_AUTH_STRING", "PREFECT_API_AUTH_STRING",
                  "MLFLOW_TRACKING_USERNAME", "MLFLOW_TRACKING_PASSWORD"):  # fmt: skip
         monkeypatch.delenv(name, raising=False)
-    own = find_access(tmp_path)
+    own = load_access(tmp_path)
     found = read_credentials(tmp_path)
     assert found == Credentials(own.prefect, own.mlflow_user, own.mlflow_password, False, False)
     (tmp_path / "secret").write_text("ada:from-file\n")
@@ -41,11 +41,11 @@ def test_a_taken_port_is_named_with_its_setting() -> None:
         for setting in ("servers.prefect_port", "servers.mlflow_port", "serving.port"):
             settings = load_settings(None, [*ANY_PORT, f"{setting}={port}"])
             with pytest.raises(UsageError, match=rf"Port {port} .*--set {setting}=…"):
-                choose_places(settings, HOME_CREDENTIALS)
+                choose_addresses(settings, HOME_CREDENTIALS)
 
 
 def test_any_free_port_can_be_asked_for() -> None:
-    places = choose_places(load_settings(None, ANY_PORT), HOME_CREDENTIALS)
+    places = choose_addresses(load_settings(None, ANY_PORT), HOME_CREDENTIALS)
     ports = {places.prefect_port, places.mlflow_port, places.predictions_port}
     assert 0 not in ports
     assert places.prefect == f"http://127.0.0.1:{places.prefect_port}"
@@ -55,6 +55,6 @@ def test_servers_that_others_can_reach_need_all_credentials() -> None:
     settings = load_settings(None, [*ANY_PORT, "servers.host=0.0.0.0"])
     for credentials in (HOME_CREDENTIALS, Credentials("ada:x", "ada", "y", True, False)):
         with pytest.raises(UsageError, match="need credentials"):
-            choose_places(settings, credentials)
-    places = choose_places(settings, CREDENTIALS)
+            choose_addresses(settings, credentials)
+    places = choose_addresses(settings, CREDENTIALS)
     assert places.prefect.startswith("http://127.0.0.1:")

@@ -9,8 +9,8 @@ import pytest
 
 from sentiflow.errors import UsageError
 from sentiflow.processes import name_this_process
-from sentiflow.servers.links import find_links, find_variables
-from sentiflow.settings import RunningServers, find_access, save_running_servers
+from sentiflow.servers.links import list_variables, make_page_links
+from sentiflow.settings import RunningServers, load_access, save_running_servers
 
 SERVERS = RunningServers(
     "http://127.0.0.1:1", "http://127.0.0.1:1/api", "http://127.0.0.1:2", "http://127.0.0.1:3",
@@ -19,25 +19,25 @@ SERVERS = RunningServers(
 
 
 def test_there_are_none_without_servers(home: Path) -> None:
-    for find in (find_links, find_variables):
+    for find in (make_page_links, list_variables):
         with pytest.raises(UsageError, match="sentiflow up"):
             find(home)
 
 
 def test_links_are_fresh_and_open_the_pages(home: Path) -> None:
     save_running_servers(home, SERVERS)
-    links = find_links(home)
+    links = make_page_links(home)
     assert links["prefect"].startswith("http://127.0.0.1:1/?sentiflow-link=")
     assert links["mlflow"].startswith("http://127.0.0.1:2/?sentiflow-link=")
     # A fresh browser would open MLflow's other mode.
     assert links["mlflow"].endswith("#/experiments?workflowType=machine_learning")
-    assert find_links(home)["prefect"] != links["prefect"]
+    assert make_page_links(home)["prefect"] != links["prefect"]
 
 
 def test_programs_get_the_home_s_secrets_but_none_that_the_environment_gave(home: Path) -> None:
     save_running_servers(home, SERVERS)
-    access = find_access(home)
-    assert find_variables(home) == {
+    access = load_access(home)
+    assert list_variables(home) == {
         "PREFECT_API_URL": "http://127.0.0.1:1/api",
         "PREFECT_API_AUTH_STRING": access.prefect,
         "MLFLOW_TRACKING_URI": "http://127.0.0.1:2",
@@ -45,4 +45,4 @@ def test_programs_get_the_home_s_secrets_but_none_that_the_environment_gave(home
         "MLFLOW_TRACKING_PASSWORD": access.mlflow_password,
     }
     save_running_servers(home, replace(SERVERS, prefect_is_given=True, mlflow_is_given=True))
-    assert set(find_variables(home)) == {"PREFECT_API_URL", "MLFLOW_TRACKING_URI"}
+    assert set(list_variables(home)) == {"PREFECT_API_URL", "MLFLOW_TRACKING_URI"}

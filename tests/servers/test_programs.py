@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from sentiflow.night.request import NightRequest
-from sentiflow.servers.addresses import Credentials, Places
+from sentiflow.servers.addresses import Addresses, Credentials
 from sentiflow.servers.databases import name_databases
 from sentiflow.servers.programs import WORKER, plan_programs
 from sentiflow.servers.supervisor import Program
@@ -20,7 +20,7 @@ from sentiflow.settings import ServerSettings, Settings
 
 HOME_CREDENTIALS = Credentials("sentiflow:x", "sentiflow", "y", False, False)
 CREDENTIALS = Credentials("ada:prefect-secret", "ada", "mlflow-secret")
-PLACES = Places("127.0.0.1", 4200, 5000, "127.0.0.1", 8080)
+PLACES = Addresses("127.0.0.1", 4200, 5000, "127.0.0.1", 8080)
 
 
 def plan(
@@ -29,7 +29,7 @@ def plan(
     credentials: Credentials = HOME_CREDENTIALS,
     address: str | None = None,
     first_night: bool = False,
-    places: Places = PLACES,
+    places: Addresses = PLACES,
     settings: Settings | None = None,
 ) -> dict[str, Program]:
     databases = name_databases(address) if address else None
@@ -163,7 +163,7 @@ def test_only_our_worker_since_the_start_counts(
     tmp_path: Path, answering: Callable[[str], int], name: str, beat: str, is_there: bool
 ) -> None:
     port = answering(json.dumps([{"name": name, "last_heartbeat_time": beat}]))
-    places = Places("127.0.0.1", port, 5000, "127.0.0.1", 8080)
+    places = Addresses("127.0.0.1", port, 5000, "127.0.0.1", 8080)
     for credentials, expected in ((CREDENTIALS, is_there), (HOME_CREDENTIALS, False)):
         asked = plan(tmp_path, None, credentials, places=places)["worker"].is_healthy
         assert asked is not None
@@ -173,7 +173,7 @@ def test_only_our_worker_since_the_start_counts(
 def test_a_server_that_is_not_there_is_not_healthy(tmp_path: Path) -> None:
     with socket.create_server(("127.0.0.1", 0)) as closed:
         port = closed.getsockname()[1]
-    places = Places("127.0.0.1", port, port, "127.0.0.1", port)
+    places = Addresses("127.0.0.1", port, port, "127.0.0.1", port)
     for name in ("prefect", "mlflow", "worker", "predictions"):
         asked = plan(tmp_path, places=places)[name].is_healthy
         assert asked is not None

@@ -21,9 +21,9 @@ from sentiflow.servers.supervisor import (
     Program,
     ProgramFailed,
     Supervisor,
+    compute_delay,
     count_deaths,
-    find_delay,
-    find_needed,
+    select_needed,
 )
 
 REPOSITORY = Path(__file__).resolve().parents[2]
@@ -107,8 +107,8 @@ def count_lines(path: Path) -> int:
 
 
 def test_the_pause_doubles_up_to_a_minute_and_a_steady_life_begins_anew() -> None:
-    assert [find_delay(deaths) for deaths in range(1, 9)] == [1, 2, 4, 8, 16, 32, 60, 60]
-    assert find_delay(10_000) == 60
+    assert [compute_delay(deaths) for deaths in range(1, 9)] == [1, 2, 4, 8, 16, 32, 60, 60]
+    assert compute_delay(10_000) == 60
     assert count_deaths(3, 59.9) == 4
     assert count_deaths(3, 60.0) == 1
 
@@ -120,8 +120,8 @@ def test_what_a_program_needs_is_found_through_the_jobs_between(
         write_program("server", ""), write_program("job", "", "server", is_job=True),
         write_program("worker", "", "job"), write_program("other", ""),
     ]  # fmt: skip
-    assert find_needed(programs, ["worker"]) == {"server", "job"}
-    assert find_needed(programs, ["server", "other"]) == set()
+    assert select_needed(programs, ["worker"]) == {"server", "job"}
+    assert select_needed(programs, ["server", "other"]) == set()
 
 
 def test_programs_start_when_those_before_are_healthy_and_jobs_have_ended(
@@ -156,7 +156,7 @@ def test_a_program_that_dies_is_started_again_after_a_pause_and_its_orphans_end(
         leader.kill()
         wait_for(lambda: count_lines(tmp_path / "starts") == 2)
         again = float((tmp_path / "starts").read_text().split()[1])
-        assert again - killed >= find_delay(1)
+        assert again - killed >= compute_delay(1)
         wait_for(lambda: len(list_alive(tmp_path)) == 2)
         assert not first & set(list_alive(tmp_path))
 

@@ -13,7 +13,7 @@ from small_disk import fill_disk, mount_small_disk, only_root_mounts
 
 from sentiflow.errors import SentiflowError, SettingsError, SourceError, UsageError
 from sentiflow.night.request import NightRequest
-from sentiflow.servers.up import Wish, keep_servers
+from sentiflow.servers.up import UpRequest, keep_servers
 from sentiflow.settings import RunningServers
 
 HOLD = """
@@ -31,7 +31,7 @@ def never(_: RunningServers) -> None:
 
 
 def ask(home: Path, *overrides: str, **wish: str) -> None:
-    keep_servers(Wish(NightRequest(overrides=overrides), **wish), home, never, Event())  # type: ignore[arg-type]
+    keep_servers(UpRequest(NightRequest(overrides=overrides), **wish), home, never, Event())  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize(
@@ -51,7 +51,7 @@ def test_a_ledger_in_two_databases_is_refused(home: Path) -> None:
 def test_a_source_that_is_not_there_is_told_before_any_server_starts(home: Path) -> None:
     request = NightRequest(data=(str(home / "reviews.jsonl"),))
     with pytest.raises(SourceError, match=r"reviews\.jsonl"):
-        keep_servers(Wish(request), home, never, Event())
+        keep_servers(UpRequest(request), home, never, Event())
     assert not (home / "logs").exists()
 
 

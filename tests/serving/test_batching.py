@@ -35,9 +35,9 @@ class LengthModel:
 
 @contextmanager
 def batch(
-    find_model: Callable[[], Model | None], max_batch: int = 8, max_waiting: int = 100
+    parse_model: Callable[[], Model | None], max_batch: int = 8, max_waiting: int = 100
 ) -> Iterator[Batcher[Any]]:
-    batcher: Batcher[Any] = Batcher(find_model, max_batch, max_waiting, lambda *_: None)
+    batcher: Batcher[Any] = Batcher(parse_model, max_batch, max_waiting, lambda *_: None)
     try:
         yield batcher
     finally:

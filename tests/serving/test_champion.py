@@ -15,7 +15,7 @@ import numpy.typing as npt
 import pytest
 
 from sentiflow.errors import ArtifactError, RegistryUnreachable
-from sentiflow.release.alias import settle
+from sentiflow.release.alias import reconcile
 from sentiflow.release.explained import ChampionReader
 from sentiflow.release.known_files import KnownFiles, digest_bundle
 from sentiflow.release.ledger import Ledger
@@ -49,13 +49,13 @@ class ShelfRegistry(Registry):
         self.tags: dict[str, str] = {}
         self.fetched: list[int] = []
 
-    def find_alias(self, name: str, alias: str) -> Version | None:
+    def look_up_alias(self, name: str, alias: str) -> Version | None:
         assert (name, alias) == ("model", CHAMPION)
         if self.is_down:
             raise RegistryUnreachable("The model registry must answer.")
-        return self.find_version(name, self.pointed) if self.pointed is not None else None
+        return self.look_up_version(name, self.pointed) if self.pointed is not None else None
 
-    def find_version(self, name: str, number: int) -> Version | None:
+    def look_up_version(self, name: str, number: int) -> Version | None:
         return Version(name, number, f"run-{number}", self.tags)
 
     def point(self, name: str, alias: str, number: int) -> None:
@@ -73,14 +73,14 @@ class ShelfRegistry(Registry):
 
 
 def promote(registry: Registry, ledger: Ledger, number: int, bundle: Path) -> None:
-    version = registry.find_version("model", number)
+    version = registry.look_up_version("model", number)
     assert version is not None
     known = KnownFiles(version.run_id, digest_bundle(bundle))
     event = NewEvent(
         kind="promoted", actor="night", to_version=number, details=known.as_details()
     )  # fmt: skip
     ledger.append("model", ledger.read_head("model")[0], [event])
-    assert settle(registry, ledger, "model", "night").moved is None
+    assert reconcile(registry, ledger, "model", "night").moved is None
 
 
 class QuickFollower(ChampionFollower):
@@ -152,7 +152,7 @@ def follower(registry: ShelfRegistry, follow: Follow) -> ChampionFollower:
 
 
 def answer_of(follower: ChampionFollower) -> tuple[int, float]:
-    served = follower.find_served()
+    served = follower.get_served()
     assert served is not None
     return served.version.number, round(float(served.predict(["some text"])[0]), 4)
 
@@ -165,10 +165,10 @@ def test_the_champion_is_served_and_followed(
     registry: ShelfRegistry, follow: Follow, tmp_path: Path
 ) -> None:
     follower = follow(registry)
-    assert follower.find_served() is None
+    assert follower.get_served() is None
     follower.poll()
     assert answer_of(follower) == (1, 0.2)
-    first = follower.find_served()
+    first = follower.get_served()
     follower.poll()
     assert registry.fetched == [1], "the same version is not fetched again"
     registry.promote(2)
@@ -185,11 +185,11 @@ def test_the_champion_is_served_and_followed(
 def test_tags_set_after_the_alias_moved_are_seen(
     registry: ShelfRegistry, follower: ChampionFollower
 ) -> None:
-    served = follower.find_served()
+    served = follower.get_served()
     assert served is not None
     registry.tags = {"sentiflow.outcome": "promoted"}
     follower.poll()
-    again = follower.find_served()
+    again = follower.get_served()
     assert again is not None
     assert again.version.tags == {"sentiflow.outcome": "promoted"}
     assert (again.model, again.since) == (served.model, served.since)
@@ -245,7 +245,7 @@ def test_a_mended_champion_is_served_at_the_next_try(
     registry.bundles[1] = broken
     registry.promote(1)
     follower.poll()
-    assert follower.find_served() is None
+    assert follower.get_served() is None
     assert follower.state.failure is not None
     registry.bundles[1] = make_bundle("0.3")
     registry.promote(1)
@@ -287,9 +287,9 @@ def test_a_start_without_a_registry_serves_the_local_copy(
     registry.is_down = True
     again = follow(registry)
     again.start()
-    wait_until(lambda: again.find_served() is not None)
+    wait_until(lambda: again.get_served() is not None)
     assert answer_of(again) == (1, 0.2)
-    served = again.find_served()
+    served = again.get_served()
     assert served is not None
     assert served.loaded_from == "local copy"
     registry.is_down = False
@@ -310,14 +310,14 @@ def test_a_start_over_a_registry_that_hangs_serves_the_local_copy(
     class Hanging(ShelfRegistry):
         """Answers when the test lets it, as MLflow does that tries for minutes."""
 
-        def find_alias(self, name: str, alias: str) -> Version | None:
+        def look_up_alias(self, name: str, alias: str) -> Version | None:
             assert answers.wait(30)
-            return super().find_alias(name, alias)
+            return super().look_up_alias(name, alias)
 
     hanging = Hanging(registry.ledger_file)
     again = follow(hanging)
     again.start()
-    wait_until(lambda: again.find_served() is not None)
+    wait_until(lambda: again.get_served() is not None)
     assert answer_of(again) == (1, 0.2)
     assert again.state.last_answer is None
     again.stop()
@@ -340,7 +340,7 @@ def test_a_damaged_local_copy_is_not_served_but_fetched_anew(
     registry.is_down = True
     without = follow(registry)
     without.restore()
-    assert without.find_served() is None
+    assert without.get_served() is None
     registry.is_down = False
     again = follow(registry)
     again.poll()
@@ -355,7 +355,7 @@ def test_the_local_copy_serves_while_the_champions_artifact_is_not_to_be_had(
     registry.artifacts_are_down = True
     again = follow(registry)
     again.start()
-    wait_until(lambda: again.find_served() is not None)
+    wait_until(lambda: again.get_served() is not None)
     assert answer_of(again) == (1, 0.2)
     assert again.state.failure is not None
     again.stop()
@@ -392,7 +392,7 @@ def test_nothing_is_served_before_there_is_a_champion(
     follower = follow(registry)
     follower.poll()
     follower.restore()
-    assert follower.find_served() is None
+    assert follower.get_served() is None
     assert follower.state.last_answer is not None
     assert registry.fetched == []
 
@@ -420,7 +420,7 @@ def test_an_alias_moved_by_hand_is_told_once_and_not_followed_until_it_is_adopte
     assert "points at version 2, and no event of the ledger put it there" in warning
     assert caplog.text.count(warning) == 1
     # Noted by maintenance or a night it still is not explained.
-    assert settle(registry, registry.ledger, "model", "maintenance").moved is not None
+    assert reconcile(registry, registry.ledger, "model", "maintenance").moved is not None
     follower.poll()
     assert follower.state.list_warnings() == [warning]
     registry.promote(2)
@@ -438,7 +438,7 @@ def test_an_alias_that_only_lags_behind_a_release_is_no_move(
     follower.poll()
     assert answer_of(follower) == (2, 0.7), "the commit is in the ledger, not in the alias"
     assert follower.state.list_warnings() == []
-    settle(registry, registry.ledger, "model", "night")
+    reconcile(registry, registry.ledger, "model", "night")
     follower.poll()
     assert "no event" not in caplog.text
 
@@ -451,8 +451,8 @@ def test_a_release_between_the_look_at_the_alias_and_that_at_the_ledger_is_no_mo
     class Between(ShelfRegistry):
         """Promotes right after it was asked for the alias, once."""
 
-        def find_alias(self, name: str, alias: str) -> Version | None:
-            found = super().find_alias(name, alias)
+        def look_up_alias(self, name: str, alias: str) -> Version | None:
+            found = super().look_up_alias(name, alias)
             if not looks:
                 looks.append(found)
                 registry.promote(2)
@@ -479,7 +479,7 @@ def test_while_the_ledger_is_away_nothing_is_followed_and_what_it_explained_goes
     assert "The ledger does not answer since" in follower.state.list_warnings()[0]
     again = follow(registry)
     again.start()
-    wait_until(lambda: again.find_served() is not None)
+    wait_until(lambda: again.get_served() is not None)
     assert answer_of(again) == (1, 0.2), "a start without it serves the copy that is kept"
     again.stop()
     registry.ledger_file.rmdir()
@@ -522,7 +522,7 @@ def test_a_champion_whose_files_the_ledger_does_not_know_goes_on_from_its_copy_a
     shutil.rmtree(description.parent)
     without = follow(registry)
     without.poll()
-    assert without.find_served() is None
+    assert without.get_served() is None
     assert without.state.failure is not None
     assert "sentiflow attest 1" in without.state.failure.reason
     assert registry.fetched == [1], "never from the registry"
@@ -544,7 +544,7 @@ def test_the_number_of_another_model_is_not_the_champions(
     class Anew(ShelfRegistry):
         """Its versions were made by other runs."""
 
-        def find_version(self, name: str, number: int) -> Version | None:
+        def look_up_version(self, name: str, number: int) -> Version | None:
             return Version(name, number, "another-run", {})
 
     anew = Anew(registry.ledger_file)
@@ -572,7 +572,7 @@ def test_a_process_without_descriptors_goes_on_following(
     wait_until(lambda: len(tried) > 2)
     registry.is_down = False
     monkeypatch.undo()
-    wait_until(lambda: follower.find_served() is not None)
+    wait_until(lambda: follower.get_served() is not None)
     follower.stop()
 
 
@@ -725,7 +725,7 @@ def test_a_real_bundle_that_is_damaged_on_disk_is_not_served(
         shutil.copy(constant_bundle(0.8) / "model.keras", kept)
     again = follow(shelf, kind=ChampionFollower)
     again.restore()
-    assert again.find_served() is None
+    assert again.get_served() is None
     again.poll()
     assert answer_of(again) == (1, 0.1)
     assert shelf.fetched == [1, 1]

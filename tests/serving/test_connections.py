@@ -15,7 +15,7 @@ from pathlib import Path
 
 import pytest
 
-from sentiflow.serving.connections import BACKLOG, find_room
+from sentiflow.serving.connections import BACKLOG, compute_room
 
 MANY = 2_000
 HALF_A_HEAD = b"POST /v1/predict HTTP/1.1\r\nHost: 127.0.0.1\r\nX-Half: "
@@ -56,7 +56,7 @@ class Gated:
 
 READER = ChampionReader(Ledger("sqlite:////nowhere/ledger.db", may_create=False), "model")
 
-class Standing(ChampionFollower):
+class ReleaseState(ChampionFollower):
     def __init__(self):
         super().__init__(Registry("sqlite://"), READER, "model", Path("nowhere"), 1.0, 1)
         version = Version("model", 4, "run-4", {})
@@ -69,7 +69,7 @@ hard = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
 resource.setrlimit(resource.RLIMIT_NOFILE, (1024, hard))
 listening = listen("127.0.0.1", 0, False)
 measurements = Measurements("model")
-application = make_app(Standing(), serving, "key", frozenset({"127.0.0.1"}), measurements)
+application = make_app(ReleaseState(), serving, "key", frozenset({"127.0.0.1"}), measurements)
 print(listening.getsockname()[1], flush=True)
 answer_requests(application, listening, serving, measurements)
 """
@@ -316,5 +316,5 @@ def test_there_is_room_for_what_the_descriptors_allow(
 
     monkeypatch.setattr(resource, "getrlimit", lambda _: Limits.now)
     monkeypatch.setattr(resource, "setrlimit", change)
-    assert find_room(1_000) == room
+    assert compute_room(1_000) == room
     assert room == 16 or room + BACKLOG < Limits.now[0], "what comes at once, and files, beside"

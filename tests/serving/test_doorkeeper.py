@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from sentiflow.serving.doorkeeper import Doorkeeper, Message, Receive, Scope, Send
+from sentiflow.serving.doorkeeper import LimitsMiddleware, Message, Receive, Scope, Send
 from sentiflow.serving.measurements import Measurements
 
 LIMIT = 1_000
@@ -26,7 +26,7 @@ async def fail(scope: Scope, receive: Receive, send: Send) -> None:
 class Caller:
     """Plays the server and counts what is asked of it."""
 
-    def __init__(self, door: Doorkeeper, chunks: list[bytes], **scope: Any) -> None:
+    def __init__(self, door: LimitsMiddleware, chunks: list[bytes], **scope: Any) -> None:
         self.door = door
         self.chunks = chunks
         self.taken = 0
@@ -63,8 +63,8 @@ class Caller:
 
 def guard(
     application: Any = echo, key: str | None = None, hosts: frozenset[str] | None = None
-) -> Doorkeeper:
-    return Doorkeeper(application, Measurements("model"), LIMIT, key, hosts)
+) -> LimitsMiddleware:
+    return LimitsMiddleware(application, Measurements("model"), LIMIT, key, hosts)
 
 
 def test_a_body_comes_through_whole_up_to_the_limit() -> None:
@@ -98,7 +98,7 @@ def test_a_body_that_does_not_come_is_given_up() -> None:
             await asyncio.sleep(0.04)
             return {"type": "http.request", "body": b"x", "more_body": True}
 
-    caller = Slow(Doorkeeper(echo, Measurements("model"), LIMIT, None, None, 0.05), [])
+    caller = Slow(LimitsMiddleware(echo, Measurements("model"), LIMIT, None, None, 0.05), [])
     assert caller.ask() == 408
     assert caller.code == "body_too_slow"
 
@@ -184,7 +184,7 @@ def test_requests_are_counted_by_route_never_by_what_the_caller_wrote(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     measurements = Measurements("model")
-    door = Doorkeeper(echo, measurements, LIMIT, None, None)
+    door = LimitsMiddleware(echo, measurements, LIMIT, None, None)
     caplog.set_level("INFO", "sentiflow.serving.doorkeeper")
     for path in ("/v1/predict", "/v1/predict", "/a-dreadful-review"):
         Caller(door, [b""], path=path, query_string=b"text=dreadful").ask()

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from typing import Any, Final
 from urllib.parse import parse_qsl, urlencode
 
-from sentiflow.access.origins import Headers, explain_foreign, find_header, is_navigation
+from sentiflow.access.origins import Headers, explain_foreign, is_navigation, read_header
 from sentiflow.access.sessions import LINK_PARAMETER, Sessions
 
 Scope = MutableMapping[str, Any]
@@ -110,10 +110,10 @@ class AccessMiddleware:
 
     def _is_known(self, headers: Headers) -> bool:
         sessions = self._rules.sessions
-        return sessions is not None and sessions.is_open(find_header(headers, b"cookie"))
+        return sessions is not None and sessions.is_open(read_header(headers, b"cookie"))
 
     def _shows_credentials(self, headers: Headers) -> bool:
-        shown = find_header(headers, b"authorization")
+        shown = read_header(headers, b"authorization")
         wanted = _encode_basic(self._rules.credentials or "")
         return bool(self._rules.credentials) and hmac.compare_digest(shown.encode(), wanted)
 

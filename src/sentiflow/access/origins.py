@@ -71,7 +71,7 @@ def is_own_origin(origin: str, hosts: frozenset[str]) -> bool:
     return parts.scheme in _DEFAULT_PORTS and parts.netloc in hosts
 
 
-def find_header(headers: Headers, name: bytes) -> str:
+def read_header(headers: Headers, name: bytes) -> str:
     """Return a header's value; empty without one, or with several."""
     found = _read(headers, name)
     return found[0] if len(found) == 1 else ""
@@ -81,16 +81,16 @@ def is_navigation(headers: Headers, method: str) -> bool:
     """Return whether a person opens a page, rather than a program or a page asking for data."""
     if method not in ("GET", "HEAD"):
         return False
-    if destination := find_header(headers, b"sec-fetch-dest"):
+    if destination := read_header(headers, b"sec-fetch-dest"):
         return destination == "document"
-    return "text/html" in find_header(headers, b"accept")
+    return "text/html" in read_header(headers, b"accept")
 
 
 def _is_wanted(headers: Headers, method: str) -> bool:
     """Return whether it comes from here, or is a link that a person followed to here."""
-    if find_header(headers, b"sec-fetch-site") not in _FOREIGN_SITES:
+    if read_header(headers, b"sec-fetch-site") not in _FOREIGN_SITES:
         return True
-    is_link = find_header(headers, b"sec-fetch-mode") == "navigate"
+    is_link = read_header(headers, b"sec-fetch-mode") == "navigate"
     return is_link and is_navigation(headers, method)
 
 

@@ -58,7 +58,7 @@ def answer_with(
         answer = {**failed, "reasons": [str(error)], "error": type(error).__name__}
         text, code = "", error.exit_code
         if not as_json:
-            print(f"Error: {write_for_asker(error)}", file=sys.stderr)
+            print(f"Error: {format_for_asker(error)}", file=sys.stderr)
     except KeyboardInterrupt as error:
         answer = {**failed, "reasons": [_INTERRUPTED_TEXT], "error": "Interrupted"}
         text, code = "", error.exit_code if isinstance(error, Ended) else INTERRUPTED
@@ -75,7 +75,7 @@ def answer_with(
     raise typer.Exit(code)
 
 
-def write_for_asker(error: SentiflowError) -> str:
+def format_for_asker(error: SentiflowError) -> str:
     """Return an error with what only who asked may see of it."""
     return f"{error} {error.detail}" if error.detail else str(error)
 
@@ -94,9 +94,9 @@ def _print(text: str) -> None:
 
 def prepare_home() -> Path:
     """Return SENTIFLOW_HOME with the environment pointing at it."""
-    from sentiflow.settings import find_home, prepare_environment
+    from sentiflow.settings import prepare_environment, read_home
 
-    home = find_home()
+    home = read_home()
     prepare_environment(home)
     return home
 

@@ -100,12 +100,12 @@ def evaluate(
     """Score a registered model on labelled reviews."""
 
     def work() -> tuple[dict[str, Any], str, int]:
-        from sentiflow.commands.predict import evaluate_version, write_evaluation
+        from sentiflow.commands.predict import evaluate_version, format_evaluation
 
         evaluation = evaluate_version(
             data, businesses, model, config, tuple(overrides or ()), prepare_home()
         )
-        return evaluation, write_evaluation(evaluation), 0
+        return evaluation, format_evaluation(evaluation), 0
 
     answer_with(as_json, work, {})
 
@@ -166,10 +166,10 @@ def status(
     """Show champion, challenger, last night, what waits and what is held, of every model."""
 
     def work() -> tuple[dict[str, Any], str, int]:
-        from sentiflow.commands.history import describe_models, write_models
+        from sentiflow.commands.history import describe_models, format_models
 
         described = describe_models(config, tuple(overrides or ()), prepare_home())
-        return described, write_models(described), 0
+        return described, format_models(described), 0
 
     answer_with(as_json, work, {})
 
@@ -221,7 +221,7 @@ def _tell_unstarted(request: Any, home: Path, error: Exception) -> SentiflowErro
     """Tell of a night that Prefect did not run, and return the error for the terminal."""
     from flows.notices import tell
     from sentiflow.disk import explain_full_disk
-    from sentiflow.night.night import find_lineage, name_night_asked, read_settings
+    from sentiflow.night.night import describe_request_lineage, name_night_asked, read_settings
     from sentiflow.reporting.record import NightRecord
 
     if isinstance(error, SentiflowError):
@@ -234,7 +234,7 @@ def _tell_unstarted(request: Any, home: Path, error: Exception) -> SentiflowErro
         )
     record = NightRecord(
         night=name_night_asked(request),
-        model=find_lineage(request, read_settings(request)).name,
+        model=describe_request_lineage(request, read_settings(request)).name,
         reasons=[str(failure)],
         exit_code=failure.exit_code,
     )
@@ -244,11 +244,11 @@ def _tell_unstarted(request: Any, home: Path, error: Exception) -> SentiflowErro
 
 def _read_outcome(state: Any, home: Path) -> Any:
     from sentiflow.disk import explain_full_disk
-    from sentiflow.reporting.record import NightRecord, find_record
+    from sentiflow.reporting.record import NightRecord, read_record
 
-    record = find_record(home, str(state.state_details.flow_run_id))
+    record = read_record(home, str(state.state_details.flow_run_id))
     if record is not None and record.mlflow_run_id is not None:
-        return record, _find_detail(state)
+        return record, _read_detail(state)
     answer: Any = state.result(raise_on_failure=False)
     if isinstance(answer, NightRecord):
         # It came to its end on a disk that could not keep its record.
@@ -262,14 +262,14 @@ def _read_outcome(state: Any, home: Path) -> Any:
     raise SentiflowError(full_disk or f"The night could not be opened: {describe_error(answer)}.")
 
 
-def _find_detail(state: Any) -> str | None:
+def _read_detail(state: Any) -> str | None:
     """Return what only who asked may see of a night's error; the record has the rest."""
     error = state.result(raise_on_failure=False)
     return error.detail if isinstance(error, SentiflowError) else None
 
 
 def _suggest(record: Any, home: Path) -> str:
-    from sentiflow.settings import SAMPLE_MODEL_NAME, find_running_servers
+    from sentiflow.settings import SAMPLE_MODEL_NAME, read_running_servers
 
     name = f" --set model.name={record.model}" if record.model != "sentiflow" else ""
     commands = []
@@ -277,6 +277,6 @@ def _suggest(record: Any, home: Path) -> str:
         commands.append(f'sentiflow predict "Great food, but we waited an hour."{name}')
     if record.model == SAMPLE_MODEL_NAME:
         commands.append("sentiflow run --data yelp_academic_dataset_review.json")
-    page = "links" if find_running_servers(home) else "ui"
+    page = "links" if read_running_servers(home) else "ui"
     commands += ["sentiflow status", f"sentiflow {page}    # a link to MLflow's page"]
     return "  Next\n" + "\n".join(f"    {command}" for command in commands)

@@ -51,11 +51,11 @@ def deploy(
         # What goes wrong is said in one line, not in Prefect's log.
         os.environ.setdefault("PREFECT_LOGGING_HANDLERS_CONSOLE_LEVEL", "60")
         from flows.deploying import deploy as register
-        from flows.deploying import write_deployed
+        from flows.deploying import format_deployed
 
         request = _make_request(data, businesses, config, overrides)
         deployed = register(request, first_night)
-        return deployed.model_dump(mode="json"), write_deployed(deployed), 0
+        return deployed.model_dump(mode="json"), format_deployed(deployed), 0
 
     answer_with(as_json, work, {})
 
@@ -79,7 +79,7 @@ def up(
         signal.signal(number, lambda *_: stop.set())
 
     try:
-        from sentiflow.servers.up import Wish, keep_servers
+        from sentiflow.servers.up import UpRequest, keep_servers
 
         request = _make_request(data, businesses, config, overrides)
         home = prepare_home()
@@ -90,7 +90,7 @@ def up(
 
         print("Starting; it takes about half a minute.", file=sys.stderr)
         with show_progress():
-            keep_servers(Wish(request, first_night, database), home, announce, stop)
+            keep_servers(UpRequest(request, first_night, database), home, announce, stop)
         print("Stopped.", file=sys.stderr)
     except SentiflowError as error:
         failed = error
@@ -111,14 +111,14 @@ def links(
     """Print addresses that open the pages of a running `up` in a browser, each once."""
 
     def work() -> tuple[dict[str, Any], str, int]:
-        from sentiflow.servers.links import find_links, find_variables
+        from sentiflow.servers.links import list_variables, make_page_links
 
         if export:
-            variables = find_variables(prepare_home())
+            variables = list_variables(prepare_home())
             lines = [f"export {name}={shlex.quote(value)}" for name, value in variables.items()]
             return dict(variables), "\n".join(lines), 0
-        found = find_links(prepare_home())
-        return dict(found), _write_addresses(found), 0
+        found = make_page_links(prepare_home())
+        return dict(found), _format_addresses(found), 0
 
     answer_with(as_json, work, {})
 
@@ -146,7 +146,7 @@ def _show(servers: Any, home: Path, as_json: bool) -> str:
         from sentiflow.servers.links import make_links
 
         found = make_links(home, servers)
-        return f"{_write_addresses(found)}\nCtrl-C stops them all."
+        return f"{_format_addresses(found)}\nCtrl-C stops them all."
     return (
         f"Prefect      {servers.prefect_url}\n"
         f"MLflow       {servers.mlflow_url}\n"
@@ -155,7 +155,7 @@ def _show(servers: Any, home: Path, as_json: bool) -> str:
     )
 
 
-def _write_addresses(found: dict[str, str]) -> str:
+def _format_addresses(found: dict[str, str]) -> str:
     return (
         f"Prefect      {found['prefect']}\n"
         f"MLflow       {found['mlflow']}\n"

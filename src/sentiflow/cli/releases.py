@@ -19,7 +19,7 @@ from sentiflow.cli.common import (
 )
 
 if TYPE_CHECKING:
-    from sentiflow.commands.releases import Desk
+    from sentiflow.commands.releases import ReleaseContext
 
 
 @app.command()
@@ -35,12 +35,12 @@ def promote(
 ) -> None:
     """Make a version champion; the gate's findings are shown first."""
 
-    def act(desk: Desk) -> tuple[dict[str, Any], str]:
+    def act(context: ReleaseContext) -> tuple[dict[str, Any], str]:
         from sentiflow.commands.releases import promote
 
-        done = promote(desk, version, reason, override, _tell)
+        done = promote(context, version, reason, override, _tell)
         against = " against the gate's findings (recorded)" if done["override"] else ""
-        return done, f"Version {version} of {desk.model} is champion now{against}."
+        return done, f"Version {version} of {context.model} is champion now{against}."
 
     _answer_at_desk(act, config, overrides, as_json)
 
@@ -55,12 +55,12 @@ def rollback(
 ) -> None:
     """Go back to the previous champion, and hold automatic promotion."""
 
-    def act(desk: Desk) -> tuple[dict[str, Any], str]:
+    def act(context: ReleaseContext) -> tuple[dict[str, Any], str]:
         from sentiflow.commands.releases import roll_back
 
-        done = roll_back(desk, reason, to)
+        done = roll_back(context, reason, to)
         return done, (
-            f"Version {done['version']} of {desk.model} is champion again, after "
+            f"Version {done['version']} of {context.model} is champion again, after "
             f"{done['from_version']}.\nNights go on but promote nothing until: sentiflow "
             "release-hold --reason …"
         )
@@ -77,10 +77,10 @@ def release_hold(
 ) -> None:
     """Let nights promote again after a rollback."""
 
-    def act(desk: Desk) -> tuple[dict[str, Any], str]:
+    def act(context: ReleaseContext) -> tuple[dict[str, Any], str]:
         from sentiflow.commands.releases import release_hold
 
-        return release_hold(desk, reason), f"Nights may promote {desk.model} again."
+        return release_hold(context, reason), f"Nights may promote {context.model} again."
 
     _answer_at_desk(act, config, overrides, as_json)
 
@@ -94,11 +94,11 @@ def adopt(
 ) -> None:
     """Accept a champion that was set outside sentiflow, in MLflow's UI."""
 
-    def act(desk: Desk) -> tuple[dict[str, Any], str]:
+    def act(context: ReleaseContext) -> tuple[dict[str, Any], str]:
         from sentiflow.commands.releases import adopt
 
-        done = adopt(desk, reason)
-        return done, f"Version {done['version']} of {desk.model} is adopted as champion."
+        done = adopt(context, reason)
+        return done, f"Version {done['version']} of {context.model} is adopted as champion."
 
     _answer_at_desk(act, config, overrides, as_json)
 
@@ -112,11 +112,11 @@ def revert(
 ) -> None:
     """Undo a move of the champion alias made outside sentiflow."""
 
-    def act(desk: Desk) -> tuple[dict[str, Any], str]:
+    def act(context: ReleaseContext) -> tuple[dict[str, Any], str]:
         from sentiflow.commands.releases import revert
 
-        done = revert(desk, reason)
-        return done, f"The champion of {desk.model} is version {done['version']} again."
+        done = revert(context, reason)
+        return done, f"The champion of {context.model} is version {done['version']} again."
 
     _answer_at_desk(act, config, overrides, as_json)
 
@@ -131,11 +131,11 @@ def attest(
 ) -> None:
     """Enter the files of versions that the ledger does not know, so that they may be loaded."""
 
-    def act(desk: Desk) -> tuple[dict[str, Any], str]:
-        from sentiflow.commands.attest import attest, write_attested
+    def act(context: ReleaseContext) -> tuple[dict[str, Any], str]:
+        from sentiflow.commands.attest import attest, format_attested
 
-        done = attest(desk, versions, reason)
-        return done, write_attested(done)
+        done = attest(context, versions, reason)
+        return done, format_attested(done)
 
     _answer_at_desk(act, config, overrides, as_json)
 
@@ -151,20 +151,25 @@ def history(
 ) -> None:
     """Show every release event, or what was live at a moment."""
 
-    def act(desk: Desk) -> tuple[dict[str, Any], str]:
-        from sentiflow.commands.history import find_live, read_history, write_history, write_live
+    def act(context: ReleaseContext) -> tuple[dict[str, Any], str]:
+        from sentiflow.commands.history import (
+            describe_live,
+            format_history,
+            format_live,
+            read_history,
+        )
 
         if at is not None:
-            live = find_live(desk, at)
-            return live, write_live(live)
-        found = read_history(desk)
-        return found, write_history(found)
+            live = describe_live(context, at)
+            return live, format_live(live)
+        found = read_history(context)
+        return found, format_history(found)
 
     _answer_at_desk(act, config, overrides, as_json)
 
 
 def _answer_at_desk(
-    act: Callable[[Desk], tuple[dict[str, Any], str]],
+    act: Callable[[ReleaseContext], tuple[dict[str, Any], str]],
     config: str | None,
     overrides: Sequence[str] | None,
     as_json: bool,
@@ -172,9 +177,9 @@ def _answer_at_desk(
     """Open the desk of the model that the settings name, act there, and answer."""
 
     def work() -> tuple[dict[str, Any], str, int]:
-        from sentiflow.commands.releases import open_desk
+        from sentiflow.commands.releases import open_release_context
 
-        return *act(open_desk(config, tuple(overrides or ()), prepare_home())), 0
+        return *act(open_release_context(config, tuple(overrides or ()), prepare_home())), 0
 
     answer_with(as_json, work, {})
 

@@ -58,7 +58,7 @@ def score(
     """Write a probability and label for every text of the sources."""
 
     def work() -> tuple[dict[str, Any], str, int]:
-        from sentiflow.commands.score import ScoreRequest, answer_request, write_scored
+        from sentiflow.commands.score import ScoreRequest, answer_request, format_scored
 
         request = ScoreRequest(
             data=tuple(data),
@@ -70,6 +70,6 @@ def score(
         with show_progress():
             name, version, scored = answer_request(request, prepare_home())
         answer = {"model": name, "model_version": version, **scored.as_dict()}
-        return answer, write_scored(answer), 0
+        return answer, format_scored(answer), 0
 
     answer_with(as_json, work, {})

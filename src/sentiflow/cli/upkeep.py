@@ -30,10 +30,10 @@ def prune(
     """Remove old versions, runs, snapshots and leftovers; never what is live or waits."""
 
     def work() -> tuple[dict[str, Any], str, int]:
-        from sentiflow.commands.upkeep import prune_home, write_pruned
+        from sentiflow.commands.upkeep import format_pruned, prune_home
 
         pruned = prune_home(config, tuple(overrides or ()), prepare_home(), keep, dry_run)
-        return pruned, write_pruned(pruned), 0
+        return pruned, format_pruned(pruned), 0
 
     answer_with(as_json, work, {})
 
@@ -54,11 +54,11 @@ def forget(
     """Remove a person's reviews from snapshots and quarantine, and record that it was done."""
 
     def work() -> tuple[dict[str, Any], str, int]:
-        from sentiflow.commands.upkeep import forget_rows, write_forgotten
+        from sentiflow.commands.upkeep import forget_rows, format_forgotten
 
         ids = (review_id or (), user_id or ())
         forgotten = forget_rows(config, tuple(overrides or ()), prepare_home(), *ids, reason)
-        return forgotten, write_forgotten(forgotten), 0
+        return forgotten, format_forgotten(forgotten), 0
 
     answer_with(as_json, work, {})
 

@@ -12,13 +12,13 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from sentiflow.commands.releases import Desk, require_reason
+from sentiflow.commands.releases import ReleaseContext, require_reason
 from sentiflow.errors import UnknownFiles, UsageError
 from sentiflow.files import make_temporary_prefix
 from sentiflow.release.known_files import (
     KnownFiles,
     digest_bundle,
-    find_known,
+    look_up_known_files,
 )
 from sentiflow.release.state import NewEvent
 
@@ -26,11 +26,11 @@ if TYPE_CHECKING:
     from sentiflow.release.registry import Version
 
 
-def attest(desk: Desk, numbers: Sequence[int], reason: str) -> dict[str, Any]:
+def attest(context: ReleaseContext, numbers: Sequence[int], reason: str) -> dict[str, Any]:
     """Enter the digests of versions' files into the ledger: all of them, or none.
 
     Args:
-        desk: where.
+        context: where.
         numbers: the versions.
         reason: why they are trusted; kept in the ledger.
 
@@ -45,41 +45,41 @@ def attest(desk: Desk, numbers: Sequence[int], reason: str) -> dict[str, Any]:
         LedgerConflict: someone else changed the model meanwhile.
     """
     require_reason(reason)
-    sequence = desk.settle().sequence
-    known = desk.ledger.read(desk.model)
+    sequence = context.reconcile().sequence
+    known = context.ledger.read(context.model)
     events, entered = [], []
     for number in dict.fromkeys(numbers):
-        version = desk.registry.resolve(desk.model, str(number))
-        if find_known(known, version) is not None:
+        version = context.registry.resolve(context.model, str(number))
+        if look_up_known_files(known, version) is not None:
             raise UsageError(
-                f"A version is attested once. Received: version {number} of {desk.model}, whose "
+                f"A version is attested once. Received: version {number} of {context.model}, whose "
                 "files the ledger knows. Leave it out."
             )
-        files = _digest_version(desk, version)
+        files = _digest_version(context, version)
         entered.append(
             {
                 "version": number,
                 "run_id": version.run_id,
                 "night": version.tags.get("sentiflow.night"),
                 "files": files,
-                "equals_local_copy": _compare_with_copy(desk, version, files),
+                "equals_local_copy": _compare_with_copy(context, version, files),
             }
         )
         events.append(
             NewEvent(
                 kind="attested",
-                actor=desk.actor,
+                actor=context.actor,
                 reason=reason,
                 lineage=version.tags.get("sentiflow.lineage"),
                 to_version=number,
                 details=KnownFiles(version.run_id, files).as_details(),
             )
         )
-    desk.ledger.append(desk.model, sequence, events)
-    return {"model": desk.model, "versions": entered}
+    context.ledger.append(context.model, sequence, events)
+    return {"model": context.model, "versions": entered}
 
 
-def write_attested(attested: dict[str, Any]) -> str:
+def format_attested(attested: dict[str, Any]) -> str:
     """Return what was entered, as text."""
     lines = []
     for entry in attested["versions"]:
@@ -92,14 +92,16 @@ def write_attested(attested: dict[str, Any]) -> str:
     return "\n".join(lines)
 
 
-def _digest_version(desk: Desk, version: Version) -> dict[str, str]:
-    scratch = desk.home / "scratch"
+def _digest_version(context: ReleaseContext, version: Version) -> dict[str, str]:
+    scratch = context.home / "scratch"
     scratch.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(prefix=make_temporary_prefix(), dir=scratch) as folder:
-        return digest_bundle(desk.registry.fetch_bundle(version, Path(folder)))
+        return digest_bundle(context.registry.fetch_bundle(version, Path(folder)))
 
 
-def _compare_with_copy(desk: Desk, version: Version, files: dict[str, str]) -> bool | None:
+def _compare_with_copy(
+    context: ReleaseContext, version: Version, files: dict[str, str]
+) -> bool | None:
     """Return whether the predictions' own copy is the same; None where there is none.
 
     Raises:
@@ -107,7 +109,7 @@ def _compare_with_copy(desk: Desk, version: Version, files: dict[str, str]) -> b
     """
     from sentiflow.serving.copies import LocalCopies
 
-    copy = LocalCopies(desk.home / "serving" / version.name).find(version)
+    copy = LocalCopies(context.home / "serving" / version.name).find(version)
     if copy is None:
         return None
     if digest_bundle(copy.bundle) != files:

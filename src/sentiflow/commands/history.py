@@ -7,37 +7,40 @@ from datetime import UTC, date, datetime, time, timedelta
 from pathlib import Path
 from typing import Any, Final
 
-from sentiflow.commands.releases import Desk
+from sentiflow.commands.releases import ReleaseContext
 from sentiflow.dates import check_past
 from sentiflow.errors import ForeignRegistry, RegistryUnreachable, UsageError
 from sentiflow.notices.messages import send_notices
-from sentiflow.notices.moves import describe_move, settle_and_tell
-from sentiflow.release.identity import find_events, name_runs, read_run
+from sentiflow.notices.moves import describe_move, reconcile_and_tell
+from sentiflow.release.identity import name_runs, read_run, select_events
 from sentiflow.release.state import (
     MAKES_CHAMPION,
     Event,
-    Standing,
-    find_standing_at,
+    ReleaseState,
     fold_events,
+    fold_events_until,
 )
-from sentiflow.release.story import find_night
-from sentiflow.reporting.record import NightRecord, find_last_records, write_no_champion
-from sentiflow.settings import find_actor, find_ledger_url, find_tracking_uri, load_settings
+from sentiflow.release.story import read_night
+from sentiflow.reporting.record import NightRecord, format_no_champion, read_last_records
+from sentiflow.settings import load_settings, read_actor, resolve_ledger_url, resolve_tracking_uri
 
 _MOVES: Final = MAKES_CHAMPION | {"moved_outside", "reverted"}
 
 
-def read_history(desk: Desk) -> dict[str, Any]:
+def read_history(context: ReleaseContext) -> dict[str, Any]:
     """Return every event of a model, oldest first."""
-    events = desk.ledger.read(desk.model)
-    return {"model": desk.model, "events": [_describe_event(event) for event in name_runs(events)]}
+    events = context.ledger.read(context.model)
+    return {
+        "model": context.model,
+        "events": [_describe_event(event) for event in name_runs(events)],
+    }
 
 
-def find_live(desk: Desk, at: str) -> dict[str, Any]:
+def describe_live(context: ReleaseContext, at: str) -> dict[str, Any]:
     """Return which version was live at a moment.
 
     Args:
-        desk: where.
+        context: where.
         at: an ISO date (the end of that day, UTC) or an ISO time (UTC unless it says otherwise);
             the end of today is taken as now.
 
@@ -53,19 +56,19 @@ def find_live(desk: Desk, at: str) -> dict[str, Any]:
     when, day = _parse_moment(at)
     now = datetime.now(UTC)
     if day > now.date():
-        check_past(day, desk.settings.schedule, "--at")
+        check_past(day, context.settings.schedule, "--at")
     when = min(when, now)
-    events = desk.ledger.read(desk.model)
-    standing = find_standing_at(events, when)
-    event, moved = standing.champion_event, standing.moved
+    events = context.ledger.read(context.model)
+    state = fold_events_until(events, when)
+    event, moved = state.champion_event, state.moved
     return {
-        "model": desk.model,
+        "model": context.model,
         "at": when.isoformat(),
-        "version": standing.champion,
+        "version": state.champion,
         "since": event and event.time.isoformat(),
         "reason": event and event.reason,
         "actor": event and event.actor,
-        "decision": standing.champion_decision,
+        "decision": state.champion_decision,
         "moved_outside": moved and {"version": moved.to_version, "noticed": moved.time.isoformat()},
         "changes": [
             _describe_event(change)
@@ -84,8 +87,8 @@ def describe_models(config: str | None, overrides: Sequence[str], home: Path) ->
     from sentiflow.release.registry import CHALLENGER, Registry
 
     settings = load_settings(config, overrides)
-    registry = Registry(find_tracking_uri(settings.tracking, home))
-    ledger = Ledger(find_ledger_url(settings.ledger, home))
+    registry = Registry(resolve_tracking_uri(settings.tracking, home))
+    ledger = Ledger(resolve_ledger_url(settings.ledger, home))
     unreachable = None
     names = set(ledger.list_models())
     try:
@@ -95,18 +98,18 @@ def describe_models(config: str | None, overrides: Sequence[str], home: Path) ->
     models = []
     for name in sorted(names):
         challenger, foreign = None, None
-        standing = fold_events(ledger.read(name))
+        state = fold_events(ledger.read(name))
         if unreachable is None:
             try:
-                standing = settle_and_tell(
-                    registry, ledger, name, find_actor(), settings.notices, send_notices
-                ).standing
+                state = reconcile_and_tell(
+                    registry, ledger, name, read_actor(), settings.notices, send_notices
+                ).state
             except ForeignRegistry as error:
                 foreign = str(error)
             else:
-                found = registry.find_alias(name, CHALLENGER)
+                found = registry.look_up_alias(name, CHALLENGER)
                 # MLflow's alias stays where the last night put it, also on what became champion.
-                if found is not None and not standing.is_champion(found.number, found.run_id):
+                if found is not None and not state.is_champion(found.number, found.run_id):
                     challenger = {
                         "version": found.number,
                         "night": found.tags.get("sentiflow.night"),
@@ -116,7 +119,7 @@ def describe_models(config: str | None, overrides: Sequence[str], home: Path) ->
         models.append(
             {
                 "model": name,
-                **_describe_standing(standing, events),
+                **_describe_standing(state, events),
                 "challenger": challenger,
                 "registry_error": foreign,
                 **_describe_nights(home, name, events),
@@ -125,7 +128,7 @@ def describe_models(config: str | None, overrides: Sequence[str], home: Path) ->
     return {"home": str(home), "registry_error": unreachable, "models": models}
 
 
-def write_models(described: dict[str, Any]) -> str:
+def format_models(described: dict[str, Any]) -> str:
     """Return the status of all models as text."""
     lines = []
     if described["registry_error"]:
@@ -166,7 +169,7 @@ def write_models(described: dict[str, Any]) -> str:
     return "\n".join(lines)
 
 
-def write_history(history: dict[str, Any]) -> str:
+def format_history(history: dict[str, Any]) -> str:
     """Return a model's events as text, one line each and its reason below."""
     if not history["events"]:
         return f"The ledger knows nothing of {history['model']} yet."
@@ -179,17 +182,17 @@ def write_history(history: dict[str, Any]) -> str:
         if run:
             given[number] = run
         lines.append(
-            f"{event['sequence']:>4}  {_write_time(event['time'])}  "
-            f"{event['kind'].replace('_', ' '):<13} {_write_change(event):<12} {event['actor']}"
+            f"{event['sequence']:>4}  {_format_time(event['time'])}  "
+            f"{event['kind'].replace('_', ' '):<13} {_format_change(event):<12} {event['actor']}"
         )
         if event["reason"]:
             lines.append(f"      {event['reason']}")
     return "\n".join(lines)
 
 
-def write_live(live: dict[str, Any]) -> str:
+def format_live(live: dict[str, Any]) -> str:
     """Return which version was live, as text."""
-    when = _write_time(live["at"])
+    when = _format_time(live["at"])
     moved, changes = live["moved_outside"], live["changes"]
     champion = f"version {live['version']}" if live["version"] is not None else "nothing"
     was = "was champion by the ledger" if moved else "was live"
@@ -197,12 +200,12 @@ def write_live(live: dict[str, Any]) -> str:
     if live["version"] is None:
         lines = [f"{head}."]
     else:
-        since = f"since {_write_time(live['since'])}, by {live['actor']}."
+        since = f"since {_format_time(live['since'])}, by {live['actor']}."
         lines = [f"{head}, {since}", f"  {live['reason']}"]
     if moved:
         stood = f"stood at version {moved['version']}" if moved["version"] else "was gone"
         lines.append(
-            f"  But the alias {stood} from {_write_time(moved['noticed'])} "
+            f"  But the alias {stood} from {_format_time(moved['noticed'])} "
             "UTC (when that was noticed)."
         )
     if len(changes) > 1 or any(change["kind"] not in MAKES_CHAMPION for change in changes):
@@ -210,7 +213,7 @@ def write_live(live: dict[str, Any]) -> str:
         lines.append(f"  It changed {times} that day:")
         lines += [
             f"    {change['time'][11:16]}  {change['kind'].replace('_', ' ')} "
-            f"{_write_change(change)}"
+            f"{_format_change(change)}"
             for change in changes
         ]
     return "\n".join(lines)
@@ -218,7 +221,7 @@ def write_live(live: dict[str, Any]) -> str:
 
 def _describe_nights(home: Path, model: str, events: Sequence[Event]) -> dict[str, Any]:
     """Return what the last night came to, what happened since, and a start refused after it."""
-    records = find_last_records(home, model)
+    records = read_last_records(home, model)
     last = next((record for record in records if not record.refused), None)
     refused = records[0] if records and records[0].refused else None
     return {
@@ -238,10 +241,10 @@ def _list_since(last: NightRecord, events: Sequence[Event]) -> list[str]:
     own = [event for event in events if event.details.get("run_id") == last.mlflow_run_id]
     if not own or last.version is None:
         return []
-    made_champion = find_events(events, last.version, read_run(own[-1]))
+    made_champion = select_events(events, last.version, read_run(own[-1]))
     return [
         f"{event.kind.replace('_', ' ').capitalize()} since by {event.actor} on "
-        f"{_write_time(event.time.isoformat())} UTC, champion is version {event.to_version}: "
+        f"{_format_time(event.time.isoformat())} UTC, champion is version {event.to_version}: "
         f"{event.reason}"
         for event in events
         if event.sequence > own[-1].sequence
@@ -250,35 +253,35 @@ def _list_since(last: NightRecord, events: Sequence[Event]) -> list[str]:
     ]
 
 
-def _describe_standing(standing: Standing, events: Sequence[Event]) -> dict[str, Any]:
-    crowned, waiting, hold = standing.champion_event, standing.waiting, standing.hold
-    champion = standing.champion
+def _describe_standing(state: ReleaseState, events: Sequence[Event]) -> dict[str, Any]:
+    crowned, waiting, hold = state.champion_event, state.waiting, state.hold
+    champion = state.champion
     return {
         "champion": crowned
         and {
-            "version": standing.champion,
+            "version": state.champion,
             "since": crowned.time.isoformat(),
-            "night": champion and find_night(events, champion, standing.champion_run),
+            "night": champion and read_night(events, champion, state.champion_run),
             "kind": crowned.kind,
             "reason": crowned.reason,
-            "decision": standing.champion_decision,
+            "decision": state.champion_decision,
         },
-        "previous_champion": standing.previous_champion,
+        "previous_champion": state.previous_champion,
         "waiting": waiting and {"version": waiting.to_version, "reason": waiting.reason},
         "hold": hold
         and {"time": hold.time.isoformat(), "actor": hold.actor, "reason": hold.reason},
-        "moved_outside": describe_move(standing.moved) if standing.moved else None,
-        "no_champion": _explain_no_champion(standing, events),
+        "moved_outside": describe_move(state.moved) if state.moved else None,
+        "no_champion": _explain_no_champion(state, events),
     }
 
 
-def _explain_no_champion(standing: Standing, events: Sequence[Event]) -> str | None:
-    if standing.champion is not None or standing.moved is not None or not events:
+def _explain_no_champion(state: ReleaseState, events: Sequence[Event]) -> str | None:
+    if state.champion is not None or state.moved is not None or not events:
         return None
     ruled = next((event for event in reversed(events) if event.to_version is not None), None)
     number = ruled.to_version if ruled is not None else None
-    waits = standing.waiting is not None and standing.waiting.to_version == number
-    return write_no_champion(events[-1].model, number, "waiting" if waits else None)
+    waits = state.waiting is not None and state.waiting.to_version == number
+    return format_no_champion(events[-1].model, number, "waiting" if waits else None)
 
 
 def _describe_event(event: Event) -> dict[str, Any]:
@@ -297,14 +300,14 @@ def _describe_event(event: Event) -> dict[str, Any]:
     }
 
 
-def _write_change(event: dict[str, Any]) -> str:
+def _format_change(event: dict[str, Any]) -> str:
     before, after = event["from_version"], event["to_version"]
     if event["kind"] not in _MOVES:
         return "" if after is None else str(after)
     return f"{before or '-'} → {after or '-'}"
 
 
-def _write_time(time: str) -> str:
+def _format_time(time: str) -> str:
     return time[:16].replace("T", " ")
 
 

@@ -12,12 +12,12 @@ import numpy as np
 import pandas as pd
 
 from sentiflow.data.ingest.ingest import read_sources
-from sentiflow.data.reading.sources import find_files
+from sentiflow.data.reading.sources import list_source_files
 from sentiflow.data.snapshot import SNAPSHOT_COLUMNS, read_shards
-from sentiflow.dates import find_today
+from sentiflow.dates import read_today
 from sentiflow.errors import DataRejected
 from sentiflow.files import make_temporary_prefix
-from sentiflow.release.chosen_version import find_answering
+from sentiflow.release.chosen_version import choose_version
 from sentiflow.settings import load_settings
 
 
@@ -30,7 +30,7 @@ def predict_texts(
         NoModelError: there is no such version.
     """
     settings = load_settings(config, overrides)
-    model = find_answering(settings, which, home).load()
+    model = choose_version(settings, which, home).load()
     rows = [
         {
             "text": text,
@@ -68,11 +68,11 @@ def evaluate_version(
 
     settings = load_settings(config, overrides)
     # A wrong path is told before a model is loaded for it.
-    find_files(data, settings.data)
-    model = find_answering(settings, which, home).load()
+    list_source_files(data, settings.data)
+    model = choose_version(settings, which, home).load()
     with tempfile.TemporaryDirectory(prefix=make_temporary_prefix(), dir=home) as folder:
         ingested = read_sources(
-            data, businesses, settings, find_today(settings.schedule), Path(folder)
+            data, businesses, settings, read_today(settings.schedule), Path(folder)
         )
         if ingested.snapshot.rows == 0:
             raise DataRejected(
@@ -106,7 +106,7 @@ def evaluate_version(
     }
 
 
-def write_evaluation(evaluation: dict[str, Any]) -> str:
+def format_evaluation(evaluation: dict[str, Any]) -> str:
     """Return an evaluation as text."""
     metrics = evaluation["metrics"]
     lines = [

@@ -22,11 +22,11 @@ from sentiflow.data.ingest.manifest import list_needed
 from sentiflow.errors import UsageError
 from sentiflow.files import read_json
 from sentiflow.home import (
-    find_last_change,
     list_ingest,
     list_leftovers,
     list_quarantine,
     list_snapshots,
+    read_last_change,
     remove_all,
     remove_whole,
 )
@@ -158,12 +158,12 @@ def _part_versions(
     remaining: list[Version] = []
     newest: list[Version] = []
     for name in registry.list_models():
-        versions = registry.find_versions(name, {})
+        versions = registry.query_versions(name, {})
         if name not in protected:
             remaining += versions
             newest += versions
             continue
-        aliased = (registry.find_alias(name, alias) for alias in _ALIASES)
+        aliased = (registry.look_up_alias(name, alias) for alias in _ALIASES)
         stay = protected[name] | {version.number for version in aliased if version is not None}
         newest += versions[:keep]
         remaining += versions[:keep]
@@ -241,12 +241,12 @@ def _list_old_steps(
     was written since and goes now (of a rejected night, say): forgetting a person looks into
     snapshots, so token ids must not outlive the snapshot they were made of.
     """
-    first = min(map(_find_making, of_newest), default=float("inf"))
-    since = min((made for made in map(_find_making, removed) if made >= first), default=None)
+    first = min(map(_read_making, of_newest), default=float("inf"))
+    since = min((made for made in map(_read_making, removed) if made >= first), default=None)
     return [
         path
         for path in _list_unused(home / "steps", age)
-        if (made := find_last_change(path)) < first or (since is not None and made >= since)
+        if (made := read_last_change(path)) < first or (since is not None and made >= since)
     ]
 
 
@@ -255,14 +255,14 @@ def _list_old_ingest(home: Path, age: float) -> list[Path]:
     catalogs = [path for path in list_ingest(home) if path.suffix == ".json"]
     unused = [path for path in catalogs if _is_unused(path, age)]
     needed = set(list_needed([path for path in catalogs if path not in unused]))
-    pieces = _list_unused(home / "ingest" / "pieces", age)
-    return [*unused, *(path for path in pieces if path.name not in needed)]
+    segments = _list_unused(home / "ingest" / "pieces", age)
+    return [*unused, *(path for path in segments if path.name not in needed)]
 
 
-def _find_making(snapshot: Path) -> float:
+def _read_making(snapshot: Path) -> float:
     """Return when a snapshot was made, by its manifest; the folder has the last use's time."""
     manifest = snapshot / "manifest.json"
-    return find_last_change(manifest if manifest.exists() else snapshot)
+    return read_last_change(manifest if manifest.exists() else snapshot)
 
 
 def _list_unused(folder: Path, age: float) -> list[Path]:
@@ -271,7 +271,7 @@ def _list_unused(folder: Path, age: float) -> list[Path]:
 
 
 def _is_unused(path: Path, age: float) -> bool:
-    return find_last_change(path) <= time.time() - age
+    return read_last_change(path) <= time.time() - age
 
 
 def _measure_bytes(path: Path) -> int:

@@ -14,17 +14,17 @@ from typing import TYPE_CHECKING, Any
 
 from sentiflow.errors import ArtifactError, NoModelError, ReleaseForbidden, UsageError
 from sentiflow.notices.messages import Tell, send_notices
-from sentiflow.notices.moves import settle_and_tell
+from sentiflow.notices.moves import reconcile_and_tell
 from sentiflow.notices.releases import compose_release
-from sentiflow.release.identity import RUN_KEY, find_events, read_run
-from sentiflow.release.state import Event, NewEvent, Standing
-from sentiflow.reporting.decision_record import DecisionRecord, find_decision_file, read_decision
+from sentiflow.release.identity import RUN_KEY, read_run, select_events
+from sentiflow.release.state import Event, NewEvent, ReleaseState
+from sentiflow.reporting.decision_record import DecisionRecord, locate_decision_file, read_decision
 from sentiflow.settings import (
     Settings,
-    find_actor,
-    find_ledger_url,
-    find_tracking_uri,
     load_settings,
+    read_actor,
+    resolve_ledger_url,
+    resolve_tracking_uri,
 )
 
 if TYPE_CHECKING:
@@ -35,7 +35,7 @@ Show = Callable[[str], None]
 
 
 @dataclass(frozen=True)
-class Desk:
+class ReleaseContext:
     """Where releases are made: one model's registry and ledger, and who acts.
 
     Attributes:
@@ -56,25 +56,25 @@ class Desk:
     actor: str
     tell: Tell = send_notices
 
-    def settle(self) -> Standing:
+    def reconcile(self) -> ReleaseState:
         """Let the alias follow the ledger and return how the model stands.
 
         A move outside that nobody noticed before is told.
         """
         notices = self.settings.notices
-        settled = settle_and_tell(
+        reconciled = reconcile_and_tell(
             self.registry, self.ledger, self.model, self.actor, notices, self.tell
         )
-        return settled.standing
+        return reconciled.state
 
 
-def open_desk(
+def open_release_context(
     config: str | None,
     overrides: Sequence[str],
     home: Path,
     actor: str | None = None,
     tell: Tell = send_notices,
-) -> Desk:
+) -> ReleaseContext:
     """Return the desk of the model that the settings name.
 
     Args:
@@ -88,22 +88,24 @@ def open_desk(
     from sentiflow.release.registry import Registry
 
     settings = load_settings(config, overrides)
-    return Desk(
+    return ReleaseContext(
         settings=settings,
         home=home,
         model=settings.model.name,
-        registry=Registry(find_tracking_uri(settings.tracking, home)),
-        ledger=Ledger(find_ledger_url(settings.ledger, home)),
-        actor=actor or find_actor(),
+        registry=Registry(resolve_tracking_uri(settings.tracking, home)),
+        ledger=Ledger(resolve_ledger_url(settings.ledger, home)),
+        actor=actor or read_actor(),
         tell=tell,
     )
 
 
-def promote(desk: Desk, number: int, reason: str, override: bool, show: Show) -> dict[str, Any]:
+def promote(
+    context: ReleaseContext, number: int, reason: str, override: bool, show: Show
+) -> dict[str, Any]:
     """Make a version champion on a person's word.
 
     Args:
-        desk: where.
+        context: where.
         number: the version.
         reason: why; kept in the ledger.
         override: promote although the gate's findings do not support it; recorded as such.
@@ -119,25 +121,25 @@ def promote(desk: Desk, number: int, reason: str, override: bool, show: Show) ->
         LedgerConflict: someone else changed the model meanwhile.
     """
     require_reason(reason)
-    standing = desk.settle()
-    version = desk.registry.resolve(desk.model, str(number))
-    if standing.is_champion(number, version.run_id):
-        raise UsageError(f"Version {number} of {desk.model} is champion already.")
-    decision, objections = _weigh(desk, standing, version)
-    show(describe_findings(desk.model, number, decision, objections))
+    state = context.reconcile()
+    version = context.registry.resolve(context.model, str(number))
+    if state.is_champion(number, version.run_id):
+        raise UsageError(f"Version {number} of {context.model} is champion already.")
+    decision, objections = _weigh(context, state, version)
+    show(describe_findings(context.model, number, decision, objections))
     if objections and not override:
         raise ReleaseForbidden(
-            f"Version {number} of {desk.model} must have the gate's approval. Received: "
+            f"Version {number} of {context.model} must have the gate's approval. Received: "
             f"{' '.join(objections)} To promote it all the same, add --override; it is recorded."
         )
-    _probe(desk, version)
+    _probe(context, version)
     is_override = bool(objections)
     event = NewEvent(
         kind="promoted",
-        actor=desk.actor,
+        actor=context.actor,
         reason=reason,
         lineage=version.tags.get("sentiflow.lineage"),
-        from_version=standing.champion,
+        from_version=state.champion,
         to_version=number,
         decision=decision[0] if decision else None,
         details={
@@ -147,22 +149,22 @@ def promote(desk: Desk, number: int, reason: str, override: bool, show: Show) ->
             "objections": objections[:10],
         },
     )
-    _commit(desk, standing, [event])
+    _commit(context, state, [event])
     return {
-        "model": desk.model,
+        "model": context.model,
         "version": number,
         "champion_version": number,
-        "previous_champion": standing.champion,
+        "previous_champion": state.champion,
         "override": is_override,
         "findings": objections,
     }
 
 
-def roll_back(desk: Desk, reason: str, to: int | None) -> dict[str, Any]:
+def roll_back(context: ReleaseContext, reason: str, to: int | None) -> dict[str, Any]:
     """Go back to an earlier champion, and hold automatic promotion until that is released.
 
     Args:
-        desk: where.
+        context: where.
         reason: why; kept in the ledger.
         to: a version; None goes to the previous champion, a second time one further back.
 
@@ -175,55 +177,55 @@ def roll_back(desk: Desk, reason: str, to: int | None) -> dict[str, Any]:
         LedgerConflict: someone else changed the model meanwhile.
     """
     require_reason(reason)
-    standing = desk.settle()
-    if standing.champion is None:
-        raise NoModelError(f"{desk.model} has no champion to roll back. See sentiflow status.")
-    target = to if to is not None else standing.previous_champion
+    state = context.reconcile()
+    if state.champion is None:
+        raise NoModelError(f"{context.model} has no champion to roll back. See sentiflow status.")
+    target = to if to is not None else state.previous_champion
     if target is None:
         raise NoModelError(
-            f"{desk.model} must have had an earlier champion to roll back to. Received: version "
-            f"{standing.champion} is the first. Name a version with --to N."
+            f"{context.model} must have had an earlier champion to roll back to. Received: version "
+            f"{state.champion} is the first. Name a version with --to N."
         )
-    version = _resolve_target(desk, standing, target, is_named=to is not None)
-    _probe(desk, version)
+    version = _resolve_target(context, state, target, is_named=to is not None)
+    _probe(context, version)
     lineage = version.tags.get("sentiflow.lineage")
     events = [
         NewEvent(
             kind="rolled_back",
-            actor=desk.actor,
+            actor=context.actor,
             reason=reason,
             lineage=lineage,
-            from_version=standing.champion,
+            from_version=state.champion,
             to_version=target,
             details={RUN_KEY: version.run_id},
         ),
         NewEvent(
             kind="hold",
-            actor=desk.actor,
-            reason=f"Rolled back from version {standing.champion}: {reason}"[:2_000],
+            actor=context.actor,
+            reason=f"Rolled back from version {state.champion}: {reason}"[:2_000],
             lineage=lineage,
         ),
     ]
-    _commit(desk, standing, events)
-    return {"model": desk.model, "version": target, "from_version": standing.champion}
+    _commit(context, state, events)
+    return {"model": context.model, "version": target, "from_version": state.champion}
 
 
-def release_hold(desk: Desk, reason: str) -> dict[str, Any]:
+def release_hold(context: ReleaseContext, reason: str) -> dict[str, Any]:
     """End a hold: nights may promote again.
 
     Raises:
         UsageError: no hold is in force.
     """
     require_reason(reason)
-    standing = desk.settle()
-    if standing.hold is None:
-        raise UsageError(f"{desk.model} has no hold to release. See sentiflow status.")
-    event = NewEvent(kind="released", actor=desk.actor, reason=reason)
-    _commit(desk, standing, [event])
-    return {"model": desk.model, "held_since": standing.hold.time.isoformat()}
+    state = context.reconcile()
+    if state.hold is None:
+        raise UsageError(f"{context.model} has no hold to release. See sentiflow status.")
+    event = NewEvent(kind="released", actor=context.actor, reason=reason)
+    _commit(context, state, [event])
+    return {"model": context.model, "held_since": state.hold.time.isoformat()}
 
 
-def adopt(desk: Desk, reason: str) -> dict[str, Any]:
+def adopt(context: ReleaseContext, reason: str) -> dict[str, Any]:
     """Take the version that somebody moved the champion alias to as champion.
 
     Raises:
@@ -232,36 +234,36 @@ def adopt(desk: Desk, reason: str) -> dict[str, Any]:
         ReleaseForbidden: that version does not load and answer in a fresh process.
     """
     require_reason(reason)
-    standing = desk.settle()
-    moved = standing.moved
+    state = context.reconcile()
+    moved = state.moved
     if moved is None:
-        raise UsageError(f"The champion alias of {desk.model} was not moved outside sentiflow.")
+        raise UsageError(f"The champion alias of {context.model} was not moved outside sentiflow.")
     if moved.to_version is None:
         raise NoModelError(
             "Only a version that the champion alias was moved to outside sentiflow can be adopted. "
             "Received: it was taken away. Put it back: sentiflow revert --reason … Or make another "
             "version champion: sentiflow rollback --to N --reason …, sentiflow promote N --reason …"
         )
-    version = desk.registry.resolve(desk.model, str(moved.to_version))
-    _probe(desk, version)
+    version = context.registry.resolve(context.model, str(moved.to_version))
+    _probe(context, version)
     event = NewEvent(
         kind="adopted",
-        actor=desk.actor,
+        actor=context.actor,
         reason=reason,
         lineage=version.tags.get("sentiflow.lineage"),
-        from_version=standing.champion,
+        from_version=state.champion,
         to_version=moved.to_version,
         details={RUN_KEY: version.run_id},
     )
-    _commit(desk, standing, [event])
+    _commit(context, state, [event])
     return {
-        "model": desk.model,
+        "model": context.model,
         "version": moved.to_version,
-        "previous_champion": standing.champion,
+        "previous_champion": state.champion,
     }
 
 
-def revert(desk: Desk, reason: str) -> dict[str, Any]:
+def revert(context: ReleaseContext, reason: str) -> dict[str, Any]:
     """Move the champion alias back to where the ledger has it.
 
     Raises:
@@ -270,27 +272,27 @@ def revert(desk: Desk, reason: str) -> dict[str, Any]:
         ReleaseForbidden: the alias does not follow what was written.
     """
     require_reason(reason)
-    standing = desk.settle()
-    if standing.moved is None:
-        raise UsageError(f"The champion alias of {desk.model} was not moved outside sentiflow.")
-    champion = standing.champion
-    if champion is not None and (gone := _describe_gone(desk, champion, standing.champion_run)):
+    state = context.reconcile()
+    if state.moved is None:
+        raise UsageError(f"The champion alias of {context.model} was not moved outside sentiflow.")
+    champion = state.champion
+    if champion is not None and (gone := _describe_gone(context, champion, state.champion_run)):
         raise NoModelError(
-            f"To revert, champion version {champion} of {desk.model} must be in the registry. "
-            f"Received: {gone}. {_explain_ways_out(standing.moved)}"
+            f"To revert, champion version {champion} of {context.model} must be in the registry. "
+            f"Received: {gone}. {_explain_ways_out(state.moved)}"
         )
     event = NewEvent(
         kind="reverted",
-        actor=desk.actor,
+        actor=context.actor,
         reason=reason,
-        from_version=standing.moved.to_version,
-        to_version=standing.champion,
+        from_version=state.moved.to_version,
+        to_version=state.champion,
     )
-    _commit(desk, standing, [event])
+    _commit(context, state, [event])
     return {
-        "model": desk.model,
-        "version": standing.champion,
-        "from_version": standing.moved.to_version,
+        "model": context.model,
+        "version": state.champion,
+        "from_version": state.moved.to_version,
     }
 
 
@@ -319,33 +321,35 @@ def describe_findings(
     return "\n".join(lines)
 
 
-def _resolve_target(desk: Desk, standing: Standing, target: int, is_named: bool) -> Version:
+def _resolve_target(
+    context: ReleaseContext, state: ReleaseState, target: int, is_named: bool
+) -> Version:
     """Return the version to roll back to.
 
     Args:
-        desk: where.
-        standing: how the model stands.
+        context: where.
+        state: how the model stands.
         target: the version's number.
         is_named: whether a person named it; otherwise it is the champion before, which its
             number may not stand for any more.
     """
     if is_named:
-        version = desk.registry.resolve(desk.model, str(target))
-        if standing.is_champion(target, version.run_id):
-            raise UsageError(f"Version {target} of {desk.model} is champion already.")
+        version = context.registry.resolve(context.model, str(target))
+        if state.is_champion(target, version.run_id):
+            raise UsageError(f"Version {target} of {context.model} is champion already.")
         return version
-    run = read_run(standing.promotions[-2])
-    if gone := _describe_gone(desk, target, run):
+    run = read_run(state.promotions[-2])
+    if gone := _describe_gone(context, target, run):
         raise NoModelError(
-            f"The champion before, version {target} of {desk.model}, must be in the registry. "
+            f"The champion before, version {target} of {context.model}, must be in the registry. "
             f"Received: {gone}. Name another with --to N: see sentiflow history."
         )
-    return desk.registry.resolve(desk.model, str(target))
+    return context.registry.resolve(context.model, str(target))
 
 
-def _describe_gone(desk: Desk, number: int, run_id: str | None) -> str | None:
+def _describe_gone(context: ReleaseContext, number: int, run_id: str | None) -> str | None:
     """Say how a version that the ledger knows is gone; None while the registry has it."""
-    found = desk.registry.find_version(desk.model, number)
+    found = context.registry.look_up_version(context.model, number)
     if found is None:
         return "it is gone"
     if run_id is not None and found.run_id != run_id:
@@ -354,73 +358,75 @@ def _describe_gone(desk: Desk, number: int, run_id: str | None) -> str | None:
 
 
 def _weigh(
-    desk: Desk, standing: Standing, version: Version
+    context: ReleaseContext, state: ReleaseState, version: Version
 ) -> tuple[tuple[str, DecisionRecord] | None, list[str]]:
     """Return the last decision on a version, and what speaks against promoting it now."""
     number = version.number
-    events = find_events(desk.ledger.read(desk.model), number, version.run_id)
+    events = select_events(context.ledger.read(context.model), number, version.run_id)
     about = [event for event in events if event.decision]
     if not about:
         return None, ["The gate never ruled on it."]
     digest = str(about[-1].decision)
     try:
-        record = read_decision(_fetch_decision(desk, digest, number), digest)
+        record = read_decision(_fetch_decision(context, digest, number), digest)
     except ArtifactError as error:
         return None, [f"The gate's findings cannot be read: {error}"]
     objections = []
     if record.decision["verdict"] not in ("promoted", "waiting"):
         objections += record.decision["reasons"]
-    if record.champion_version != standing.champion:
+    if record.champion_version != state.champion:
         objections.append(
             f"The gate compared it with champion {record.champion_version or 'none'}; the champion "
-            f"is {standing.champion or 'none'} now."
+            f"is {state.champion or 'none'} now."
         )
     return (digest, record), objections
 
 
-def _fetch_decision(desk: Desk, digest: str, number: int) -> Path:
+def _fetch_decision(context: ReleaseContext, digest: str, number: int) -> Path:
     """Return the decision's file: kept here, or copied from the run of another machine."""
-    path = find_decision_file(desk.home, digest)
+    path = locate_decision_file(context.home, digest)
     if path.exists():
         return path
-    version = desk.registry.resolve(desk.model, str(number))
-    return desk.registry.fetch_run_file(version.run_id, "decision.json", desk.home / "scratch")
-
-
-def _probe(desk: Desk, version: Version) -> None:
-    from sentiflow.gate.checks import probe_version
-    from sentiflow.release.known_files import find_known
-
-    probe_version(
-        desk.registry.uri,
-        version.name,
-        version.number,
-        find_known(desk.ledger.read(desk.model), version),
-        desk.home / "scratch",
-        desk.settings.gate.check_seconds,
+    version = context.registry.resolve(context.model, str(number))
+    return context.registry.fetch_run_file(
+        version.run_id, "decision.json", context.home / "scratch"
     )
 
 
-def _commit(desk: Desk, standing: Standing, events: Sequence[NewEvent]) -> None:
+def _probe(context: ReleaseContext, version: Version) -> None:
+    from sentiflow.gate.checks import probe_version
+    from sentiflow.release.known_files import look_up_known_files
+
+    probe_version(
+        context.registry.uri,
+        version.name,
+        version.number,
+        look_up_known_files(context.ledger.read(context.model), version),
+        context.home / "scratch",
+        context.settings.gate.check_seconds,
+    )
+
+
+def _commit(context: ReleaseContext, state: ReleaseState, events: Sequence[NewEvent]) -> None:
     """Write the ledger, let the alias and what MLflow shows follow, and tell people."""
-    written = desk.ledger.append(desk.model, standing.sequence, events)
+    written = context.ledger.append(context.model, state.sequence, events)
     try:
-        _follow(desk)
+        _follow(context)
     finally:
         # It is written, also where the alias did not get there.
-        settings = desk.settings.notices
-        composed = [compose_release(event, settings, desk.registry.uri) for event in written]
-        desk.tell([notice for notice in composed if notice is not None], settings)
+        settings = context.settings.notices
+        composed = [compose_release(event, settings, context.registry.uri) for event in written]
+        context.tell([notice for notice in composed if notice is not None], settings)
 
 
-def _follow(desk: Desk) -> None:
+def _follow(context: ReleaseContext) -> None:
     """Let the alias follow what was written; an error where it does not get there."""
-    standing = desk.settle()
-    if standing.moved is not None:
+    state = context.reconcile()
+    if state.moved is not None:
         # Somebody deleted the version or moved the alias in the same moment.
         raise ReleaseForbidden(
-            f"The champion alias of {desk.model} must follow what the ledger says now. Received: "
-            f"{standing.moved.reason} See sentiflow status."
+            f"The champion alias of {context.model} must follow what the ledger says now. "
+            f"Received: {state.moved.reason} See sentiflow status."
         )
 
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from sentiflow.release.chosen_version import find_answering
+from sentiflow.release.chosen_version import choose_version
 from sentiflow.serving.answers import check_output
 from sentiflow.serving.scoring import Scored, score_sources
 from sentiflow.settings import load_settings, prepare_environment
@@ -50,7 +50,7 @@ def answer_request(request: ScoreRequest, home: Path) -> tuple[str, int, Scored]
     # A wrong path is told before a server is asked.
     check_output(output)
     settings = load_settings(request.config, request.overrides)
-    answering = find_answering(settings, request.model, home)
+    answering = choose_version(settings, request.model, home)
     version = answering.version
 
     @cache
@@ -70,7 +70,7 @@ def answer_request(request: ScoreRequest, home: Path) -> tuple[str, int, Scored]
     return version.name, version.number, scored
 
 
-def write_scored(answer: dict[str, Any]) -> str:
+def format_scored(answer: dict[str, Any]) -> str:
     """Return what came of a scoring as text."""
     resumed = f", {answer['resumed_rows']:,} of them before this run" * bool(answer["resumed_rows"])
     lines = [

@@ -13,15 +13,15 @@ from sentiflow.commands.prune import prune
 from sentiflow.night.lease import hold_lease
 from sentiflow.night.orphans import sweep
 from sentiflow.notices.messages import compose_notices, send_notices
-from sentiflow.notices.moves import settle_and_tell
+from sentiflow.notices.moves import reconcile_and_tell
 from sentiflow.release.state import MAKES_CHAMPION, Event, fold_events
 from sentiflow.reporting.record import NightRecord
 from sentiflow.settings import (
     Settings,
-    find_actor,
-    find_ledger_url,
-    find_tracking_uri,
     load_settings,
+    read_actor,
+    resolve_ledger_url,
+    resolve_tracking_uri,
 )
 
 _YEAR: Final = timedelta(days=365)
@@ -46,13 +46,13 @@ def prune_home(
     from sentiflow.release.registry import Registry
 
     settings = load_settings(config, overrides)
-    registry = Registry(find_tracking_uri(settings.tracking, home))
-    ledger = Ledger(find_ledger_url(settings.ledger, home))
+    registry = Registry(resolve_tracking_uri(settings.tracking, home))
+    ledger = Ledger(resolve_ledger_url(settings.ledger, home))
     protected = {}
     with nullcontext() if dry_run else _keep_nights_away(settings, home):
         for name in registry.list_models():
-            settle_and_tell(registry, ledger, name, find_actor(), settings.notices, send_notices)
-            protected[name] = find_protected(ledger.read(name), datetime.now(UTC))
+            reconcile_and_tell(registry, ledger, name, read_actor(), settings.notices, send_notices)
+            protected[name] = select_protected(ledger.read(name), datetime.now(UTC))
         pruned = prune(registry, protected, home, keep, dry_run)
     return {**pruned.as_dict(), "dry_run": dry_run}
 
@@ -73,7 +73,7 @@ def forget_rows(
         LedgerUnreachable: the ledger did not answer; nothing was removed.
     """
     with _keep_nights_away(load_settings(config, overrides), home):
-        return forget(home, review_ids, user_ids, reason, find_actor()).as_dict()
+        return forget(home, review_ids, user_ids, reason, read_actor()).as_dict()
 
 
 def sweep_home(config: str | None, overrides: Sequence[str], home: Path) -> dict[str, Any]:
@@ -82,31 +82,31 @@ def sweep_home(config: str | None, overrides: Sequence[str], home: Path) -> dict
     Prefect's runs are its own maintenance flow's to close, and its block that one's to use.
     """
     settings = load_settings(config, overrides)
-    uri = find_tracking_uri(settings.tracking, home)
+    uri = resolve_tracking_uri(settings.tracking, home)
 
     def tell(record: NightRecord) -> None:
         send_notices(compose_notices(record, settings.notices, uri), settings.notices)
 
-    return {"closed": sweep(home, settings, tell_cut_off=tell)}
+    return {"closed": sweep(home, settings, tell_crash=tell)}
 
 
 def _keep_nights_away(settings: Settings, home: Path) -> AbstractContextManager[object]:
     from sentiflow.release.leases import UPKEEP
 
-    url = find_ledger_url(settings.ledger, home)
-    return hold_lease(url, UPKEEP, find_actor(), settings.lease, {})
+    url = resolve_ledger_url(settings.ledger, home)
+    return hold_lease(url, UPKEEP, read_actor(), settings.lease, {})
 
 
-def find_protected(events: Sequence[Event], now: datetime) -> frozenset[int]:
+def select_protected(events: Sequence[Event], now: datetime) -> frozenset[int]:
     """Return the versions that are never pruned.
 
     These are the champion, the one before it, what waits, what the alias was moved to
     outside, and every version that was champion within the last year: the gate holds a fresh
     challenger against the best of them, or small losses could add up.
     """
-    standing = fold_events(events)
-    versions = {standing.champion, standing.previous_champion}
-    for event in (standing.waiting, standing.moved):
+    state = fold_events(events)
+    versions = {state.champion, state.previous_champion}
+    for event in (state.waiting, state.moved):
         versions.add(event.to_version if event else None)
     for index, event in enumerate(events):
         replaced = [later for later in events[index + 1 :] if later.kind in MAKES_CHAMPION]
@@ -115,7 +115,7 @@ def find_protected(events: Sequence[Event], now: datetime) -> frozenset[int]:
     return frozenset(version for version in versions if version is not None)
 
 
-def write_pruned(pruned: dict[str, Any]) -> str:
+def format_pruned(pruned: dict[str, Any]) -> str:
     """Return what was removed, or would be, as text."""
     verb = "Would remove" if pruned["dry_run"] else "Removed"
     lines = [f"{verb} {pruned['bytes'] / 1e6:,.1f} MB"]
@@ -125,7 +125,7 @@ def write_pruned(pruned: dict[str, Any]) -> str:
     return "\n".join([*lines, *(f"  {sentence}" for sentence in pruned["remains"])])
 
 
-def write_forgotten(forgotten: dict[str, Any]) -> str:
+def format_forgotten(forgotten: dict[str, Any]) -> str:
     """Return what was forgotten, and what could not be, as text."""
     finished = len(forgotten["finished"])
     if not forgotten["record"]:

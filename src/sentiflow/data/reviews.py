@@ -178,27 +178,27 @@ def _read_ids(values: npt.NDArray[np.object_]) -> list[str | None]:
     return [
         (value if value and not value.isspace() else None)
         if isinstance(value, str)
-        else _write_number_as_id(value)
+        else _format_number_as_id(value)
         for value in values
     ]
 
 
-def _write_number_as_id(value: object) -> str | None:
+def _format_number_as_id(value: object) -> str | None:
     """Return a whole number as an id, so that 7, 7.0 and "7" are the same id.
 
-    >>> _write_number_as_id(7.0)
+    >>> _format_number_as_id(7.0)
     '7'
     """
     if isinstance(value, bool | np.bool_):
         return None
     if isinstance(value, int | np.integer):
-        return _write_whole_number(int(value))
+        return _format_whole_number(int(value))
     if isinstance(value, float | np.floating | Decimal) and math.isfinite(value):
-        return _write_whole_number(int(value)) if value == int(value) else str(value)
+        return _format_whole_number(int(value)) if value == int(value) else str(value)
     return None
 
 
-def _write_whole_number(value: int) -> str | None:
+def _format_whole_number(value: int) -> str | None:
     """Return the digits of the number, or None where it is too long for Python to write."""
     try:
         return str(value)
@@ -252,7 +252,7 @@ def _read_dates(
     Understood are ISO 8601 dates with or without a time and an offset, and the date types of
     Parquet, from 1900 to 2199. "now", "2012" and 20120101, which pandas would take, are not.
     """
-    written = _store_texts([_write_date(value) for value in values]).str.strip()
+    written = _store_texts([_format_date(value) for value in values]).str.strip()
     missing = written.eq("").to_numpy(dtype=bool)
     iso = written.where(written.str.match(_ISO_DAY).to_numpy(dtype=bool, na_value=False))
     dates = pd.to_datetime(iso, format="ISO8601", errors="coerce", utc=True)
@@ -261,7 +261,7 @@ def _read_dates(
     return dates, missing | dates.notna().to_numpy(dtype=bool)
 
 
-def _write_date(value: object) -> str | None:
+def _format_date(value: object) -> str | None:
     """Return the date as text: "" where it is missing, None where it cannot be a date."""
     if isinstance(value, str):
         return value

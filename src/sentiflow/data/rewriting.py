@@ -49,13 +49,13 @@ def count_rows_of(folder: Path, ids: Ids) -> int:
     snapshot = open_snapshot(folder)
     check_snapshot(snapshot)
     hits = (
-        pc.sum(_find_hits(pq.read_table(path, columns=list(ids)), ids)).as_py() or 0
+        pc.sum(_select_hits(pq.read_table(path, columns=list(ids)), ids)).as_py() or 0
         for path in snapshot.paths
     )
     return sum(map(int, hits))
 
 
-def _find_hits(reviews: pa.Table, ids: Ids) -> pa.ChunkedArray:
+def _select_hits(reviews: pa.Table, ids: Ids) -> pa.ChunkedArray:
     hits = [
         pc.is_in(reviews[name], value_set=pa.array(wanted, type=reviews[name].type))
         for name, wanted in ids.items()
@@ -85,7 +85,7 @@ def rewrite_without(folder: Path, ids: Ids) -> Rewritten:
     removed = total = 0
     for shard in manifest["shards"]:
         reviews = pq.read_table(folder / shard["file"])
-        gone = reviews.filter(_find_hits(reviews, ids)).to_pandas()
+        gone = reviews.filter(_select_hits(reviews, ids)).to_pandas()
         removed += len(gone)
         total += _add_digests(gone, reads_labels)
     content = {
@@ -98,7 +98,7 @@ def rewrite_without(folder: Path, ids: Ids) -> Rewritten:
         shards = []
         for index, shard in enumerate(manifest["shards"]):
             reviews = pq.read_table(folder / shard["file"])
-            hits = _find_hits(reviews, ids)
+            hits = _select_hits(reviews, ids)
             if not pc.any(hits).as_py():
                 shutil.copyfile(folder / shard["file"], temporary / shard["file"])
                 shards.append(shard)

@@ -77,7 +77,7 @@ class Snapshot:
         return cls(**{**value, "shards": tuple(value["shards"])})
 
 
-def drop_superseded(reviews: pd.DataFrame, digests: npt.NDArray[np.object_]) -> pd.DataFrame:
+def drop_outdated(reviews: pd.DataFrame, digests: npt.NDArray[np.object_]) -> pd.DataFrame:
     """Keep of each review id the row with the newest date, then the greatest digest.
 
     A row without a date counts as older than any row with one. The order of the rows
@@ -174,7 +174,7 @@ class SnapshotWriter:
             reviews = pq.read_table(staged).to_pandas()
             staged.unlink()
             digests = reviews.pop("row_digest").to_numpy(dtype=object)
-            reviews = prepare(drop_superseded(reviews, digests))
+            reviews = prepare(drop_outdated(reviews, digests))
             total += sum(int.from_bytes(digest, "big") for digest in reviews["row_digest"])
             rows += len(reviews)
             waiting.append(reviews.drop(columns="row_digest"))

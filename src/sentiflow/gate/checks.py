@@ -24,7 +24,7 @@ from sentiflow.files import make_temporary_prefix, read_json, write_json
 from sentiflow.gate.inspection import Inspection
 from sentiflow.gate.odd_texts import make_odd_texts
 from sentiflow.release.known_files import KnownFiles, explain_unknown
-from sentiflow.retries import Patience
+from sentiflow.retries import RetryPolicy
 
 TOLERANCE: Final = 1e-5
 _TIMED_CALLS: Final = 30
@@ -190,8 +190,8 @@ def answer_job(job_file: Path) -> None:
     from sentiflow.release.registry import Registry
 
     job = read_json(job_file)
-    registry = Registry(job["uri"], Patience(_PATIENCE_SECONDS))
-    version = registry.find_version(job["name"], job["number"])
+    registry = Registry(job["uri"], RetryPolicy(_PATIENCE_SECONDS))
+    version = registry.look_up_version(job["name"], job["number"])
     if version is None:
         raise ArtifactError(json.dumps({"missing": [job["name"], job["number"]]}))
     started = time.monotonic()

@@ -18,9 +18,9 @@ from sentiflow.gate.bootstrap import Scorer, resample_differences
 from sentiflow.gate.significance import (
     BOUND_ALPHA,
     adjust_holm,
-    find_lower_bound,
-    find_mcnemar_p,
-    find_smallest_drop,
+    compute_lower_bound,
+    compute_mcnemar_p,
+    compute_smallest_drop,
     measure_power,
 )
 from sentiflow.model.calibration import check_scores
@@ -33,9 +33,9 @@ __all__ = [
     "adjust_holm",
     "compare",
     "compare_slices",
-    "find_changed",
-    "find_lower_bound",
-    "find_smallest_drop",
+    "select_changed",
+    "compute_lower_bound",
+    "compute_smallest_drop",
     "measure_power",
     "merge_rare",
 ]
@@ -81,7 +81,7 @@ class Comparison:
         p_better: exact one-sided McNemar test that the challenger is not better.
         p_worse: the same test that the challenger is not worse.
         lower_bound: the difference in accuracy is above it with 95 % confidence, one-sided: the
-            lower of the bootstrap's 5th percentile and `find_lower_bound`.
+            lower of the bootstrap's 5th percentile and `compute_lower_bound`.
         churn: share of rows whose label differs.
     """
 
@@ -189,16 +189,16 @@ def compare(
         log_loss=log_loss,
         wins=wins,
         losses=losses,
-        p_better=find_mcnemar_p(wins, losses),
-        p_worse=find_mcnemar_p(losses, wins),
+        p_better=compute_mcnemar_p(wins, losses),
+        p_worse=compute_mcnemar_p(losses, wins),
         lower_bound=min(
-            float(np.quantile(resampled[0], BOUND_ALPHA)), find_lower_bound(wins, losses, rows)
+            float(np.quantile(resampled[0], BOUND_ALPHA)), compute_lower_bound(wins, losses, rows)
         ),
         churn=(wins + losses) / rows,
     )
 
 
-def find_changed(challenger: npt.ArrayLike, champion: npt.ArrayLike) -> npt.NDArray[np.int64]:
+def select_changed(challenger: npt.ArrayLike, champion: npt.ArrayLike) -> npt.NDArray[np.int64]:
     """Return the positions of the rows that the two models label differently.
 
     Args:
@@ -266,7 +266,7 @@ def compare_slices(
     for kind, name, rows in slices:
         _check_positions(kind, name, rows, len(labels))
         counts.append(_count_discordant(labels[rows], challenger[rows], champion[rows]))
-    p_worse = [find_mcnemar_p(losses, wins) for wins, losses in counts]
+    p_worse = [compute_mcnemar_p(losses, wins) for wins, losses in counts]
     p_adjusted = adjust_holm(p_worse)
     return tuple(
         SliceComparison(
@@ -280,7 +280,7 @@ def compare_slices(
             losses=losses,
             p_worse=p,
             p_adjusted=float(adjusted),
-            smallest_drop=find_smallest_drop(
+            smallest_drop=compute_smallest_drop(
                 len(rows), (wins + losses) / len(rows), alpha / len(slices)
             ),
         )

@@ -72,7 +72,7 @@ def decide(findings: Findings, gate: GateSettings) -> Decision:
     Returns:
         The decision.
     """
-    broken = tuple(_find_broken(findings))
+    broken = tuple(_list_broken(findings))
     if broken:
         return Decision("not_evaluated", None, (f"Not evaluated: {'; '.join(broken)}.",))
     rules = [
@@ -124,7 +124,7 @@ def spend_alpha(gate: GateSettings, looks: int) -> float:
     return gate.alpha / gate.alpha_nights if looks < gate.alpha_nights else 0.0
 
 
-def _find_broken(findings: Findings) -> Iterator[str]:
+def _list_broken(findings: Findings) -> Iterator[str]:
     for name in ("accuracy", "balanced_accuracy", "roc_auc", "ece"):
         if _is_no_number(findings.metrics.get(name)):
             yield f"the challenger's {name} is no number"

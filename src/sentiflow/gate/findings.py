@@ -23,8 +23,8 @@ from sentiflow.gate.comparison import (
     SliceComparison,
     compare,
     compare_slices,
-    find_changed,
     merge_rare,
+    select_changed,
 )
 from sentiflow.gate.inspection import Inspection
 from sentiflow.settings import GateSettings
@@ -249,7 +249,7 @@ def _choose_changes(
     challenger: npt.NDArray[np.float32], champion: npt.NDArray[np.float32]
 ) -> npt.NDArray[np.int64]:
     """Return the changed rows on which the two models are furthest apart, worst first."""
-    changed = find_changed(challenger, champion)
+    changed = select_changed(challenger, champion)
     distance = np.abs(challenger[changed] - champion[changed])
     return changed[np.argsort(-distance, kind="stable")[:SHOWN_CHANGES]]
 

@@ -23,7 +23,7 @@ BOUND_ALPHA: Final = 0.05
 CONTINUITY: Final = 1.0
 
 
-def find_mcnemar_p(successes: int, failures: int) -> float:
+def compute_mcnemar_p(successes: int, failures: int) -> float:
     """Return the chance of at least so many successes when both sides are equally likely.
 
     McNemar, "Note on the sampling error of the difference between correlated proportions or
@@ -62,7 +62,7 @@ def adjust_holm(p_values: npt.ArrayLike) -> npt.NDArray[np.float64]:
     return adjusted
 
 
-def find_lower_bound(wins: int, losses: int, rows: int) -> float:
+def compute_lower_bound(wins: int, losses: int, rows: int) -> float:
     """Return what the true difference in accuracy is above, with 95 % confidence, one-sided.
 
     The bootstrap knows only rows it has seen: without a discordant row it would be certain that
@@ -72,7 +72,7 @@ def find_lower_bound(wins: int, losses: int, rows: int) -> float:
     wrong in up to 8 % of cases where discordant rows are few; with it in at most 5 % of each of
     225 cases summed exactly (30 to 1,500 rows, 0.5 to 20 % discordant).
 
-    >>> round(find_lower_bound(0, 0, 100), 4)  # no difference seen in 100 rows: not proof of none
+    >>> round(compute_lower_bound(0, 0, 100), 4)  # none seen in 100 rows: not proof of none
     -0.0436
 
     Args:
@@ -99,7 +99,7 @@ def measure_power(rows: int, discordant_share: float, margin: float, alpha: floa
     """Return how likely an equally good challenger is to be found non-inferior.
 
     That is the chance that its lower bound lies above -margin when wins and losses are equally
-    likely: the normal approximation for the test of `find_lower_bound`, with the variance under
+    likely: the normal approximation for the test of `compute_lower_bound`, with the variance under
     the null as in Nam, "Establishing equivalence of two treatments and sample size requirements
     in matched-pairs design", Biometrics 53 (1997).
 
@@ -126,7 +126,7 @@ def measure_power(rows: int, discordant_share: float, margin: float, alpha: floa
     return float(ndtr(spare / math.sqrt(rows * discordant_share)))
 
 
-def find_smallest_drop(
+def compute_smallest_drop(
     rows: int, discordant_share: float, alpha: float, power: float = 0.8
 ) -> float:
     """Return the smallest drop in accuracy that McNemar's test would see in these rows.

@@ -56,7 +56,7 @@ def measure_ece(labels: npt.ArrayLike, probabilities: npt.ArrayLike, bins: int =
     labels, probabilities = check_scores(labels, probabilities)
     correct = (probabilities >= 0.5) == (labels == 1)
     confidences = np.maximum(probabilities, 1 - probabilities)
-    indices = _find_bins(confidences, np.linspace(0, 1, bins + 1))
+    indices = _assign_bins(confidences, np.linspace(0, 1, bins + 1))
     # |accuracy - confidence| * rows of a bin is |sum of (correct - confidence)| over its rows.
     gaps = np.bincount(indices, weights=correct - confidences, minlength=bins)
     return float(np.abs(gaps).sum() / len(labels))
@@ -80,7 +80,7 @@ def measure_reliability(
     """
     labels, probabilities = check_scores(labels, probabilities)
     edges = np.linspace(0, 1, bins + 1)
-    indices = _find_bins(probabilities, edges)
+    indices = _assign_bins(probabilities, edges)
     counts = np.bincount(indices, minlength=bins)
     divisors = np.where(counts > 0, counts, np.nan)
     return Reliability(
@@ -140,7 +140,7 @@ def check_scores(
     return labels.astype(np.int8), probabilities.astype(np.float64)
 
 
-def _find_bins(
+def _assign_bins(
     values: npt.NDArray[np.float64], edges: npt.NDArray[np.float64]
 ) -> npt.NDArray[np.intp]:
     """Return which bin (lower, upper] each value is in; the first bin holds its lower edge too."""

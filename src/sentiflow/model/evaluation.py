@@ -241,12 +241,12 @@ def score_slices(
         )
     return [
         SliceMetrics(kind, name, len(rows), score(labels[rows], probabilities[rows]))
-        for kind, name, rows in find_slices(reviews, length_edges)
+        for kind, name, rows in list_slices(reviews, length_edges)
         if len(rows) >= max(min_rows, 1)
     ]
 
 
-def find_slices(
+def list_slices(
     reviews: pd.DataFrame, length_edges: tuple[float, float, float]
 ) -> Iterator[tuple[str, str, npt.NDArray[np.int64]]]:
     """Yield kind, name and row positions of every slice, empty ones too.

@@ -17,10 +17,10 @@ from sentiflow.reporting.record import (
     NightRecord,
     Outcome,
     explain_no_champion,
-    find_record,
     keep_record,
+    read_record,
 )
-from sentiflow.settings import find_actor
+from sentiflow.settings import read_actor
 
 if TYPE_CHECKING:
     from sentiflow.release.leases import Lease
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
-TellCutOff = Callable[[NightRecord], object]
+TellCrash = Callable[[NightRecord], object]
 
 # What the gate ruled, and what its night became by that.
 RULED: Final[Mapping[Kind, Outcome]] = {
@@ -48,11 +48,11 @@ _TRIES: Final = 5
 _MOST_REASON: Final = 2_000
 
 
-def record_cut_off(
+def record_crash(
     home: Path,
     ledger: Ledger,
     dead: Sequence[tuple[Lease, str]],
-    tell: TellCutOff | None,
+    tell: TellCrash | None,
 ) -> None:
     """Record and tell each night among these dead leases.
 
@@ -64,10 +64,10 @@ def record_cut_off(
         dead: leases of dead holders, each with why the holder is dead.
         tell: told each record; raises nothing. None: nobody is told.
     """
-    from sentiflow.release.leases import find_model
+    from sentiflow.release.leases import parse_model
 
     for lease, death in dead:
-        model = find_model(lease.name)
+        model = parse_model(lease.name)
         if model is None:
             continue
         try:
@@ -75,9 +75,9 @@ def record_cut_off(
         except GateNotEvaluated:
             # That a night is gone is known without it.
             events = ()
-        record = describe_cut_off(model, lease.details, death, events)
+        record = describe_crash(model, lease.details, death, events)
         key = record.prefect_flow_run_id or record.mlflow_run_id
-        known = _find_known(home, key, record) if key is not None else None
+        known = _read_known_record(home, key, record) if key is not None else None
         if (known or record).outcome == "failed":
             _tell_ledger(ledger, model, known or record)
         if known is not None:
@@ -89,7 +89,7 @@ def record_cut_off(
             tell(record)
 
 
-def find_ending(events: Sequence[Event], run_id: str | None) -> Event | None:
+def select_ending(events: Sequence[Event], run_id: str | None) -> Event | None:
     """Return the event that says what the night of an MLflow run came to; None before one."""
     own = [event for event in events if run_id and event.details.get("run_id") == run_id]
     return next((event for event in reversed(own) if event.kind in _OUTCOMES), None)
@@ -100,7 +100,7 @@ def _tell_ledger(ledger: Ledger, model: str, record: NightRecord) -> None:
     ids = {"run_id": record.mlflow_run_id, "flow_run_id": record.prefect_flow_run_id}
     event = NewEvent(
         kind="failed",
-        actor=find_actor(),
+        actor=read_actor(),
         reason=" ".join(record.reasons)[:_MOST_REASON],
         lineage=record.lineage,
         to_version=record.version,
@@ -125,7 +125,7 @@ def _is_ending_of(event: Event, ids: Mapping[str, str | None]) -> bool:
     return event.kind in _OUTCOMES and bool(ids[name]) and event.details.get(name) == ids[name]
 
 
-def _find_known(home: Path, key: str, found: NightRecord) -> NightRecord | None:
+def _read_known_record(home: Path, key: str, found: NightRecord) -> NightRecord | None:
     """Return the record that a night left of itself; None where it left none that holds.
 
     Args:
@@ -134,7 +134,7 @@ def _find_known(home: Path, key: str, found: NightRecord) -> NightRecord | None:
         found: what lease and ledger say of the night.
     """
     try:
-        known = find_record(home, key)
+        known = read_record(home, key)
     except (OSError, SentiflowError):
         # One that cannot be read is none.
         return None
@@ -145,7 +145,7 @@ def _find_known(home: Path, key: str, found: NightRecord) -> NightRecord | None:
     return None if known.outcome == "failed" and found.outcome != "failed" else known
 
 
-def describe_cut_off(
+def describe_crash(
     model: str, details: Mapping[str, Any], death: str, events: Sequence[Event]
 ) -> NightRecord:
     """Return the record of a night that could not write its own.
@@ -158,7 +158,7 @@ def describe_cut_off(
     """
     run_id = details.get("run_id")
     own = [event for event in events if run_id and event.details.get("run_id") == run_id]
-    ending = find_ending(events, run_id)
+    ending = select_ending(events, run_id)
     version = next((event.to_version for event in reversed(own) if event.to_version), None)
     cut_off = f"The night was cut off: {death}."
     if ending is not None:

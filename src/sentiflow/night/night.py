@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any, Final, cast
 
 from sentiflow.cost import StepClock
-from sentiflow.dates import check_past, find_today
+from sentiflow.dates import check_past, read_today
 from sentiflow.errors import (
     GateNotEvaluated,
     SentiflowError,
@@ -30,8 +30,8 @@ from sentiflow.sample.reviews import SAMPLE_ROWS, SAMPLE_SEED, write_sample
 from sentiflow.settings import (
     ScheduleSettings,
     Settings,
-    find_actor,
     load_settings,
+    read_actor,
 )
 
 logger = logging.getLogger(__name__)
@@ -73,12 +73,12 @@ class Night:
         self.registry = registry
         self.ledger = ledger
         self.lease = lease
-        self.actor = actor or find_actor()
+        self.actor = actor or read_actor()
         self.clock = StepClock()
         self.code: Code = describe_code()
         self.steps = Steps(home, self.code.identity, ignore_stored=request.force)
-        self.lineage = find_lineage(request, settings)
-        self.date = find_night(request, settings)
+        self.lineage = describe_request_lineage(request, settings)
+        self.date = choose_date(request, settings)
         self.is_deciding = False
         # Committed, by this night or an earlier try at its version: so it stands.
         self.ruling: Event | None = None
@@ -136,14 +136,14 @@ class Night:
         self.note(outcome=outcome, reasons=list(reasons), exit_code=exit_code)
 
 
-def find_night(request: NightRequest, settings: Settings) -> date:
+def choose_date(request: NightRequest, settings: Settings) -> date:
     """Return the logical date of a request: the one it names, or today in schedule.timezone.
 
     Raises:
         UsageError: it names a day that is still to come: such a night would hold back all others.
     """
     if request.as_of is None:
-        return find_today(settings.schedule)
+        return read_today(settings.schedule)
     check_past(request.as_of, settings.schedule, "A night's date (as_of)")
     return request.as_of
 
@@ -153,13 +153,13 @@ def name_night_asked(request: NightRequest) -> str:
     if request.as_of is not None:
         return request.as_of.isoformat()
     try:
-        return find_today(read_settings(request).schedule).isoformat()
+        return read_today(read_settings(request).schedule).isoformat()
     except SentiflowError:
         # Settings that are wrong name no time zone.
-        return find_today(ScheduleSettings()).isoformat()
+        return read_today(ScheduleSettings()).isoformat()
 
 
-def find_lineage(request: NightRequest, settings: Settings) -> Lineage:
+def describe_request_lineage(request: NightRequest, settings: Settings) -> Lineage:
     """Return the lineage of a request; without data it is the sample's."""
     return describe_lineage(settings, is_sample=not request.data)
 
@@ -184,7 +184,7 @@ def read_settings(request: NightRequest) -> Settings:
     return settings
 
 
-def find_sources(request: NightRequest, home: Path) -> tuple[str, ...]:
+def list_sources(request: NightRequest, home: Path) -> tuple[str, ...]:
     """Return the paths to read: the request's, or the embedded sample, written to the home."""
     if request.data:
         return request.data
@@ -221,11 +221,11 @@ def check_request(request: NightRequest) -> None:
     Raises:
         UsageError: a setting is wrong, the date is still to come, or a source is not there.
     """
-    from sentiflow.data.reading.sources import find_files
+    from sentiflow.data.reading.sources import list_source_files
 
     settings = read_settings(request)
-    find_night(request, settings)
+    choose_date(request, settings)
     if request.data:
-        find_files(request.data, settings.data)
+        list_source_files(request.data, settings.data)
     if request.businesses:
-        find_files([request.businesses], settings.data)
+        list_source_files([request.businesses], settings.data)

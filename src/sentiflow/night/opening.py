@@ -24,13 +24,13 @@ from sentiflow.errors import (
 )
 from sentiflow.files import use_scratch
 from sentiflow.markup import escape_markdown
-from sentiflow.night.crashes import RULED, TellCutOff, find_ending, record_cut_off
+from sentiflow.night.crashes import RULED, TellCrash, record_crash, select_ending
 from sentiflow.night.interrupts import Ended, HeldInterrupts
 from sentiflow.night.lease import hold_lease
 from sentiflow.night.night import (
     Night,
-    find_lineage,
-    find_night,
+    choose_date,
+    describe_request_lineage,
     name_night_asked,
     not_evaluated,
     read_settings,
@@ -43,14 +43,14 @@ from sentiflow.notices.moves import describe_move
 from sentiflow.release.lineage import check_lineage
 from sentiflow.release.state import Event, Kind, NewEvent
 from sentiflow.reporting.record import NightRecord, explain_no_champion, keep_record
-from sentiflow.retries import Patience
+from sentiflow.retries import RetryPolicy
 from sentiflow.settings import (
     describe_settings,
-    find_actor,
-    find_ledger_url,
-    find_tracking_uri,
     flatten_settings,
     prepare_environment,
+    read_actor,
+    resolve_ledger_url,
+    resolve_tracking_uri,
 )
 
 if TYPE_CHECKING:
@@ -69,7 +69,7 @@ def open_night(
     flow_run_id: str | None,
     on_close: OnClose | None = None,
     close_flow_runs: CloseFlowRuns | None = None,
-    tell_cut_off: TellCutOff | None = None,
+    tell_crash: TellCrash | None = None,
     check_asked: Callable[[], object] | None = None,
     actor: str | None = None,
 ) -> Iterator[Night]:
@@ -83,7 +83,7 @@ def open_night(
         flow_run_id: Prefect's id of the flow run; names the night's record.
         on_close: called with the finished record, whatever the night became.
         close_flow_runs: ends flow runs whose processes are gone; see `sweep`.
-        tell_cut_off: told the record of each night that was cut off before.
+        tell_crash: told the record of each night that was cut off before.
         check_asked: raises what forbids the request, before anything is done for it.
         actor: who started it, for the ledger; None: whoever runs this process.
 
@@ -102,9 +102,9 @@ def open_night(
             parts.enter_context(use_scratch(home))
             if check_asked:
                 check_asked()
-            night = _open(parts, request, home, flow_run_id, close_flow_runs, tell_cut_off, actor)
+            night = _open(parts, request, home, flow_run_id, close_flow_runs, tell_crash, actor)
         except Exception as error:
-            _close_unopened(request, home, flow_run_id, on_close, error, actor or find_actor())
+            _close_unopened(request, home, flow_run_id, on_close, error, actor or read_actor())
             raise
         try:
             yield night
@@ -122,32 +122,32 @@ def _open(
     home: Path,
     flow_run_id: str | None,
     close_flow_runs: CloseFlowRuns | None,
-    tell_cut_off: TellCutOff | None,
+    tell_crash: TellCrash | None,
     actor: str | None,
 ) -> Night:
     """Take the lease, sweep, settle, and open the MLflow run; `parts` closes them again."""
-    from sentiflow.release.alias import settle
+    from sentiflow.release.alias import reconcile
     from sentiflow.release.leases import name_night
     from sentiflow.release.ledger import Ledger
     from sentiflow.release.registry import Registry
     from sentiflow.tracking import track_run
 
     settings = read_settings(request)
-    lineage = find_lineage(request, settings)
+    lineage = describe_request_lineage(request, settings)
     # Once: midnight may come while the night waits for MLflow.
-    request = request.model_copy(update={"as_of": find_night(request, settings)})
+    request = request.model_copy(update={"as_of": choose_date(request, settings)})
     date = name_night_asked(request)
-    ledger_url = find_ledger_url(settings.ledger, home)
+    ledger_url = resolve_ledger_url(settings.ledger, home)
     ledger = Ledger(ledger_url)
     details = {"night": date, "flow_run_id": flow_run_id}
     try:
         lease = parts.enter_context(
-            hold_lease(ledger_url, name_night(lineage.name), find_actor(), settings.lease, details)
+            hold_lease(ledger_url, name_night(lineage.name), read_actor(), settings.lease, details)
         )
     except NightRefused as error:
         refused = NewEvent(
             kind="refused",
-            actor=actor or find_actor(),
+            actor=actor or read_actor(),
             reason=shorten_reason(str(error)),
             lineage=lineage.digest,
             details={"night": date},
@@ -155,19 +155,21 @@ def _open(
         _tell_refusal(ledger, lineage.name, refused)
         raise
     # Before anything else is asked: it may be what is away.
-    record_cut_off(home, ledger, lease.dead, tell_cut_off)
-    uri = find_tracking_uri(settings.tracking, home)
-    patience = Patience(settings.tracking.patience_seconds)
+    record_crash(home, ledger, lease.dead, tell_crash)
+    uri = resolve_tracking_uri(settings.tracking, home)
+    patience = RetryPolicy(settings.tracking.patience_seconds)
     registry = Registry(uri, patience)
     # What a crash left between ledger and alias is mended before anything is compared.
-    settled = settle(registry, ledger, lineage.name, find_actor(), may_begin_anew=request.supersede)
+    reconciled = reconcile(
+        registry, ledger, lineage.name, read_actor(), may_begin_anew=request.supersede
+    )
     if not request.new_lineage:
         check_lineage(lineage, registry.read_model_tags(lineage.name))
         if not request.supersede:
             events = ledger.read(lineage.name)
             refuse_unknown_champion(registry, lineage.name, lineage.digest, events)
     # After the registry was waited for: a sweep asks MLflow once.
-    swept = sweep(home, settings, close_flow_runs, lease, tell_cut_off)
+    swept = sweep(home, settings, close_flow_runs, lease, tell_crash)
     tags = {
         **lineage.as_tags(),
         "sentiflow.model": lineage.name,
@@ -182,14 +184,14 @@ def _open(
     lease.note(run_id=run.id, run_path=run.path)
     night = Night(request, settings, home, run, registry, ledger, lease, actor)
     # As it stands, not as it was noticed: every night says so until it is settled.
-    moved = describe_move(settled.standing.moved) if settled.standing.moved else None
+    moved = describe_move(reconciled.state.moved) if reconciled.state.moved else None
     night.warn(moved)
     night.note(
         moved_outside=moved,
         mlflow_run_id=run.id,
         mlflow_run_path=run.path,
         prefect_flow_run_id=flow_run_id,
-        champion_version=settled.standing.champion,
+        champion_version=reconciled.state.champion,
         swept=swept,
     )
     logger.info("night %s of %s, MLflow run %s", night.date, lineage.name, run.id)
@@ -215,7 +217,7 @@ def _close_unopened(
         exit_code=error.exit_code if isinstance(error, SentiflowError) else 1,
     )
     try:
-        lineage = find_lineage(request, read_settings(request))
+        lineage = describe_request_lineage(request, read_settings(request))
     except SentiflowError:
         logger.debug("no lineage: the settings themselves are wrong")
     else:
@@ -243,7 +245,7 @@ def _tell_unopened(request: NightRequest, home: Path, record: NightRecord, actor
     )
 
     def append() -> object:
-        ledger = Ledger(find_ledger_url(read_settings(request).ledger, home))
+        ledger = Ledger(resolve_ledger_url(read_settings(request).ledger, home))
         return ledger.append(str(record.model), len(ledger.read(str(record.model))), [event])
 
     if failure := _insist(append):
@@ -292,7 +294,7 @@ def _end_unexpectedly(night: Night, error: Exception) -> None:
 
 def _keep_ruling(night: Night, error: BaseException) -> bool:
     """End a night as its ruling says, if the ledger has one: it stands, whatever came then."""
-    from sentiflow.release.alias import settle
+    from sentiflow.release.alias import reconcile
 
     ruling = night.ruling or _find_ruling(night)
     if ruling is None:
@@ -302,8 +304,8 @@ def _keep_ruling(night: Night, error: BaseException) -> bool:
     night.run.is_done = True
     night.warn(_describe_late_ending(error))
     try:
-        standing = settle(night.registry, night.ledger, night.lineage.name, find_actor()).standing
-        night.note(champion_version=standing.champion)
+        state = reconcile(night.registry, night.ledger, night.lineage.name, read_actor()).state
+        night.note(champion_version=state.champion)
         night.run.set_tags({"sentiflow.decision": night.record.outcome})
     except SentiflowError as failure:
         if night.record.outcome == "promoted":
@@ -324,7 +326,7 @@ def _describe_late_ending(error: BaseException) -> str:
 def _find_ruling(night: Night) -> Event | None:
     """Return what the ledger has the gate rule this night; None also where it does not answer."""
     try:
-        ending = find_ending(night.ledger.read(night.lineage.name), night.run.id)
+        ending = select_ending(night.ledger.read(night.lineage.name), night.run.id)
     except SentiflowError:
         # What the ledger has is told by whoever sweeps next.
         return None
@@ -375,7 +377,7 @@ def _tell_ending(night: Night, kind: Kind, reason: str) -> None:
 
     def tell() -> object:
         events = night.ledger.read(night.lineage.name)
-        if find_ending(events, night.run.id) is not None:
+        if select_ending(events, night.run.id) is not None:
             # What was ruled stands, whatever failed after it.
             return None
         return night.tell_ledger(len(events), kind, reason, to_version=night.record.version)

@@ -13,12 +13,12 @@ from collections.abc import Callable, Iterable, Sequence, Set
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-from sentiflow.files import find_owner
-from sentiflow.home import find_last_change, find_unfinished, remove_whole
-from sentiflow.night.crashes import TellCutOff, record_cut_off
+from sentiflow.files import parse_owner
+from sentiflow.home import list_unfinished_files, read_last_change, remove_whole
+from sentiflow.night.crashes import TellCrash, record_crash
 from sentiflow.night.lease import HeldLease
 from sentiflow.processes import ProcessName, is_gone, may_live_here
-from sentiflow.settings import Settings, find_ledger_url, find_tracking_uri
+from sentiflow.settings import Settings, resolve_ledger_url, resolve_tracking_uri
 
 if TYPE_CHECKING:
     from sentiflow.release.leases import Lease
@@ -39,7 +39,7 @@ def sweep(
     settings: Settings,
     close_flow_runs: CloseFlowRuns | None = None,
     held: HeldLease | None = None,
-    tell_cut_off: TellCutOff | None = None,
+    tell_crash: TellCrash | None = None,
 ) -> list[str]:
     """Close what dead nights left and return what was closed, one sentence each.
 
@@ -49,7 +49,7 @@ def sweep(
         close_flow_runs: ends Prefect's flow runs. None: Prefect is left alone.
         held: the lease of the night that sweeps; what the dead one left whose place it took is
             swept up too.
-        tell_cut_off: told the record of each night that is found cut off.
+        tell_crash: told the record of each night that is found cut off.
 
     Raises:
         RegistryUnreachable: MLflow does not answer.
@@ -57,22 +57,22 @@ def sweep(
     """
     from sentiflow.release.leases import Leases
     from sentiflow.release.ledger import Ledger
-    from sentiflow.tracking import end_dead_run, find_running_runs
+    from sentiflow.tracking import end_dead_run, query_running_runs
 
-    uri = find_tracking_uri(settings.tracking, home)
-    ledger_url = find_ledger_url(settings.ledger, home)
+    uri = resolve_tracking_uri(settings.tracking, home)
+    ledger_url = resolve_ledger_url(settings.ledger, home)
     leases = Leases(ledger_url)
     stale = settings.lease.stale_seconds
     # Before MLflow is asked, which may be what is away.
     found = leases.remove_dead(stale)
-    record_cut_off(home, Ledger(ledger_url), found, tell_cut_off)
+    record_crash(home, Ledger(ledger_url), found, tell_crash)
     # In this order: a run that is seen here had its lease before, so its lease is seen below.
-    runs = find_running_runs(uri, settings.tracking.experiment)
+    runs = query_running_runs(uri, settings.tracking.experiment)
     dead = [*(held.dead if held else ()), *found]
     living = leases.list_living(stale)
     # The night that sweeps has opened no run yet, so it speaks for none.
     others = [lease for lease in living if held is None or lease.holder != held.holder]
-    orphans = find_orphans(runs, others)
+    orphans = query_orphans(runs, others)
     closed = [
         f"The lease {lease.name} of {lease.actor} was taken back: {death}." for lease, death in dead
     ]
@@ -95,7 +95,7 @@ def _list_flow_runs(leases: Iterable[Lease]) -> set[str]:
     return {str(lease.details.get("flow_run_id") or "") for lease in leases} - {""}
 
 
-def find_orphans(runs: Sequence[RunningRun], living: Sequence[Lease]) -> list[RunningRun]:
+def query_orphans(runs: Sequence[RunningRun], living: Sequence[Lease]) -> list[RunningRun]:
     """Return the running runs that no living lease speaks for.
 
     A night that has its lease and has not said yet which run it opened speaks for every run of
@@ -126,9 +126,9 @@ def _remove_abandoned(home: Path, living: Sequence[ProcessName]) -> list[str]:
     closed = []
     deceiving = {process.machine for process in living if is_gone(process)}
     machines = {process.machine for process in living}
-    for path in find_unfinished(home):
+    for path in list_unfinished_files(home):
         name = path.relative_to(home)
-        owner = find_owner(path)
+        owner = parse_owner(path)
         if owner is None or owner.machine in deceiving:
             continue
         try:
@@ -148,4 +148,4 @@ def _is_stale(path: Path, owner: ProcessName, machines: Set[str]) -> bool:
     """Return whether another machine, or this one before its restart, left a file for good."""
     if owner.machine in machines:
         return False
-    return time.time() - find_last_change(path) > _STALE_SECONDS
+    return time.time() - read_last_change(path) > _STALE_SECONDS

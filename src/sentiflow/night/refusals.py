@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Final
 
-from sentiflow.release.known_files import explain_unknown, find_known
+from sentiflow.release.known_files import explain_unknown, look_up_known_files
 from sentiflow.release.state import MAKES_CHAMPION, Event, fold_events
 
 if TYPE_CHECKING:
@@ -26,15 +26,15 @@ def refuse_unknown_champion(
         UnknownFiles: so it is; the error names the former champions of a year too, which nights
             compare with at times.
     """
-    standing = fold_events(events)
-    champion = standing.champion
-    version = registry.find_version(model, champion) if champion is not None else None
+    state = fold_events(events)
+    champion = state.champion
+    version = registry.look_up_version(model, champion) if champion is not None else None
     # One that was deleted, or is of another lineage, is the gate's to tell of.
-    if version is None or not standing.is_champion(version.number, version.run_id):
+    if version is None or not state.is_champion(version.number, version.run_id):
         return
     if version.tags.get("sentiflow.lineage") != lineage:
         return
-    if find_known(events, version) is not None:
+    if look_up_known_files(events, version) is not None:
         return
     since = datetime.now(UTC) - _YEAR
     former = {
@@ -45,7 +45,7 @@ def refuse_unknown_champion(
     unknown = {version.number} | {
         number
         for number in former - {version.number}
-        if (found := registry.find_version(model, number)) is not None
-        and find_known(events, found) is None
+        if (found := registry.look_up_version(model, number)) is not None
+        and look_up_known_files(events, found) is None
     }
     raise explain_unknown(model, unknown)

@@ -77,7 +77,7 @@ class LateRun:
     reason: str
 
 
-def find_late(
+def select_late(
     runs: Sequence[WaitingRun], now: datetime, late_minutes: float
 ) -> tuple[LateRun, ...]:
     """Return the runs that should have started more than `late_minutes` ago, with a reason each.
@@ -100,14 +100,14 @@ def find_late(
         else:
             why = "No worker took it: is one running for its work pool?"
         reason = (
-            f"Night {run.name} should have started at {_write_time(run.expected)}, "
+            f"Night {run.name} should have started at {_format_time(run.expected)}, "
             f"{minutes:.0f} minutes ago. {why}"
         )
         late.append(LateRun(run, minutes, reason))
     return tuple(late)
 
 
-def find_displaced(
+def select_displaced(
     runs: Sequence[DisplacedRun], holding: Sequence[HoldingRun], now: datetime
 ) -> tuple[LateRun, ...]:
     """Return the cancelled nights whose work nobody did, with who held their place.
@@ -122,27 +122,27 @@ def find_displaced(
     """
     late = []
     for one in sorted(runs, key=lambda one: one.run.expected):
-        holder = _find_holder(one, holding)
+        holder = _select_holder(one, holding)
         if holder and holder.is_scheduled and holder.since >= one.run.expected:
             continue
         if holder is None:
             why = "another run of the deployment held its place. Is that one still at work?"
         elif holder.until is None:
             why = (
-                f"run {holder.name} has held its place since {_write_time(holder.since)}. Is it "
+                f"run {holder.name} has held its place since {_format_time(holder.since)}. Is it "
                 "still at work? If it hangs, cancel it in Prefect; then start the night by hand."
             )
         else:
             why = (
-                f"run {holder.name} held its place from {_write_time(holder.since)} to "
-                f"{_write_time(holder.until)}. Start the night by hand."
+                f"run {holder.name} held its place from {_format_time(holder.since)} to "
+                f"{_format_time(holder.until)}. Start the night by hand."
             )
-        reason = f"Night {one.run.name} of {_write_time(one.run.expected)} did not start: {why}"
+        reason = f"Night {one.run.name} of {_format_time(one.run.expected)} did not start: {why}"
         late.append(LateRun(one.run, (now - one.run.expected).total_seconds() / 60, reason))
     return tuple(late)
 
 
-def _find_holder(run: DisplacedRun, holding: Sequence[HoldingRun]) -> HoldingRun | None:
+def _select_holder(run: DisplacedRun, holding: Sequence[HoldingRun]) -> HoldingRun | None:
     fitting = [
         holder
         for holder in holding
@@ -153,5 +153,5 @@ def _find_holder(run: DisplacedRun, holding: Sequence[HoldingRun]) -> HoldingRun
     return min(fitting, key=lambda holder: holder.since, default=None)
 
 
-def _write_time(time: datetime) -> str:
+def _format_time(time: datetime) -> str:
     return f"{time.astimezone(UTC):%Y-%m-%d %H:%M} UTC"

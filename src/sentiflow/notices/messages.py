@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from datetime import date, timedelta
 from typing import Any, Final
 
-from sentiflow.dates import find_today
+from sentiflow.dates import read_today
 from sentiflow.errors import SettingsError
 from sentiflow.files import hide_secrets
 from sentiflow.notices.webhooks import call_address, explain_address, is_web_address
@@ -23,8 +23,8 @@ from sentiflow.settings import (
     NoticeKind,
     NoticeSettings,
     Settings,
-    find_ping_url,
-    find_webhook_url,
+    read_ping_url,
+    read_webhook_url,
 )
 
 logger = logging.getLogger(__name__)
@@ -109,7 +109,7 @@ def compose_notices(
             ("moved_outside", f"{model}: the champion was moved outside", [record.moved_outside])
         )
     return [
-        write_notice(
+        make_notice(
             kind, title, reasons, model, record.night, record.version,
             # What went wrong is in the flow's log; what was measured, on the run's page.
             (flow_page, run_page) if kind in ("failed", "refused") else (run_page, flow_page),
@@ -132,7 +132,7 @@ def compose_late(
     model = settings.model.name
     page = join_page(settings.notices.prefect_url or prefect_url, _FLOW_RUN.format(flow_run_id))
     title = f"{model}: a night did not start in time"
-    return write_notice("late", title, [reason], model, None, None, [page])
+    return make_notice("late", title, [reason], model, None, None, [page])
 
 
 def choose_told(notices: Sequence[Notice], settings: NoticeSettings) -> list[Notice]:
@@ -153,7 +153,7 @@ def send_notices(notices: Sequence[Notice], settings: NoticeSettings) -> list[st
     problems = []
     told = choose_told(notices, settings)
     try:
-        url = find_webhook_url() if told else None
+        url = read_webhook_url() if told else None
     except SettingsError as error:
         return _warn([f"Nobody was told: {error}"])
     for notice in told if url else ():
@@ -174,11 +174,11 @@ def ping_outside(record: NightRecord, settings: Settings) -> list[str]:
     Returns:
         Why it could not be called, if so. It is logged as a warning too.
     """
-    age = find_today(settings.schedule) - date.fromisoformat(record.night)
+    age = read_today(settings.schedule) - date.fromisoformat(record.night)
     if record.outcome not in _GOOD or record.exit_code != 0 or not _TODAY <= age <= _YESTERDAY:
         return []
     try:
-        url = find_ping_url()
+        url = read_ping_url()
     except SettingsError as error:
         return _warn([f"The outside watcher was not called: {error}"])
     problem = (
@@ -193,8 +193,8 @@ def check_notices(settings: NoticeSettings) -> list[str]:
     """Return what is wrong with where people are to be told, before anybody has to be."""
     problems = []
     for name, find in (
-        ("SENTIFLOW_WEBHOOK_URL", find_webhook_url),
-        ("SENTIFLOW_PING_URL", find_ping_url),
+        ("SENTIFLOW_WEBHOOK_URL", read_webhook_url),
+        ("SENTIFLOW_PING_URL", read_ping_url),
     ):
         try:
             url = find()
@@ -224,7 +224,7 @@ def _name_ending(kind: NoticeKind, model: str, record: NightRecord) -> str:
             return f"{model}: the night {record.night} was {kind}"
 
 
-def write_notice(
+def make_notice(
     kind: NoticeKind,
     title: str,
     reasons: Sequence[str],

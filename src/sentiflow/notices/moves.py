@@ -11,17 +11,17 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from sentiflow.errors import SentiflowError
-from sentiflow.notices.messages import Notice, Tell, join_page, write_notice
+from sentiflow.notices.messages import Notice, Tell, join_page, make_notice
 from sentiflow.settings import (
     NoticeSettings,
     Settings,
-    find_actor,
-    find_ledger_url,
-    find_tracking_uri,
+    read_actor,
+    resolve_ledger_url,
+    resolve_tracking_uri,
 )
 
 if TYPE_CHECKING:
-    from sentiflow.release.alias import Settled
+    from sentiflow.release.alias import Reconciled
     from sentiflow.release.ledger import Ledger
     from sentiflow.release.registry import Registry
     from sentiflow.release.state import Event
@@ -31,26 +31,26 @@ logger = logging.getLogger(__name__)
 _PAGE: Final = "/#/models/{}"
 
 
-def settle_and_tell(
+def reconcile_and_tell(
     registry: Registry,
     ledger: Ledger,
     model: str,
     actor: str,
     settings: NoticeSettings,
     tell: Tell,
-) -> Settled:
+) -> Reconciled:
     """Let the alias follow the ledger, and tell of a move outside that this call noticed first.
 
     Raises:
         ForeignRegistry: the ledger is about the versions of another registry.
         RegistryUnreachable, LedgerUnreachable: one of them did not answer.
     """
-    from sentiflow.release.alias import settle
+    from sentiflow.release.alias import reconcile
 
-    settled = settle(registry, ledger, model, actor)
-    if settled.moved is not None:
-        tell([compose_move(settled.moved, settings, registry.uri)], settings)
-    return settled
+    reconciled = reconcile(registry, ledger, model, actor)
+    if reconciled.moved is not None:
+        tell([compose_move(reconciled.moved, settings, registry.uri)], settings)
+    return reconciled
 
 
 def notice_moves(settings: Settings, home: Path, tell: Tell) -> list[str]:
@@ -67,18 +67,20 @@ def notice_moves(settings: Settings, home: Path, tell: Tell) -> list[str]:
     from sentiflow.release.ledger import Ledger
     from sentiflow.release.registry import Registry
 
-    registry = Registry(find_tracking_uri(settings.tracking, home))
-    ledger = Ledger(find_ledger_url(settings.ledger, home))
+    registry = Registry(resolve_tracking_uri(settings.tracking, home))
+    ledger = Ledger(resolve_ledger_url(settings.ledger, home))
     noticed = []
     for model in ledger.list_models():
         try:
-            settled = settle_and_tell(registry, ledger, model, find_actor(), settings.notices, tell)
+            reconciled = reconcile_and_tell(
+                registry, ledger, model, read_actor(), settings.notices, tell
+            )
         except SentiflowError as error:
             # One model's registry that is another's, or is away, hides no move of the others.
             logger.warning("The alias of %s cannot be looked at: %s", model, error)
             continue
-        if settled.moved is not None:
-            noticed.append(describe_move(settled.moved))
+        if reconciled.moved is not None:
+            noticed.append(describe_move(reconciled.moved))
     return noticed
 
 
@@ -90,7 +92,7 @@ def compose_move(event: Event, settings: NoticeSettings, mlflow_url: str | None 
         settings: where people open MLflow.
         mlflow_url: MLflow's address where the settings name none.
     """
-    return write_notice(
+    return make_notice(
         "moved_outside",
         f"{event.model}: the champion was moved outside",
         [describe_move(event)],

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Final
 
-from sentiflow.notices.messages import Notice, join_page, write_notice
+from sentiflow.notices.messages import Notice, join_page, make_notice
 from sentiflow.settings import NoticeKind, NoticeSettings
 
 if TYPE_CHECKING:
@@ -44,7 +44,7 @@ def compose_release(
     if event.kind in _NEXT:
         reasons.append(_NEXT[event.kind])
     page = _PAGE.format(event.model, version) if version is not None else None
-    return write_notice(
+    return make_notice(
         kind,
         f"{event.model}: {words.format(version=version if version is not None else 'none')}",
         reasons,

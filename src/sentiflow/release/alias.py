@@ -34,14 +34,14 @@ from sentiflow.errors import (
 )
 from sentiflow.files import hide_secrets
 from sentiflow.release.identity import RUN_KEY, list_registered, name_runs, read_run
-from sentiflow.release.ledger import Ledger, LockedProjection, Mark
+from sentiflow.release.ledger import Ledger, LockedAlias, Watermark
 from sentiflow.release.registry import CHAMPION
 from sentiflow.release.state import (
     MAKES_CHAMPION,
     Event,
     Kind,
     NewEvent,
-    Standing,
+    ReleaseState,
     fold_events,
 )
 from sentiflow.release.story import list_changed
@@ -73,13 +73,13 @@ class AliasRegistry(Protocol):
     def uri(self) -> str:
         """Its address."""
 
-    def find_version(self, name: str, number: int) -> PointedVersion | None:
+    def look_up_version(self, name: str, number: int) -> PointedVersion | None:
         """Return the version with this number, or None."""
 
     def knows_any(self, name: str, registered: Sequence[tuple[int, str]]) -> bool:
         """Say whether one of these versions, by number and run, is here or was."""
 
-    def find_alias(self, name: str, alias: str) -> PointedVersion | None:
+    def look_up_alias(self, name: str, alias: str) -> PointedVersion | None:
         """Return the version an alias points at, or None when there is no such alias."""
 
     def point(self, name: str, alias: str, number: int) -> None:
@@ -99,25 +99,25 @@ class AliasRegistry(Protocol):
 
 
 @dataclass(frozen=True)
-class Settled:
+class Reconciled:
     """How the ledger and the alias stand after they were settled.
 
     Attributes:
-        standing: by the ledger; its `moved` is a move outside that still is to be decided.
+        state: by the ledger; its `moved` is a move outside that still is to be decided.
         repaired: whether this call moved the alias. Before a command's own event that means
             that an earlier process died between the ledger and the alias; after it, it is the
             release itself.
         moved: the move outside that this call was first to notice: alert on it.
     """
 
-    standing: Standing
+    state: ReleaseState
     repaired: bool
     moved: Event | None
 
 
-def settle(
+def reconcile(
     registry: AliasRegistry, ledger: Ledger, model: str, actor: str, *, may_begin_anew: bool = False
-) -> Settled:
+) -> Reconciled:
     """Make the champion alias follow the ledger; call it first in a command and after an append.
 
     Args:
@@ -138,19 +138,19 @@ def settle(
     """
     # Most calls find nothing to do: they take no lock, and a registry that is down holds none.
     events = ledger.read(model)
-    standing = fold_events(events)
-    alias = registry.find_alias(model, CHAMPION)
+    state = fold_events(events)
+    alias = registry.look_up_alias(model, CHAMPION)
     if not may_begin_anew:
         check_registry(registry, model, events, alias)
-    if plan_step(events, ledger.read_mark(model), *_name(alias)) == "rest":
-        return Settled(standing, repaired=False, moved=None)
+    if plan_step(events, ledger.read_watermark(model), *_name(alias)) == "rest":
+        return Reconciled(state, repaired=False, moved=None)
     for _ in range(_ATTEMPTS - 1):
         try:
-            return _settle_once(registry, ledger, model, actor)
+            return _reconcile_once(registry, ledger, model, actor)
         except LedgerConflict:
             # On PostgreSQL an append does not wait for a projector: look at the new head.
             continue
-    return _settle_once(registry, ledger, model, actor)
+    return _reconcile_once(registry, ledger, model, actor)
 
 
 def check_registry(
@@ -187,7 +187,7 @@ def check_registry(
 
 
 def plan_step(
-    events: Iterable[Event], mark: Mark, alias: int | None, run: str | None = None
+    events: Iterable[Event], mark: Watermark, alias: int | None, run: str | None = None
 ) -> Step:
     """Say what makes ledger and alias agree.
 
@@ -206,11 +206,11 @@ def plan_step(
         - record_return: someone moved it back by hand before that was decided.
     """
     events = name_runs(events)
-    standing = fold_events(events)
-    if standing.is_champion(alias, run):
-        if standing.moved is not None:
+    state = fold_events(events)
+    if state.is_champion(alias, run):
+        if state.moved is not None:
             return "record_return"
-        return "rest" if mark == Mark(standing.sequence, alias) else "mark"
+        return "rest" if mark == Watermark(state.sequence, alias) else "mark"
     due = [
         event for event in events if event.sequence > mark.sequence and event.kind in _MOVES_ALIAS
     ]
@@ -219,30 +219,30 @@ def plan_step(
     is_put = alias in {event.to_version for event in due if read_run(event) in (None, run)}
     if due and (is_put or alias in {mark.version, None}):
         return "point"
-    if not due and standing.moved is not None and standing.moved.to_version == alias:
-        return "rest" if mark.sequence == standing.sequence else "mark"
+    if not due and state.moved is not None and state.moved.to_version == alias:
+        return "rest" if mark.sequence == state.sequence else "mark"
     return "record_move"
 
 
-def _settle_once(registry: AliasRegistry, ledger: Ledger, model: str, actor: str) -> Settled:
-    with ledger.lock_projection(model) as locked:
-        alias, run = _name(registry.find_alias(model, CHAMPION))
+def _reconcile_once(registry: AliasRegistry, ledger: Ledger, model: str, actor: str) -> Reconciled:
+    with ledger.lock_alias(model) as locked:
+        alias, run = _name(registry.look_up_alias(model, CHAMPION))
         step = plan_step(locked.events, locked.mark, alias, run)
-        standing = fold_events(locked.events)
+        state = fold_events(locked.events)
         written: tuple[Event, ...] = ()
-        is_pointed = step == "point" and _point(registry, model, standing)
+        is_pointed = step == "point" and _point(registry, model, state)
         if is_pointed:
-            alias = standing.champion
+            alias = state.champion
         elif step in ("point", "record_move"):
-            written = _record_move(locked, standing, alias, run, actor, is_gone=step == "point")
+            written = _record_move(locked, state, alias, run, actor, is_gone=step == "point")
         elif step == "record_return":
-            written = _record_return(locked, standing, alias, actor)
+            written = _record_return(locked, state, alias, actor)
         events = (*locked.events, *written)
-        standing = fold_events(events)
+        state = fold_events(events)
         if _tell_stories(registry, model, events, locked.mark.sequence):
-            locked.set_mark(Mark(standing.sequence, alias))
+            locked.set_watermark(Watermark(state.sequence, alias))
     moved = next((event for event in written if event.kind == "moved_outside"), None)
-    return Settled(standing, repaired=is_pointed, moved=moved)
+    return Reconciled(state, repaired=is_pointed, moved=moved)
 
 
 def _tell_stories(
@@ -259,14 +259,14 @@ def _tell_stories(
     return True
 
 
-def _point(registry: AliasRegistry, model: str, standing: Standing) -> bool:
+def _point(registry: AliasRegistry, model: str, state: ReleaseState) -> bool:
     """Put the alias where the ledger has it; False when that version is gone."""
-    champion = standing.champion
+    champion = state.champion
     if champion is None:
         registry.unpoint(model, CHAMPION)
         return True
-    found = registry.find_version(model, champion)
-    if found is not None and not standing.is_champion(champion, found.run_id):
+    found = registry.look_up_version(model, champion)
+    if found is not None and not state.is_champion(champion, found.run_id):
         return False
     try:
         registry.point(model, CHAMPION, champion)
@@ -277,8 +277,8 @@ def _point(registry: AliasRegistry, model: str, standing: Standing) -> bool:
 
 
 def _record_move(
-    locked: LockedProjection,
-    standing: Standing,
+    locked: LockedAlias,
+    state: ReleaseState,
     alias: int | None,
     run: str | None,
     actor: str,
@@ -286,10 +286,10 @@ def _record_move(
     is_gone: bool,
 ) -> tuple[Event, ...]:
     found = f"pointing at version {alias}" if alias is not None else "gone"
-    if alias is not None and alias == standing.champion:
+    if alias is not None and alias == state.champion:
         found += f", which is another model by now (of run {run or 'none'})"
     reason = (
-        f"Version {standing.champion} is gone from the registry, so the alias {CHAMPION} cannot "
+        f"Version {state.champion} is gone from the registry, so the alias {CHAMPION} cannot "
         f"follow the ledger to it. It was found {found}."
         if is_gone
         else f"The alias {CHAMPION} was found {found}, and no event of the ledger put it there."
@@ -300,7 +300,7 @@ def _record_move(
                 kind="moved_outside",
                 actor=actor,
                 reason=reason,
-                from_version=standing.champion,
+                from_version=state.champion,
                 to_version=alias,
                 details={RUN_KEY: run} if run else {},
             )
@@ -309,9 +309,9 @@ def _record_move(
 
 
 def _record_return(
-    locked: LockedProjection, standing: Standing, alias: int | None, actor: str
+    locked: LockedAlias, state: ReleaseState, alias: int | None, actor: str
 ) -> tuple[Event, ...]:
-    moved = standing.moved.to_version if standing.moved is not None else None
+    moved = state.moved.to_version if state.moved is not None else None
     return locked.append(
         [
             NewEvent(

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from sentiflow.errors import NoModelError
-from sentiflow.settings import Settings, find_ledger_url, find_tracking_uri
+from sentiflow.settings import Settings, resolve_ledger_url, resolve_tracking_uri
 
 if TYPE_CHECKING:
     from sentiflow.release.known_files import KnownFiles
@@ -19,7 +19,7 @@ logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
-class Answering:
+class ChosenVersion:
     """The version that is to answer.
 
     Attributes:
@@ -45,7 +45,7 @@ class Answering:
         return self.registry.load(self.version, self.known, self.scratch)
 
 
-def find_answering(settings: Settings, which: str, home: Path) -> Answering:
+def choose_version(settings: Settings, which: str, home: Path) -> ChosenVersion:
     """Return the version meant by `champion`, `challenger` or a number.
 
     The champion is the ledger's: an alias that was moved by hand is told, not followed.
@@ -60,23 +60,23 @@ def find_answering(settings: Settings, which: str, home: Path) -> Answering:
     from sentiflow.release.registry import CHAMPION, Registry
 
     name = settings.model.name
-    registry = Registry(find_tracking_uri(settings.tracking, home))
-    events = Ledger(find_ledger_url(settings.ledger, home), may_create=False).read(name)
+    registry = Registry(resolve_tracking_uri(settings.tracking, home))
+    events = Ledger(resolve_ledger_url(settings.ledger, home), may_create=False).read(name)
     version = (
-        _find_champion(registry, name, events)
+        _look_up_champion(registry, name, events)
         if which == CHAMPION
         else registry.resolve(name, which)
     )
-    return Answering(version, require_known(events, version), registry, home / "scratch")
+    return ChosenVersion(version, require_known(events, version), registry, home / "scratch")
 
 
-def _find_champion(registry: Registry, name: str, events: tuple[Event, ...]) -> Version:
+def _look_up_champion(registry: Registry, name: str, events: tuple[Event, ...]) -> Version:
     from sentiflow.release.registry import CHAMPION
     from sentiflow.release.state import fold_events
 
-    standing = fold_events(events)
-    champion = standing.champion
-    alias = registry.find_alias(name, CHAMPION)
+    state = fold_events(events)
+    champion = state.champion
+    alias = registry.look_up_alias(name, CHAMPION)
     if champion is None:
         if alias is None:
             return registry.resolve(name, CHAMPION)
@@ -85,10 +85,10 @@ def _find_champion(registry: Registry, name: str, events: tuple[Event, ...]) -> 
             f"version {alias.number}, which no event explains. Take it as champion: sentiflow "
             "adopt --reason …"
         )
-    if alias is not None and standing.is_champion(alias.number, alias.run_id):
+    if alias is not None and state.is_champion(alias.number, alias.run_id):
         return alias
-    version = registry.find_version(name, champion)
-    if version is None or not standing.is_champion(champion, version.run_id):
+    version = registry.look_up_version(name, champion)
+    if version is None or not state.is_champion(champion, version.run_id):
         raise NoModelError(
             f"Champion version {champion} of {name} must be in the registry. Received: it is gone. "
             "Go back to another: sentiflow rollback --to N --reason …; or, where none is left, let "

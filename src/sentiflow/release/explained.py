@@ -5,9 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from sentiflow.release.alias import plan_step
-from sentiflow.release.known_files import KnownFiles, NamedVersion, find_known
-from sentiflow.release.ledger import Ledger, Mark
-from sentiflow.release.state import Event, Standing, fold_events
+from sentiflow.release.known_files import KnownFiles, NamedVersion, look_up_known_files
+from sentiflow.release.ledger import Ledger, Watermark
+from sentiflow.release.state import Event, ReleaseState, fold_events
 
 
 @dataclass(frozen=True)
@@ -15,19 +15,19 @@ class Explained:
     """What the ledger says is to be served.
 
     Attributes:
-        standing: how the model stands.
+        state: how the model stands.
         events: those about the champion's number, by sequence.
         is_moved: whether the alias stands where no event put it. An alias that only lags behind
             an event, for the moment between the two, is not moved.
     """
 
-    standing: Standing
+    state: ReleaseState
     events: tuple[Event, ...]
     is_moved: bool
 
-    def find_known(self, version: NamedVersion) -> KnownFiles | None:
+    def look_up_known_files(self, version: NamedVersion) -> KnownFiles | None:
         """Return what the ledger knows of a version's files, or None."""
-        return find_known(self.events, version)
+        return look_up_known_files(self.events, version)
 
 
 class ChampionReader:
@@ -37,7 +37,7 @@ class ChampionReader:
         """Remember where; nothing is asked yet."""
         self._ledger = ledger
         self._model = model
-        self._seen: tuple[int, Mark, int | None, str | None] | None = None
+        self._seen: tuple[int, Watermark, int | None, str | None] | None = None
         self._explained: Explained | None = None
 
     def read(self, alias: NamedVersion | None) -> Explained:
@@ -55,12 +55,12 @@ class ChampionReader:
         seen = (sequence, mark, number, run)
         if self._explained is None or seen != self._seen:
             events = self._ledger.read(self._model)
-            standing = fold_events(events)
+            state = fold_events(events)
             step = plan_step(events, mark, number, run)
             # A move that is noted already rests until a person decides.
             is_moved = step == "record_move" or (
-                step == "rest" and not standing.is_champion(number, run)
+                step == "rest" and not state.is_champion(number, run)
             )
-            about = tuple(event for event in events if event.to_version == standing.champion)
-            self._seen, self._explained = seen, Explained(standing, about, is_moved)
+            about = tuple(event for event in events if event.to_version == state.champion)
+            self._seen, self._explained = seen, Explained(state, about, is_moved)
         return self._explained

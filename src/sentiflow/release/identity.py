@@ -91,7 +91,7 @@ def is_about(event: _Told, number: int, run_id: str | None) -> bool:
     return event.to_version == number and read_run(event) in (None, run_id)
 
 
-def find_events(events: Iterable[_Event], number: int, run_id: str | None) -> tuple[_Event, ...]:
+def select_events(events: Iterable[_Event], number: int, run_id: str | None) -> tuple[_Event, ...]:
     """Return the events about the version with this number that this run made.
 
     Args:

@@ -111,7 +111,7 @@ def check_files(version: NamedVersion, files: Mapping[str, str], known: KnownFil
         )
 
 
-def find_known(events: Iterable[Event], version: NamedVersion) -> KnownFiles | None:
+def look_up_known_files(events: Iterable[Event], version: NamedVersion) -> KnownFiles | None:
     """Return what the ledger said last of a version's files, or None.
 
     Args:
@@ -132,7 +132,7 @@ def require_known(events: Iterable[Event], version: NamedVersion) -> KnownFiles:
     Raises:
         UnknownFiles: it knows nothing.
     """
-    known = find_known(events, version)
+    known = look_up_known_files(events, version)
     if known is None:
         raise explain_unknown(version.name, [version.number])
     return known

@@ -60,12 +60,12 @@ def name_night(model: str) -> str:
     return f"{_NIGHT}{model}"
 
 
-def find_model(name: str) -> str | None:
+def parse_model(name: str) -> str | None:
     """Return whose nights a lease is about; None when it is no night's."""
     return name.removeprefix(_NIGHT) if name.startswith(_NIGHT) else None
 
 
-def find_conflict(name: str, living: Sequence[Lease]) -> Lease | None:
+def select_conflict(name: str, living: Sequence[Lease]) -> Lease | None:
     """Return the living lease that forbids taking `name`: its own, or upkeep beside anything."""
     return next(
         (lease for lease in living if name == lease.name or UPKEEP in (name, lease.name)), None
@@ -102,12 +102,12 @@ class Leases:
         while True:
             with self._database.begin(writes=True) as connection:
                 self._lock(connection)
-                now = self._find_time(connection)
+                now = self._parse_time(connection)
                 living, dead, doubtful = judge.part(_read(connection), now)
-                conflict = find_conflict(name, living)
+                conflict = select_conflict(name, living)
                 if conflict is not None:
                     raise NightRefused(_describe_conflict(conflict), conflict.details.get("night"))
-                suspect = find_conflict(name, [lease for lease, _ in doubtful])
+                suspect = select_conflict(name, [lease for lease, _ in doubtful])
                 if suspect is None:
                     return self._replace(connection, name, actor, now, details), [
                         (lease, death) for lease, death in dead if lease.name == name
@@ -148,7 +148,7 @@ class Leases:
         """
         with self._database.begin(writes=True) as connection:
             own = (LEASES.c.name == lease.name) & (LEASES.c.holder == lease.holder)
-            values = {"beaten": self._find_time(connection), "details": dict(details)}
+            values = {"beaten": self._parse_time(connection), "details": dict(details)}
             return connection.execute(update(LEASES).where(own).values(values)).rowcount == 1
 
     def release(self, lease: Lease) -> None:
@@ -168,7 +168,7 @@ class Leases:
             LedgerUnreachable: the database did not answer.
         """
         with self._database.begin() as connection:
-            leases, now = _read(connection), self._find_time(connection)
+            leases, now = _read(connection), self._parse_time(connection)
         living, _, doubtful = Judge(stale_seconds).part(leases, now)
         return [*living, *(lease for lease, _ in doubtful)]
 
@@ -182,11 +182,11 @@ class Leases:
         """
         judge = Judge(stale_seconds)
         with self._database.begin() as connection:
-            leases, now = _read(connection), self._find_time(connection)
+            leases, now = _read(connection), self._parse_time(connection)
         self._watch(judge, judge.part(leases, now)[2])
         with self._database.begin(writes=True) as connection:
             self._lock(connection)
-            dead = judge.part(_read(connection), self._find_time(connection))[1]
+            dead = judge.part(_read(connection), self._parse_time(connection))[1]
             for lease, _ in dead:
                 own = (LEASES.c.name == lease.name) & (LEASES.c.holder == lease.holder)
                 connection.execute(delete(LEASES).where(own))
@@ -222,7 +222,7 @@ class Leases:
         if not self._database.is_sqlite:
             connection.execute(text(f"LOCK TABLE {LEASES.name} IN SHARE ROW EXCLUSIVE MODE"))
 
-    def _find_time(self, connection: Connection) -> datetime:
+    def _parse_time(self, connection: Connection) -> datetime:
         if self._database.is_sqlite:
             return datetime.now(UTC)
         time: datetime = connection.execute(select(func.clock_timestamp())).scalar_one()
@@ -240,7 +240,7 @@ def _read(connection: Connection) -> list[Lease]:
 
 def _describe_conflict(lease: Lease) -> str:
     work = "Upkeep (prune or forget)" if lease.name == UPKEEP else "A night"
-    about = "" if lease.name == UPKEEP else f" of {find_model(lease.name)}"
+    about = "" if lease.name == UPKEEP else f" of {parse_model(lease.name)}"
     since = lease.taken.isoformat(timespec="seconds")
     return (
         f"{work} must not run beside another one. Received: {work.lower()}{about} by {lease.actor} "

@@ -34,7 +34,7 @@ _LARGEST_DETAILS: Final = 20_000
 
 
 @dataclass(frozen=True)
-class Mark:
+class Watermark:
     """Up to where MLflow's alias was last made to follow the ledger.
 
     Attributes:
@@ -87,7 +87,7 @@ class Ledger:
         with self._database.begin() as connection:
             return _read_events(connection, model)
 
-    def read_mark(self, model: str) -> Mark:
+    def read_watermark(self, model: str) -> Watermark:
         """Return up to where the model's alias was last made to follow.
 
         Raises:
@@ -96,14 +96,14 @@ class Ledger:
         with self._database.begin() as connection:
             return _read_mark(connection, model)
 
-    def read_head(self, model: str) -> tuple[int, Mark]:
+    def read_head(self, model: str) -> tuple[int, Watermark]:
         """Return a model's last sequence (0 before the first) and its mark: cheap to ask often.
 
         Raises:
             LedgerUnreachable: the database did not answer.
         """
         if self._is_missing():
-            return 0, Mark()
+            return 0, Watermark()
         with self._database.begin() as connection:
             last = select(func.max(EVENTS.c.sequence)).where(EVENTS.c.model == model)
             return connection.scalar(last) or 0, _read_mark(connection, model)
@@ -138,7 +138,7 @@ class Ledger:
             return self._append(connection, model, sequence, events)
 
     @contextmanager
-    def lock_projection(self, model: str) -> Iterator[LockedProjection]:
+    def lock_alias(self, model: str) -> Iterator[LockedAlias]:
         """Keep every other projector of this model waiting; all writes are one transaction.
 
         A process that dies lets go: the lock is the database's own (SQLite: the writer's lock;
@@ -156,7 +156,7 @@ class Ledger:
             own = PROJECTIONS.c.model == model
             connection.execute(select(PROJECTIONS).where(own).with_for_update())
             # Read after the lock is held, or a stale head could be projected over a newer one.
-            yield LockedProjection(self, connection, model)
+            yield LockedAlias(self, connection, model)
 
     def close(self) -> None:
         """Let go of the database."""
@@ -177,7 +177,7 @@ class Ledger:
                 f"The ledger of {model} must still be at sequence {sequence}, on which this was "
                 f"decided. Received: sequence={last.sequence if last else 0}. Decide again."
             )
-        time = self._find_time(connection)
+        time = self._parse_time(connection)
         if last is not None:
             # A clock that is behind must not write history before what is there.
             time = max(time, last.time)
@@ -194,7 +194,7 @@ class Ledger:
             written.append(Event(**row))
         return tuple(written)
 
-    def _find_time(self, connection: Connection) -> datetime:
+    def _parse_time(self, connection: Connection) -> datetime:
         if self._read_clock is not None:
             return self._read_clock().astimezone(UTC)
         if self._database.is_sqlite:
@@ -203,11 +203,11 @@ class Ledger:
         return time.astimezone(UTC)
 
 
-class LockedProjection:
+class LockedAlias:
     """A model's events and mark while no other projector can change them."""
 
     def __init__(self, ledger: Ledger, connection: Connection, model: str) -> None:
-        """Read both; `Ledger.lock_projection` makes these."""
+        """Read both; `Ledger.lock_alias` makes these."""
         self._ledger = ledger
         self._connection = connection
         self._model = model
@@ -223,7 +223,7 @@ class LockedProjection:
         head = self.events[-1].sequence if self.events else 0
         return self._ledger._append(self._connection, self._model, head, events)
 
-    def set_mark(self, mark: Mark) -> None:
+    def set_watermark(self, mark: Watermark) -> None:
         """Remember up to where the alias follows the ledger now."""
         own = PROJECTIONS.c.model == self._model
         values = {"sequence": mark.sequence, "version": mark.version}
@@ -243,10 +243,10 @@ def _read_events(connection: Connection, model: str) -> tuple[Event, ...]:
     return events
 
 
-def _read_mark(connection: Connection, model: str) -> Mark:
+def _read_mark(connection: Connection, model: str) -> Watermark:
     own = select(PROJECTIONS).where(PROJECTIONS.c.model == model)
     row = connection.execute(own).first()
-    return Mark(row.sequence, row.version) if row is not None else Mark()
+    return Watermark(row.sequence, row.version) if row is not None else Watermark()
 
 
 def _check_event(model: str, new: NewEvent) -> dict[str, Any]:

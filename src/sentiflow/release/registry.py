@@ -34,7 +34,7 @@ from sentiflow.errors import (
 from sentiflow.files import make_temporary_prefix
 from sentiflow.model.engine import load_engine
 from sentiflow.release.known_files import KnownFiles, check_files, digest_bundle
-from sentiflow.retries import Patience, ask_mlflow, describe_failure, shorten_error
+from sentiflow.retries import RetryPolicy, ask_mlflow, describe_failure, shorten_error
 
 if TYPE_CHECKING:
     from sentiflow.model.bundle import Bundle
@@ -78,7 +78,7 @@ class Version:
 class Registry:
     """The model registry at one address."""
 
-    def __init__(self, uri: str, patience: Patience | None = None) -> None:
+    def __init__(self, uri: str, patience: RetryPolicy | None = None) -> None:
         """Remember the address; nothing is asked yet.
 
         Args:
@@ -86,7 +86,7 @@ class Registry:
             patience: how long an MLflow that does not answer is asked again; None asks once.
         """
         self.uri = uri
-        self._patience = patience or Patience()
+        self._patience = patience or RetryPolicy()
 
     @cached_property
     def _client(self) -> MlflowClient:
@@ -102,20 +102,20 @@ class Registry:
         found = self._find(lambda: self._client.search_registered_models(max_results=1_000))
         return sorted(model.name for model in found or () if "sentiflow.lineage" in model.tags)
 
-    def find_version(self, name: str, number: int) -> Version | None:
+    def look_up_version(self, name: str, number: int) -> Version | None:
         """Return the version with this number, or None."""
         if not 0 < number <= _LARGEST_VERSION:
             return None
         found = self._find(lambda: self._client.get_model_version(name, str(number)))
         return _as_version(found) if found is not None else None
 
-    def find_alias(self, name: str, alias: str) -> Version | None:
+    def look_up_alias(self, name: str, alias: str) -> Version | None:
         """Return the version an alias points at, or None when there is no such alias."""
         model = self._find(lambda: self._client.get_registered_model(name))
         if model is None or alias not in model.aliases:
             return None
         number = int(model.aliases[alias])
-        version = self.find_version(name, number)
+        version = self.look_up_version(name, number)
         if version is None:
             raise GateNotEvaluated(
                 f"The alias {alias} of {name} must point at a version. Received: version {number}, "
@@ -123,7 +123,7 @@ class Registry:
             )
         return version
 
-    def find_versions(self, name: str, tags: Mapping[str, str]) -> list[Version]:
+    def query_versions(self, name: str, tags: Mapping[str, str]) -> list[Version]:
         """Return the versions with all these tags, newest first."""
         quoted = name.replace("'", "")
         found = self._find(
@@ -144,7 +144,7 @@ class Registry:
             name: the registered model's name.
             registered: number and run of versions that were registered once.
         """
-        here = {(version.number, version.run_id) for version in self.find_versions(name, {})}
+        here = {(version.number, version.run_id) for version in self.query_versions(name, {})}
         return any(
             pair in here or self._find(lambda run=pair[1]: self._client.get_run(run)) is not None  # type: ignore[misc]
             for pair in registered
@@ -200,7 +200,7 @@ class Registry:
             attempts += 1
             if attempts > 1:
                 # The answer may have been lost after the version was made; there must be one.
-                for found in self.find_versions(name, {}):
+                for found in self.query_versions(name, {}):
                     if found.model_id == model_id:
                         return found
             made = self._client.create_model_version(
@@ -248,7 +248,7 @@ class Registry:
             NoModelError: there is no such version.
             RegistryUnreachable: the registry did not answer.
         """
-        if self.find_version(name, number) is None:
+        if self.look_up_version(name, number) is None:
             raise NoModelError(
                 f"The alias {alias} of {name} must point at a version that exists. Received: "
                 f"version {number}. Roll back to another: sentiflow rollback --to N --reason …"
@@ -279,7 +279,7 @@ class Registry:
         Raises:
             RegistryUnreachable: the registry did not answer, or refused.
         """
-        version = self.find_version(name, number)
+        version = self.look_up_version(name, number)
         if version is None or run_id not in (None, version.run_id):
             return
         self.tag_version(version, tags)
@@ -398,9 +398,9 @@ class Registry:
         """
         # isdigit alone is also true of "²", which int refuses, as it does thousands of digits.
         if which.isascii() and which.isdigit():
-            version = self.find_version(name, int(which)) if len(which) <= _MOST_DIGITS else None
+            version = self.look_up_version(name, int(which)) if len(which) <= _MOST_DIGITS else None
         elif which in (CHAMPION, CHALLENGER):
-            version = self.find_alias(name, which)
+            version = self.look_up_alias(name, which)
         else:
             raise NoModelError(
                 f"--model must be champion, challenger or a version number. Received: {which!r}."
@@ -433,7 +433,7 @@ class Registry:
         try:
             return self._ask(ask)
         except _FAILURES:
-            if self.find_version(version.name, version.number) is None:
+            if self.look_up_version(version.name, version.number) is None:
                 raise
             return self._ask(ask)
 

@@ -82,8 +82,8 @@ class Event(NewEvent):
 
 
 @dataclass(frozen=True)
-class Standing:
-    """Where a model stands after some events; `Standing()` is before the first.
+class ReleaseState:
+    """Where a model stands after some events; `ReleaseState()` is before the first.
 
     Attributes:
         sequence: the last event's sequence; 0 before the first.
@@ -137,7 +137,7 @@ class Standing:
         return self.promotions[-1].decision if self.promotions else None
 
 
-def fold_events(events: Iterable[Event]) -> Standing:
+def fold_events(events: Iterable[Event]) -> ReleaseState:
     """Return where a model stands after these events.
 
     - promoted, superseded and adopted put their version on top of the champions; one that is
@@ -155,10 +155,10 @@ def fold_events(events: Iterable[Event]) -> Standing:
     Raises:
         GateNotEvaluated: an event that makes a champion names no version.
     """
-    return reduce(apply_event, name_runs(events), Standing())
+    return reduce(apply_event, name_runs(events), ReleaseState())
 
 
-def find_standing_at(events: Iterable[Event], when: datetime) -> Standing:
+def fold_events_until(events: Iterable[Event], when: datetime) -> ReleaseState:
     """Return where a model stood at a moment: which version was live then, and why.
 
     Args:
@@ -175,15 +175,15 @@ def find_standing_at(events: Iterable[Event], when: datetime) -> Standing:
     return fold_events(event for event in events if event.time <= when)
 
 
-def explain_block(standing: Standing) -> str | None:
+def explain_block(state: ReleaseState) -> str | None:
     """Return why no version may be promoted without a person now, or None when one may."""
     sentences = []
-    if (hold := standing.hold) is not None:
+    if (hold := state.hold) is not None:
         sentences.append(
             f"A hold is in force since {_format_time(hold.time)}, placed by {hold.actor}: "
             f"{hold.reason.rstrip('.')}. End it with sentiflow release-hold --reason …"
         )
-    if (moved := standing.moved) is not None:
+    if (moved := state.moved) is not None:
         where = f"to version {moved.to_version}" if moved.to_version is not None else "away"
         sentences.append(
             f"The champion alias was moved {where} outside sentiflow (noticed "
@@ -217,60 +217,60 @@ def count_looks(events: Iterable[Event], lineage: str, night: date, nights: int)
     )
 
 
-def apply_event(standing: Standing, event: Event) -> Standing:
+def apply_event(state: ReleaseState, event: Event) -> ReleaseState:
     """Return where a model stands after one more event, whose run is named."""
-    standing = replace(standing, sequence=event.sequence)
+    state = replace(state, sequence=event.sequence)
     match event.kind:
         case "promoted" | "superseded" | "adopted":
-            return _make_champion(standing, event, (*standing.promotions, event))
+            return _make_champion(state, event, (*state.promotions, event))
         case "rolled_back":
-            return _make_champion(standing, event, _roll_back(standing, event))
+            return _make_champion(state, event, _roll_back(state, event))
         case "hold":
-            return replace(standing, hold=event)
+            return replace(state, hold=event)
         case "released":
-            return replace(standing, hold=None)
+            return replace(state, hold=None)
         case "waiting":
-            return replace(standing, waiting=event)
+            return replace(state, waiting=event)
         case "registered":
-            return _register(standing, event)
+            return _register(state, event)
         case "moved_outside":
-            return replace(standing, moved=event)
+            return replace(state, moved=event)
         case "reverted":
-            return replace(standing, moved=None)
+            return replace(state, moved=None)
         case _:
-            return standing
+            return state
 
 
-def _make_champion(standing: Standing, event: Event, promotions: tuple[Event, ...]) -> Standing:
+def _make_champion(
+    state: ReleaseState, event: Event, promotions: tuple[Event, ...]
+) -> ReleaseState:
     version = _read_version(event)
-    waiting = standing.waiting
+    waiting = state.waiting
     if waiting is not None and version >= _read_version(waiting):
         waiting = None
-    if standing.is_champion(version, read_run(event) or standing.champion_run):
-        return replace(standing, waiting=waiting, moved=None)
-    return replace(
-        standing, promotions=promotions, champion_event=event, waiting=waiting, moved=None
-    )
+    if state.is_champion(version, read_run(event) or state.champion_run):
+        return replace(state, waiting=waiting, moved=None)
+    return replace(state, promotions=promotions, champion_event=event, waiting=waiting, moved=None)
 
 
-def _register(standing: Standing, event: Event) -> Standing:
+def _register(state: ReleaseState, event: Event) -> ReleaseState:
     """Note who made the version; a number that is given out anew tells that all were deleted."""
     number, run = event.to_version, read_run(event)
     if number is None or run is None:
-        return standing
-    waiting = standing.waiting
-    is_anew = standing.runs.get(number, run) != run
+        return state
+    waiting = state.waiting
+    is_anew = state.runs.get(number, run) != run
     if is_anew and waiting is not None and number <= _read_version(waiting):
         waiting = None
-    return replace(standing, runs={**standing.runs, number: run}, waiting=waiting)
+    return replace(state, runs={**state.runs, number: run}, waiting=waiting)
 
 
-def _roll_back(standing: Standing, event: Event) -> tuple[Event, ...]:
+def _roll_back(state: ReleaseState, event: Event) -> tuple[Event, ...]:
     version, run = _read_version(event), read_run(event)
-    for height in range(len(standing.promotions), 0, -1):
-        if is_about(standing.promotions[height - 1], version, run):
-            return standing.promotions[:height]
-    return (*standing.promotions[:-1], event)
+    for height in range(len(state.promotions), 0, -1):
+        if is_about(state.promotions[height - 1], version, run):
+            return state.promotions[:height]
+    return (*state.promotions[:-1], event)
 
 
 def _read_version(event: Event) -> int:

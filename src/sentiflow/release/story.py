@@ -13,7 +13,7 @@ from typing import Final
 
 from sentiflow.markup import escape_markdown
 from sentiflow.release.identity import is_about, name_runs, read_run
-from sentiflow.release.state import MAKES_CHAMPION, Event, Kind, Standing, apply_event
+from sentiflow.release.state import MAKES_CHAMPION, Event, Kind, ReleaseState, apply_event
 
 OUTCOME_TAG: Final = "sentiflow.outcome"
 _DECISION_TAG: Final = "sentiflow.decision"
@@ -83,15 +83,15 @@ def tell_stories(events: Iterable[Event]) -> dict[Key, Story]:
         events: one model's events, by sequence.
     """
     stories: dict[Key, Story] = {}
-    standing = Standing()
+    state = ReleaseState()
     for event in name_runs(events):
-        before, standing = standing, apply_event(standing, event)
+        before, state = state, apply_event(state, event)
         if event.to_version is not None:
-            key = _find_key(stories, event.to_version, read_run(event))
+            key = _choose_key(stories, event.to_version, read_run(event))
             stories[key] = _add(stories.get(key, Story()), event)
         if event.kind in MAKES_CHAMPION and event.to_version is not None:
             _tell_replaced(stories, before, event)
-        if before.waiting is not None and standing.waiting != before.waiting:
+        if before.waiting is not None and state.waiting != before.waiting:
             _tell_waiting_no_more(stories, before.waiting, event)
     return stories
 
@@ -108,7 +108,7 @@ def list_changed(events: Iterable[Event], sequence: int) -> dict[Key, Story]:
     return {key: story for key, story in tell_stories(events).items() if told.get(key) != story}
 
 
-def find_night(events: Iterable[Event], number: int, run_id: str | None) -> str | None:
+def read_night(events: Iterable[Event], number: int, run_id: str | None) -> str | None:
     """Return the ISO date of the night that made a version; None where no event says it."""
     nights = [
         event.details["night"]
@@ -118,7 +118,7 @@ def find_night(events: Iterable[Event], number: int, run_id: str | None) -> str 
     return str(nights[0]) if nights else None
 
 
-def _find_key(stories: dict[Key, Story], number: int, run: str | None) -> Key:
+def _choose_key(stories: dict[Key, Story], number: int, run: str | None) -> Key:
     """Return where a version's story stands; what was told before its run was known is its own."""
     if run is None:
         return next((key for key in reversed(stories) if key[0] == number), (number, None))
@@ -136,19 +136,19 @@ def _add(story: Story, event: Event) -> Story:
         story,
         outcome=outcome,
         decision=event.decision or story.decision,
-        lines=(*story.lines, _write_line(event)),
+        lines=(*story.lines, _format_line(event)),
         run_path=details.get("run_path") or story.run_path,
         flow_run_id=details.get("flow_run_id") or story.flow_run_id,
     )
 
 
-def _tell_replaced(stories: dict[Key, Story], before: Standing, event: Event) -> None:
+def _tell_replaced(stories: dict[Key, Story], before: ReleaseState, event: Event) -> None:
     if not before.promotions or before.is_champion(event.to_version, read_run(event)):
         return
-    key = _find_key(stories, before.promotions[-1].to_version or 0, before.champion_run)
+    key = _choose_key(stories, before.promotions[-1].to_version or 0, before.champion_run)
     word = "Rolled back from" if event.kind == "rolled_back" else "Replaced"
     line = (
-        f"**{word}** by {_shorten(event.actor)} on {_write_time(event.time)}: "
+        f"**{word}** by {_shorten(event.actor)} on {_format_time(event.time)}: "
         f"version {event.to_version} is champion. {_shorten(event.reason)}".rstrip()
     )
     story = stories.get(key, Story())
@@ -158,25 +158,25 @@ def _tell_replaced(stories: dict[Key, Story], before: Standing, event: Event) ->
 
 def _tell_waiting_no_more(stories: dict[Key, Story], waiting: Event, event: Event) -> None:
     """Say of a version that waited that nobody need decide on it any more."""
-    key = _find_key(stories, waiting.to_version or 0, read_run(waiting))
+    key = _choose_key(stories, waiting.to_version or 0, read_run(waiting))
     story = stories.get(key, Story())
     if story.outcome != "waiting":
         return
     line = (
-        f"**Waits no more** since {_write_time(event.time)}: version {event.to_version} "
+        f"**Waits no more** since {_format_time(event.time)}: version {event.to_version} "
         f"{'waits for a person instead' if event.kind == 'waiting' else 'came after it'}."
     )
     stories[key] = replace(story, outcome="kept", lines=(*story.lines, line))
 
 
-def _write_line(event: Event) -> str:
+def _format_line(event: Event) -> str:
     night = f", night {_shorten(str(event.details['night']))}" if event.details.get("night") else ""
     word = event.kind.replace("_", " ")
-    head = f"**{word}** by {_shorten(event.actor)} on {_write_time(event.time)}{night}"
+    head = f"**{word}** by {_shorten(event.actor)} on {_format_time(event.time)}{night}"
     return f"{head}: {_shorten(event.reason)}" if event.reason else f"{head}."
 
 
-def _write_time(time: datetime) -> str:
+def _format_time(time: datetime) -> str:
     return time.strftime("%Y-%m-%d %H:%M UTC")
 
 

@@ -45,11 +45,11 @@ def keep_decision(home: Path, record: DecisionRecord) -> str:
     """Write a decision under `home`/decisions and return its digest, which is its name."""
     value = record.model_dump(mode="json")
     digest = digest_json(value)
-    write_json(find_decision_file(home, digest), value)
+    write_json(locate_decision_file(home, digest), value)
     return digest
 
 
-def find_decision_file(home: Path, digest: str) -> Path:
+def locate_decision_file(home: Path, digest: str) -> Path:
     """Return where the decision with this digest is kept."""
     return home / "decisions" / f"{digest}.json"
 

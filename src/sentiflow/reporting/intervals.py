@@ -11,7 +11,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
-from sentiflow.gate.significance import find_lower_bound
+from sentiflow.gate.significance import compute_lower_bound
 from sentiflow.reporting.rounding import show_signed
 
 # So that no mark touches the edge of its panel.
@@ -20,7 +20,7 @@ _MOST_TICKS: Final = 6
 
 
 @dataclass(frozen=True)
-class Mark:
+class ChartMarker:
     """One difference as it is drawn; places are percent of the width, None where there is none.
 
     Attributes:
@@ -65,7 +65,7 @@ class Panel:
     note: str
     left: str
     right: str
-    marks: tuple[Mark, ...]
+    marks: tuple[ChartMarker, ...]
     ticks: tuple[tuple[float, str], ...]
     zero: float
     margin: float | None
@@ -87,13 +87,13 @@ class Axis:
         """Return a value's place in percent of the width."""
         return round(100 * (value - self.low) / (self.high - self.low), 3)
 
-    def find_place(self, value: float | None) -> float | None:
+    def compute_place(self, value: float | None) -> float | None:
         """Return a value's place, or None for what is no number."""
         return None if value is None or not math.isfinite(value) else self.place(value)
 
     def list_ticks(self) -> Iterator[tuple[float, str]]:
         """Yield place and label of up to six round values."""
-        step = _find_step((self.high - self.low) / _MOST_TICKS)
+        step = _compute_step((self.high - self.low) / _MOST_TICKS)
         decimals = max(0, -math.floor(math.log10(step)))
         for number in range(math.ceil(self.low / step), math.floor(self.high / step) + 1):
             yield self.place(number * step), show_signed(number * step, decimals)
@@ -196,8 +196,8 @@ def _bound_slice(part: Mapping[str, Any], alpha: float) -> _Interval:
         label=f"{part['kind']}: {part['name']}",
         rows=rows,
         value=value,
-        lower=find_lower_bound(wins, losses, rows),
-        upper=-find_lower_bound(losses, wins, rows),
+        lower=compute_lower_bound(wins, losses, rows),
+        upper=-compute_lower_bound(losses, wins, rows),
         is_worse=None not in (value, adjusted) and value < 0 and adjusted <= alpha,
     )
 
@@ -227,24 +227,24 @@ def _lay_out(
     )
 
 
-def _place(interval: _Interval, measure: _Measure, axis: Axis) -> Mark:
+def _place(interval: _Interval, measure: _Measure, axis: Axis) -> ChartMarker:
     value, lower, upper, bound = (
         None if number is None else measure.factor * number
         for number in (interval.value, interval.lower, interval.upper, interval.bound)
     )
     decimals = measure.decimals
-    dot = axis.find_place(value)
+    dot = axis.compute_place(value)
     is_known = lower is not None and upper is not None
     span = f"{show_signed(lower, decimals)} to {show_signed(upper, decimals)}"
-    return Mark(
+    return ChartMarker(
         label=interval.label,
         rows=interval.rows,
         value=show_signed(value, decimals) + (measure.unit if dot is not None else ""),
         span=span if is_known else "",
         dot=dot,
-        left=axis.find_place(lower) if is_known else None,
-        right=axis.find_place(upper) if is_known else None,
-        bound=axis.find_place(bound),
+        left=axis.compute_place(lower) if is_known else None,
+        right=axis.compute_place(upper) if is_known else None,
+        bound=axis.compute_place(bound),
         is_worse=interval.is_worse,
     )
 
@@ -258,7 +258,7 @@ def _span_axis(numbers: Sequence[float], narrowest: float) -> Axis:
     return Axis(low - room, high + room)
 
 
-def _find_step(width: float) -> float:
+def _compute_step(width: float) -> float:
     """Return the next number of the kind 1, 2 or 5 times a power of ten."""
     power = 10.0 ** math.floor(math.log10(width))
     return next(factor * power for factor in (1, 2, 5, 10) if factor * power >= width)

@@ -58,10 +58,10 @@ def explain_no_champion(record: NightRecord) -> str | None:
     """
     if record.champion_version is not None or record.mlflow_run_id is None:
         return None
-    return write_no_champion(record.model or "sentiflow", record.version, record.outcome)
+    return format_no_champion(record.model or "sentiflow", record.version, record.outcome)
 
 
-def write_no_champion(model: str, version: int | None, outcome: str | None) -> str:
+def format_no_champion(model: str, version: int | None, outcome: str | None) -> str:
     """Return the sentences about a model that has no champion yet.
 
     Args:
@@ -103,13 +103,13 @@ def keep_record(home: Path, key: str, record: NightRecord) -> str | None:
     return None
 
 
-def find_record(home: Path, key: str) -> NightRecord | None:
+def read_record(home: Path, key: str) -> NightRecord | None:
     """Return the record with this key, or None."""
     path = home / "nights" / f"{key}.json"
     return NightRecord(**read_json(path)) if path.exists() else None
 
 
-def find_last_records(home: Path, model: str) -> list[NightRecord]:
+def read_last_records(home: Path, model: str) -> list[NightRecord]:
     """Return the records of a model from the last one back to the last that was not refused."""
     paths = sorted((home / "nights").glob("*.json"), key=lambda path: path.stat().st_mtime)
     found: list[NightRecord] = []

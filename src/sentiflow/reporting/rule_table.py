@@ -122,24 +122,24 @@ def tell_rules(rules: Sequence[Mapping[str, Any]]) -> list[RuleGroup]:
     """
     groups: dict[str, list[RuleRow]] = {title: [] for title in _GROUPS}
     for rule in rules:
-        groups[_GROUPS[_find_group(rule)]].append(_tell_rule(rule))
+        groups[_GROUPS[_choose_group(rule)]].append(_tell_rule(rule))
     return [RuleGroup(title, tuple(rows)) for title, rows in groups.items() if rows]
 
 
-def _find_group(rule: Mapping[str, Any]) -> int:
+def _choose_group(rule: Mapping[str, Any]) -> int:
     if rule["required"]:
         return 0
     return 1 if rule["name"].startswith(_POLICY_PARTS) else 2
 
 
 def _tell_rule(rule: Mapping[str, Any]) -> RuleRow:
-    manner = _find_manner(rule)
+    manner = _choose_manner(rule)
     value, threshold = show_apart(rule["value"], rule["threshold"], manner.show, manner.digits)
     relation = "≥" if rule["relation"] == ">=" else "≤"
     state: State = "noted"
     if rule["required"]:
         state = "passed" if rule["passed"] else "failed"
-    group = _find_group(rule)
+    group = _choose_group(rule)
     met = "met" if rule["passed"] else "not met"
     return RuleRow(
         name=manner.words,
@@ -150,7 +150,7 @@ def _tell_rule(rule: Mapping[str, Any]) -> RuleRow:
     )
 
 
-def _find_manner(rule: Mapping[str, Any]) -> _Manner:
+def _choose_manner(rule: Mapping[str, Any]) -> _Manner:
     name = rule["name"]
     if name == "newest_rows" and rule["threshold"] >= 1:
         # Too few to be compared, so they were counted instead.

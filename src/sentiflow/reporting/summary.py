@@ -64,7 +64,7 @@ def write_text(record: NightRecord) -> str:
     return "\n".join(lines)
 
 
-def write_markdown(record: NightRecord) -> str:
+def format_markdown(record: NightRecord) -> str:
     """Return the summary that Prefect shows with the flow run."""
     model = escape_markdown(record.model)
     lines = [

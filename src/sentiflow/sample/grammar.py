@@ -214,7 +214,7 @@ def write_text(grammar: Grammar, kind: Kind, stars: int, draw: Draw) -> str:
     words = _draw_words(draw())
     anything = kind.favourable[0]
 
-    def write_opinion(reversed_: bool = False) -> str:
+    def compose_opinion(reversed_: bool = False) -> str:
         sides = kind.favourable if (draw() < share) != reversed_ else kind.unfavourable
         construction = grammar.opinions[int(draw() * len(grammar.opinions))]
         return fill(construction, sides[int(draw() * len(sides))], draw)
@@ -227,7 +227,7 @@ def write_text(grammar: Grammar, kind: Kind, stars: int, draw: Draw) -> str:
     if words > _TURN_FROM_WORDS and draw() < _TURN_SHARE:
         reversed_ = draw() < _REVERSED_SHARE
         sentences.append(fill(phrases["turns.hearsay"], anything, draw))
-        sentences += [write_opinion(reversed_) for _ in range(1 + int(draw() * words / 40))]
+        sentences += [compose_opinion(reversed_) for _ in range(1 + int(draw() * words / 40))]
         turn = "turns.reversed" if reversed_ else "turns.confirmed"
         sentences.append(fill(phrases[turn], anything, draw))
     written = sum(sentence.count(" ") + 1 for sentence in sentences + verdict)
@@ -237,7 +237,7 @@ def write_text(grammar: Grammar, kind: Kind, stars: int, draw: Draw) -> str:
         if words > _SHORT_WORDS and draw() < _NEUTRAL_SHARE:
             sentence = fill(kind.neutral, anything, draw)
         else:
-            sentence = write_opinion()
+            sentence = compose_opinion()
             opinions += 1
         sentences.append(sentence)
         written += sentence.count(" ") + 1

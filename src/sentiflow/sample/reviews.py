@@ -153,7 +153,7 @@ def _write_row(grammar: Grammar, businesses: list[str], seed: int, number: int, 
         "funny": int(draw() ** 6 * 7),
         "cool": int(draw() ** 6 * 8),
         "text": write_text(grammar, kind, stars, draw),
-        "date": None if draw() < _MISSING_SHARE else _write_date(len(_DAYS), draw),
+        "date": None if draw() < _MISSING_SHARE else _format_date(len(_DAYS), draw),
     }
 
 
@@ -163,7 +163,7 @@ def _make_id(seed: int, what: str, number: int) -> str:
     return base64.urlsafe_b64encode(digest)[:22].decode("ascii")
 
 
-def _write_date(days: int, draw: Draw) -> str:
+def _format_date(days: int, draw: Draw) -> str:
     """Return one of the first so many days, in one of the two formats that Yelp has used."""
     day = _DAYS[int(draw() * days)]
     if draw() < 0.65:
@@ -175,7 +175,7 @@ def _write_date(days: int, draw: Draw) -> str:
 def _precede(row: Row, earlier_line: Row, draw: Draw) -> Row:
     """Return the row as an older state of a review that was written before it in the file."""
     days = _DAYS.index(earlier_line["date"][:10])
-    return row | {"review_id": earlier_line["review_id"], "date": _write_date(days, draw)}
+    return row | {"review_id": earlier_line["review_id"], "date": _format_date(days, draw)}
 
 
 def _copy(row: Row, earlier_line: Row, _: Draw) -> Row:

@@ -8,11 +8,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from sentiflow.errors import UsageError
-from sentiflow.settings import Settings, find_access, read_secret
+from sentiflow.settings import Settings, load_access, read_secret
 
 
 @dataclass(frozen=True)
-class Places:
+class Addresses:
     """Where the servers listen, and where those on this machine reach them.
 
     Attributes:
@@ -74,7 +74,7 @@ def read_credentials(home: Path) -> Credentials:
     prefect = prefect or read_secret("PREFECT_API_AUTH_STRING")
     user = read_secret("MLFLOW_TRACKING_USERNAME")
     password = read_secret("MLFLOW_TRACKING_PASSWORD")
-    own = find_access(home)
+    own = load_access(home)
     is_given = user is not None and password is not None
     return Credentials(
         prefect=prefect or own.prefect,
@@ -85,7 +85,7 @@ def read_credentials(home: Path) -> Credentials:
     )
 
 
-def choose_places(settings: Settings, credentials: Credentials) -> Places:
+def choose_addresses(settings: Settings, credentials: Credentials) -> Addresses:
     """Return where the servers shall listen; port 0 becomes one that is free.
 
     Raises:
@@ -100,7 +100,7 @@ def choose_places(settings: Settings, credentials: Credentials) -> Places:
             "MLFLOW_TRACKING_USERNAME and MLFLOW_TRACKING_PASSWORD. Set them, or listen on "
             "127.0.0.1."
         )
-    return Places(
+    return Addresses(
         host=servers.host,
         prefect_port=_choose_port(servers.host, servers.prefect_port, "servers.prefect_port"),
         mlflow_port=_choose_port(servers.host, servers.mlflow_port, "servers.mlflow_port"),

@@ -53,7 +53,7 @@ def guard_this_process(seconds: float) -> None:
     os.environ[MARK] = mark
 
 
-def find_marked(mark: str) -> list[psutil.Process]:
+def list_marked(mark: str) -> list[psutil.Process]:
     """Return the living processes whose mark begins with `mark`."""
     import psutil
 
@@ -86,7 +86,7 @@ def end_marked(mark: str, seconds: float) -> int:
     killed: set[int] = set()
     deadline = time.monotonic() + seconds
     # What not even SIGKILL ends (a disk that hangs) must not keep us for ever.
-    while (found := find_marked(mark)) and time.monotonic() < deadline + _GIVE_UP_SECONDS:
+    while (found := list_marked(mark)) and time.monotonic() < deadline + _GIVE_UP_SECONDS:
         is_over = time.monotonic() > deadline
         for process in found:
             try:

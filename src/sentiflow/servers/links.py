@@ -7,29 +7,29 @@ from typing import Final
 
 from sentiflow.access.sessions import Sessions
 from sentiflow.errors import UsageError
-from sentiflow.settings import RunningServers, find_access, find_running_servers
+from sentiflow.settings import RunningServers, load_access, read_running_servers
 
 # The list of model trainings: a fresh browser would open MLflow's other mode.
 MLFLOW_START: Final = "/#/experiments?workflowType=machine_learning"
 
 
-def find_links(home: Path) -> dict[str, str]:
+def make_page_links(home: Path) -> dict[str, str]:
     """Return fresh links to the pages of the servers that run for a home.
 
     Raises:
         UsageError: none run.
     """
-    return make_links(home, _find_servers(home))
+    return make_links(home, _read_servers(home))
 
 
-def find_variables(home: Path) -> dict[str, str]:
+def list_variables(home: Path) -> dict[str, str]:
     """Return what Prefect's and MLflow's own commands need for the servers that run for a home.
 
     Raises:
         UsageError: none run.
     """
-    servers = _find_servers(home)
-    access = find_access(home)
+    servers = _read_servers(home)
+    access = load_access(home)
     variables = {"PREFECT_API_URL": servers.prefect_api_url}
     if not servers.prefect_is_given:
         variables["PREFECT_API_AUTH_STRING"] = access.prefect
@@ -54,8 +54,8 @@ def make_mlflow_link(home: Path, url: str) -> str:
     return _sign(home, "mlflow", f"{url}{MLFLOW_START}")
 
 
-def _find_servers(home: Path) -> RunningServers:
-    servers = find_running_servers(home)
+def _read_servers(home: Path) -> RunningServers:
+    servers = read_running_servers(home)
     if servers is None:
         raise UsageError(
             f"Links lead to the servers of sentiflow up. Received: none that runs for {home}. "
@@ -65,4 +65,4 @@ def _find_servers(home: Path) -> RunningServers:
 
 
 def _sign(home: Path, service: str, url: str) -> str:
-    return Sessions(find_access(home).links, service).make_link(url)
+    return Sessions(load_access(home).links, service).make_link(url)

@@ -12,7 +12,7 @@ from sentiflow.servers.addresses import read_credentials
 from sentiflow.servers.links import make_mlflow_link
 from sentiflow.servers.options import ServerOptions, make_command
 from sentiflow.servers.programs import make_mlflow_environment
-from sentiflow.settings import copy_environment, find_running_servers
+from sentiflow.settings import copy_environment, read_running_servers
 
 
 def show_page(
@@ -30,7 +30,7 @@ def show_page(
     Raises:
         UsageError: `sentiflow up` runs for this home and shows the page already.
     """
-    if find_running_servers(home) is not None:
+    if read_running_servers(home) is not None:
         raise UsageError(
             "sentiflow up shows MLflow's page already. Received: one that runs for "
             f"{home}. Open it by a link of sentiflow links."

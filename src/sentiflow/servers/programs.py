@@ -15,7 +15,7 @@ from urllib.error import URLError
 from urllib.request import ProxyHandler, Request, build_opener
 
 from sentiflow.night.request import NightRequest
-from sentiflow.servers.addresses import Credentials, Places, name_host
+from sentiflow.servers.addresses import Addresses, Credentials, name_host
 from sentiflow.servers.databases import Databases
 from sentiflow.servers.options import ServerOptions, make_command
 from sentiflow.servers.supervisor import Program
@@ -31,7 +31,7 @@ def plan_programs(
     request: NightRequest,
     first_night: bool,
     home: Path,
-    places: Places,
+    places: Addresses,
     credentials: Credentials,
     databases: Databases | None,
 ) -> list[Program]:
@@ -60,9 +60,9 @@ def plan_programs(
         asks=not credentials.mlflow_is_given, links=True, users=credentials.mlflow_is_given,
     )  # fmt: skip
     worker = ["prefect", "worker", "start", "--pool", POOL, "--name", WORKER]
-    asked = _write_arguments(request)
+    asked = _list_arguments(request)
     named = ["--set", f"model.name={settings.model.name}"]
-    served = ["serve", "--port", str(places.predictions_port), *_write_settings(request), *named]
+    served = ["serve", "--port", str(places.predictions_port), *_list_settings(request), *named]
     first = ["--first-night"] if first_night else []
     return [
         Program(
@@ -100,7 +100,7 @@ def plan_programs(
 
 
 def make_environment(
-    home: Path, places: Places, credentials: Credentials, databases: Databases | None
+    home: Path, places: Addresses, credentials: Credentials, databases: Databases | None
 ) -> dict[str, str]:
     """Return the environment of every program: where the servers are, and how to get in."""
     environment = {
@@ -185,13 +185,13 @@ def _run(program: str, *arguments: str) -> tuple[str, ...]:
     return (sys.executable, "-m", program, *arguments)
 
 
-def _write_arguments(request: NightRequest) -> list[str]:
+def _list_arguments(request: NightRequest) -> list[str]:
     sources = [part for source in request.data for part in ("--data", source)]
     businesses = ["--businesses", request.businesses] if request.businesses else []
-    return [*sources, *businesses, *_write_settings(request)]
+    return [*sources, *businesses, *_list_settings(request)]
 
 
-def _write_settings(request: NightRequest) -> list[str]:
+def _list_settings(request: NightRequest) -> list[str]:
     config = ["--config", request.config] if request.config else []
     return [*config, *(part for override in request.overrides for part in ("--set", override))]
 
@@ -203,7 +203,7 @@ def _answers(url: str) -> Callable[[], bool]:
     return ask
 
 
-def _has_worker(places: Places, credentials: Credentials) -> Callable[[], bool]:
+def _has_worker(places: Addresses, credentials: Credentials) -> Callable[[], bool]:
     """Return what asks Prefect whether our worker has come since now."""
     began = datetime.fromtimestamp(time.time(), UTC)
     request = Request(

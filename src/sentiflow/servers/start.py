@@ -19,7 +19,7 @@ from sentiflow.access.middleware import AccessMiddleware, AccessRules, Applicati
 from sentiflow.access.origins import list_own_hosts
 from sentiflow.access.sessions import Sessions
 from sentiflow.servers.options import ServerOptions
-from sentiflow.settings import find_access, find_home, read_secret
+from sentiflow.settings import load_access, read_home, read_secret
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -91,7 +91,7 @@ def make_mlflow() -> Application:
 def _protect(application: Any, options: ServerOptions, credentials: str | None) -> Application:
     if options.asks and credentials is None:
         raise SystemExit("--asks takes credentials in the environment, and there are none.")
-    sessions = Sessions(find_access(find_home()).links, options.service) if options.links else None
+    sessions = Sessions(load_access(read_home()).links, options.service) if options.links else None
     rules = AccessRules(_list_hosts(options), credentials, options.asks, sessions)
     return AccessMiddleware(cast("Application", application), rules)
 

@@ -83,10 +83,10 @@ class _Child:
         return self.process is not None and self.process.poll() is None
 
 
-def find_delay(deaths: int) -> float:
+def compute_delay(deaths: int) -> float:
     """Return how many seconds to wait before a program that died is started again.
 
-    >>> [find_delay(deaths) for deaths in (1, 2, 3, 9)]
+    >>> [compute_delay(deaths) for deaths in (1, 2, 3, 9)]
     [1.0, 2.0, 4.0, 60.0]
     """
     return min(_FIRST_DELAY * 2.0 ** min(deaths - 1, 30), _LONGEST_DELAY)
@@ -101,7 +101,7 @@ def count_deaths(deaths: int, lived_seconds: float) -> int:
     return 1 if lived_seconds >= _STEADY_SECONDS else deaths + 1
 
 
-def find_needed(programs: Sequence[Program], names: Sequence[str]) -> set[str]:
+def select_needed(programs: Sequence[Program], names: Sequence[str]) -> set[str]:
     """Return the names of the programs that some need: those they came after, and so on."""
     after = {program.name: program.after for program in programs}
     needed: set[str] = set()
@@ -195,7 +195,7 @@ class Supervisor:
         """End the programs, those that need others first, and all that they started."""
         running = [child for child in self._children.values() if child.is_running]
         while running:
-            needed = find_needed(self.programs, [child.program.name for child in running])
+            needed = select_needed(self.programs, [child.program.name for child in running])
             wave = [child for child in running if child.program.name not in needed]
             _end(wave)
             running = [child for child in running if child not in wave]
@@ -228,7 +228,7 @@ class Supervisor:
         except OSError as error:
             # No memory or no disk now; the others go on.
             child.deaths += 1
-            delay = find_delay(child.deaths)
+            delay = compute_delay(child.deaths)
             child.due = time.monotonic() + delay
             logger.warning(
                 "%s could not be started again: %s; the next try is in %g s",
@@ -257,7 +257,7 @@ class Supervisor:
             # An orphan of its own would still hold its port.
             end_marked(f"{self._mark}/{child.program.name}/", _KILL_SECONDS)
         child.deaths = count_deaths(child.deaths, time.monotonic() - child.started)
-        delay = find_delay(child.deaths)
+        delay = compute_delay(child.deaths)
         child.due = time.monotonic() + delay
         logger.warning(
             "%s ended with exit code %d; it starts again in %g s (log: %s)",

@@ -13,10 +13,10 @@ from threading import Event
 
 from sentiflow.errors import SentiflowError, UsageError
 from sentiflow.files import use_scratch
-from sentiflow.night.night import check_request, find_lineage, read_settings
+from sentiflow.night.night import check_request, describe_request_lineage, read_settings
 from sentiflow.night.request import NightRequest
 from sentiflow.processes import name_this_process
-from sentiflow.servers.addresses import Credentials, Places, choose_places, read_credentials
+from sentiflow.servers.addresses import Addresses, Credentials, choose_addresses, read_credentials
 from sentiflow.servers.databases import Databases, make_databases, name_databases
 from sentiflow.servers.programs import plan_programs
 from sentiflow.servers.supervisor import Supervisor
@@ -31,7 +31,7 @@ logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
-class Wish:
+class UpRequest:
     """What `sentiflow up` is asked for.
 
     Attributes:
@@ -46,7 +46,7 @@ class Wish:
 
 
 def keep_servers(
-    wish: Wish, home: Path, announce: Callable[[RunningServers], None], stop: Event
+    wish: UpRequest, home: Path, announce: Callable[[RunningServers], None], stop: Event
 ) -> None:
     """Run Prefect, MLflow, a worker and the prediction service until told to stop.
 
@@ -64,7 +64,7 @@ def keep_servers(
     settings = _check(wish)
     with _explain_machine(home), _claim(home), use_scratch(home):
         credentials = read_credentials(home)
-        places = choose_places(settings, credentials)
+        places = choose_addresses(settings, credentials)
         databases = name_databases(wish.database) if wish.database else None
         if databases is not None:
             make_databases(databases)
@@ -85,7 +85,7 @@ def keep_servers(
                 forget_running_servers(home)
 
 
-def _check(wish: Wish) -> Settings:
+def _check(wish: UpRequest) -> Settings:
     """Return the settings, with the name of the model that nights make and predictions serve."""
     check_request(wish.request)
     settings = read_settings(wish.request)
@@ -99,7 +99,7 @@ def _check(wish: Wish) -> Settings:
             "The ledger can be in one database only. Received: --database and ledger.url. "
             "Leave one out."
         )
-    name = find_lineage(wish.request, settings).name
+    name = describe_request_lineage(wish.request, settings).name
     return settings.model_copy(update={"model": settings.model.model_copy(update={"name": name})})
 
 
@@ -141,7 +141,7 @@ def _claim(home: Path) -> Iterator[None]:
 
 
 def _describe(
-    places: Places, credentials: Credentials, databases: Databases | None
+    places: Addresses, credentials: Credentials, databases: Databases | None
 ) -> RunningServers:
     return RunningServers(
         prefect_url=places.prefect,

@@ -30,8 +30,8 @@ from sentiflow.release.registry import Registry
 from sentiflow.release.story import OUTCOME_TAG
 from sentiflow.serving.batching import Batcher, ModelFailed, NotReady, TooManyWaiting
 from sentiflow.serving.champion import ChampionFollower
-from sentiflow.serving.connections import BACKLOG, Connections, find_room, guard_connections
-from sentiflow.serving.doorkeeper import Application, Doorkeeper
+from sentiflow.serving.connections import BACKLOG, Connections, compute_room, guard_connections
+from sentiflow.serving.doorkeeper import Application, LimitsMiddleware
 from sentiflow.serving.measurements import Measurements
 from sentiflow.serving.schemas import (
     ErrorAnswer,
@@ -46,9 +46,9 @@ from sentiflow.serving.state import Served, State
 from sentiflow.settings import (
     ServingSettings,
     Settings,
-    find_api_key,
-    find_ledger_url,
-    find_tracking_uri,
+    read_api_key,
+    resolve_ledger_url,
+    resolve_tracking_uri,
 )
 
 _LOOPBACK: Final = frozenset(("127.0.0.1", "localhost", "[::1]"))
@@ -70,14 +70,14 @@ def serve(settings: Settings, home: Path, model_name: str) -> None:
         UsageError: the address cannot be listened on, or would be open to everyone.
     """
     serving = settings.serving
-    api_key = find_api_key()
+    api_key = read_api_key()
     listening = listen(serving.host, serving.port, api_key is not None)
     with listening:
         # Whatever the environment says: here the next look at the registry is the retry.
         os.environ["MLFLOW_HTTP_REQUEST_MAX_RETRIES"] = "0"
         load_engine()
-        registry = Registry(find_tracking_uri(settings.tracking, home))
-        ledger = Ledger(find_ledger_url(settings.ledger, home), may_create=False)
+        registry = Registry(resolve_tracking_uri(settings.tracking, home))
+        ledger = Ledger(resolve_ledger_url(settings.ledger, home), may_create=False)
         follower = ChampionFollower(
             registry,
             ChampionReader(ledger, model_name),
@@ -112,7 +112,7 @@ def answer_requests(
         serving: how many there may be, and their deadlines.
         measurements: where those that are dropped are counted.
     """
-    room = find_room(serving.max_connections)
+    room = compute_room(serving.max_connections)
     connections = Connections(serving, room, measurements.count_drop)
     measurements.watch_connections(connections.count)
     config = uvicorn.Config(
@@ -199,7 +199,7 @@ def make_app(
     """
     measurements = measurements or Measurements(follower.name)
     batcher: Batcher[Served] = Batcher(
-        follower.find_served, serving.max_batch, serving.max_waiting, measurements.count_batch
+        follower.get_served, serving.max_batch, serving.max_waiting, measurements.count_batch
     )
     measurements.watch(lambda: follower.state, lambda: batcher.waiting)
 
@@ -222,7 +222,7 @@ def make_app(
     )
     _add_routes(app, follower, batcher, measurements, serving)
     _shape_errors(app)
-    return Doorkeeper(
+    return LimitsMiddleware(
         app, measurements, serving.max_body_bytes, api_key, hosts, serving.body_seconds
     )
 
@@ -273,7 +273,7 @@ def _add_routes(
     async def ready() -> Health:
         """Tell whether a model is loaded, and what a person should look at."""
         warnings = follower.state.list_warnings()
-        if follower.find_served() is None:
+        if follower.get_served() is None:
             message = " ".join(["No model is loaded yet.", *warnings])
             raise Refusal(503, "not_ready", message, _RETRY)
         return Health(status="ready", warnings=warnings or None)

@@ -71,7 +71,7 @@ class Batcher(Generic[AnyModel]):
 
     def __init__(
         self,
-        find_model: Callable[[], AnyModel | None],
+        parse_model: Callable[[], AnyModel | None],
         max_batch: int,
         max_waiting: int,
         on_batch: Callable[[int, float], None],
@@ -79,13 +79,13 @@ class Batcher(Generic[AnyModel]):
         """Start the worker thread.
 
         Args:
-            find_model: gives the model to answer with; asked once for every batch.
+            parse_model: gives the model to answer with; asked once for every batch.
             max_batch: most texts joined from several requests. A larger request is never
                 split: it is a batch of its own.
             max_waiting: most texts that may wait; an empty queue takes any one request.
             on_batch: told the texts of each batch and the seconds it took.
         """
-        self._find_model = find_model
+        self._find_model = parse_model
         self._max_batch = max_batch
         self._max_waiting = max_waiting
         self._on_batch = on_batch

@@ -78,7 +78,7 @@ class ChampionFollower:
         self._settled = threading.Event()
         self._stopping = threading.Event()
 
-    def find_served(self) -> Served | None:
+    def get_served(self) -> Served | None:
         """Return the version that answers now, or None."""
         return self.state.served
 
@@ -94,18 +94,18 @@ class ChampionFollower:
     def poll(self) -> None:
         """Look once at registry and ledger, and serve the champion if that is another version."""
         try:
-            alias = self._find_alias()
+            alias = self._look_up_alias()
             explained = self._explain(alias)
             if explained is not None and explained.is_moved:
                 # Alias and ledger are read one after the other: a release may lie between.
-                alias = self._find_alias()
+                alias = self._look_up_alias()
                 explained = self._explain(alias)
             if explained is None:
                 return
             self._note_move(explained, alias)
-            version = self._find_champion(explained, alias)
+            version = self._look_up_champion(explained, alias)
             if version is not None:
-                self._serve_champion(version, explained.find_known(version))
+                self._serve_champion(version, explained.look_up_known_files(version))
         except Exception as error:
             # Whatever a registry, a network or a disk comes up with, following must go on.
             if self.state.unreachable_since is None:
@@ -161,8 +161,8 @@ class ChampionFollower:
         if not self._settled.wait(PATIENCE) and self.state.served is None:
             self.restore()
 
-    def _find_alias(self) -> Version | None:
-        alias = self._registry.find_alias(self.name, CHAMPION)
+    def _look_up_alias(self) -> Version | None:
+        alias = self._registry.look_up_alias(self.name, CHAMPION)
         self._update(
             last_answer=datetime.now(UTC), unreachable_since=None, has_champion=alias is not None
         )
@@ -187,16 +187,16 @@ class ChampionFollower:
             logger.warning("%s", move)
         self._update(move=move)
 
-    def _find_champion(self, explained: Explained, alias: Version | None) -> Version | None:
+    def _look_up_champion(self, explained: Explained, alias: Version | None) -> Version | None:
         """Return the ledger's champion as the registry has it; None where it has it not."""
-        standing = explained.standing
-        if standing.champion is None:
+        release_state = explained.state
+        if release_state.champion is None:
             return None
         version = alias
-        if version is None or version.number != standing.champion:
-            version = self._registry.find_version(self.name, standing.champion)
+        if version is None or version.number != release_state.champion:
+            version = self._registry.look_up_version(self.name, release_state.champion)
         # Its number may stand for another model by now.
-        is_it = version is not None and standing.is_champion(version.number, version.run_id)
+        is_it = version is not None and release_state.is_champion(version.number, version.run_id)
         return version if is_it else None
 
     def _serve_champion(self, version: Version, known: KnownFiles | None) -> None:

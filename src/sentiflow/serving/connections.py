@@ -310,7 +310,7 @@ def guard_connections(connections: Connections) -> type[GuardedProtocol]:
     return Guarded
 
 
-def find_room(most: int) -> int:
+def compute_room(most: int) -> int:
     """Return how many connections this process can have, its own files apart.
 
     The soft limit of descriptors is raised as far as it takes and the hard one allows.

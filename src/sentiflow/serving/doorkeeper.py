@@ -13,7 +13,7 @@ import traceback
 from collections.abc import Awaitable, Callable, MutableMapping
 from typing import Any, Final
 
-from sentiflow.access.origins import explain_foreign, find_header
+from sentiflow.access.origins import explain_foreign, read_header
 from sentiflow.serving.measurements import Measurements
 from sentiflow.serving.schemas import Refusal
 
@@ -40,7 +40,7 @@ class _ClientLeft(Exception):
     """The connection ended before the whole request was there."""
 
 
-class Doorkeeper:
+class LimitsMiddleware:
     """An ASGI application that lets through to another what may come in."""
 
     def __init__(
@@ -140,7 +140,7 @@ class Doorkeeper:
         if self._hosts is None:
             return
         # Which port it is reached at only the caller says; as a name it was checked before.
-        own = frozenset((find_header(scope["headers"], b"host").lower(),))
+        own = frozenset((read_header(scope["headers"], b"host").lower(),))
         if reason := explain_foreign(scope["headers"], own, scope["method"]):
             raise Refusal(403, "foreign_origin", f"Refused: {reason}.")
 

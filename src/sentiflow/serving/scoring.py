@@ -28,7 +28,7 @@ import pyarrow.parquet as pq
 
 from sentiflow.data.checks.validation import RowChecker
 from sentiflow.data.quarantine import QuarantineWriter
-from sentiflow.data.reading.sources import find_files, read
+from sentiflow.data.reading.sources import list_source_files, read
 from sentiflow.data.reading.streams import SourceFile
 from sentiflow.data.reviews import type_reviews
 from sentiflow.errors import (
@@ -121,7 +121,7 @@ def score_sources(
     """
     started = time.monotonic()
     kind = check_output(output)
-    files = find_files(data, settings.data)
+    files = list_source_files(data, settings.data)
     _refuse_source_as_output(files, output)
     checker = RowChecker(settings.data, text_only=True)
     job = _name_job(model, model_version, files, settings.data)

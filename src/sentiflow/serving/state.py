@@ -104,7 +104,7 @@ class State:
 
 def describe_move(name: str, explained: Explained, alias: Version | None) -> str:
     """Return in words that the alias stands where no event put it, and what answers meanwhile."""
-    champion = explained.standing.champion
+    champion = explained.state.champion
     where = f"points at version {alias.number}" if alias is not None else "is gone"
     if champion is None:
         return (

@@ -40,7 +40,7 @@ class HomeAccess:
         return "HomeAccess(…)"
 
 
-def find_access(home: Path) -> HomeAccess:
+def load_access(home: Path) -> HomeAccess:
     """Return the secrets of a home; the first who asks draws them.
 
     Args:

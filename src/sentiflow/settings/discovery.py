@@ -38,7 +38,7 @@ class RunningServers:
     mlflow_is_given: bool = False
 
 
-def find_running_servers(home: Path) -> RunningServers | None:
+def read_running_servers(home: Path) -> RunningServers | None:
     """Return the servers of a home while their supervisor lives, else None."""
     try:
         values = json.loads((home / _FILE).read_text(encoding="utf-8"))

@@ -12,8 +12,8 @@ from pathlib import Path
 from typing import Final
 
 from sentiflow.errors import SettingsError
-from sentiflow.settings.access import find_access
-from sentiflow.settings.discovery import RunningServers, find_running_servers
+from sentiflow.settings.access import load_access
+from sentiflow.settings.discovery import RunningServers, read_running_servers
 from sentiflow.settings.groups import LedgerSettings, TrackingSettings
 
 # What Prefect's, MLflow's and S3's own clients read, from the environment and nowhere else.
@@ -37,7 +37,7 @@ _LOOPBACK: Final = ("localhost", "127.0.0.1", "::1")
 _BORROWED: Final = threading.RLock()
 
 
-def find_home(given: str | os.PathLike[str] | None = None) -> Path:
+def read_home(given: str | os.PathLike[str] | None = None) -> Path:
     """Return the home as an absolute path: the given, SENTIFLOW_HOME's, or .sentiflow/ here.
 
     Raises:
@@ -50,14 +50,14 @@ def find_home(given: str | os.PathLike[str] | None = None) -> Path:
         raise _refuse_home(named, str(error).rstrip(".")) from None
 
 
-def find_tracking_uri(tracking: TrackingSettings, home: Path) -> str:
+def resolve_tracking_uri(tracking: TrackingSettings, home: Path) -> str:
     """Return MLflow's address: the setting's, the environment's, or SQLite under the home."""
     if tracking.uri:
         return tracking.uri
     return os.environ.get("MLFLOW_TRACKING_URI") or f"sqlite:///{home / 'mlflow.db'}"
 
 
-def find_ledger_url(ledger: LedgerSettings, home: Path) -> str:
+def resolve_ledger_url(ledger: LedgerSettings, home: Path) -> str:
     """Return the ledger's database: the setting's, the environment's, or SQLite in the home.
 
     Raises:
@@ -66,7 +66,7 @@ def find_ledger_url(ledger: LedgerSettings, home: Path) -> str:
     return ledger.url or read_secret("SENTIFLOW_LEDGER_URL") or f"sqlite:///{home / 'ledger.db'}"
 
 
-def find_actor() -> str:
+def read_actor() -> str:
     """Return who acts, for the ledger: SENTIFLOW_ACTOR, or user@machine."""
     if named := os.environ.get("SENTIFLOW_ACTOR"):
         return named[:200]
@@ -78,7 +78,7 @@ def find_actor() -> str:
     return f"{user}@{socket.gethostname()}"[:200]
 
 
-def find_api_key() -> str | None:
+def read_api_key() -> str | None:
     """Return the prediction service's key, or None.
 
     Raises:
@@ -87,7 +87,7 @@ def find_api_key() -> str | None:
     return read_secret("SENTIFLOW_API_KEY")
 
 
-def find_webhook_url() -> str | None:
+def read_webhook_url() -> str | None:
     """Return the address that notices are posted to, or None.
 
     Raises:
@@ -96,7 +96,7 @@ def find_webhook_url() -> str | None:
     return read_secret("SENTIFLOW_WEBHOOK_URL")
 
 
-def find_ping_url() -> str | None:
+def read_ping_url() -> str | None:
     """Return the address that is called after every good night of today or yesterday, or None.
 
     Raises:
@@ -170,7 +170,7 @@ def prepare_environment(home: Path) -> None:
         is_file = isinstance(error, FileExistsError)
         reason = "it is a file" if is_file else str(error.strerror)
         raise _refuse_home(str(home), reason) from None
-    servers = find_running_servers(home)
+    servers = read_running_servers(home)
     found = _describe_servers(home, servers) if servers is not None else {}
     defaults = {
         "PREFECT_HOME": str(home / "prefect"),
@@ -210,16 +210,16 @@ def use_home(given: str | os.PathLike[str] | None = None) -> Iterator[Path]:
     One block at a time; others wait.
 
     Args:
-        given: the home; None: as `find_home`.
+        given: the home; None: as `read_home`.
 
     Yields:
         The home.
 
     Raises:
-        SettingsError: as `find_home` and `prepare_environment`.
+        SettingsError: as `read_home` and `prepare_environment`.
     """
     with _BORROWED:
-        home, before = find_home(given), dict(os.environ)
+        home, before = read_home(given), dict(os.environ)
         try:
             prepare_environment(home)
             yield home
@@ -247,11 +247,11 @@ def _describe_servers(home: Path, servers: RunningServers) -> dict[str, str]:
     if "PREFECT_API_URL" not in os.environ:
         found["PREFECT_API_URL"] = servers.prefect_api_url
         if not servers.prefect_is_given:
-            found["PREFECT_API_AUTH_STRING"] = find_access(home).prefect
+            found["PREFECT_API_AUTH_STRING"] = load_access(home).prefect
     if "MLFLOW_TRACKING_URI" not in os.environ:
         found["MLFLOW_TRACKING_URI"] = servers.mlflow_url
         if not servers.mlflow_is_given:
-            access = find_access(home)
+            access = load_access(home)
             found["MLFLOW_TRACKING_USERNAME"] = access.mlflow_user
             found["MLFLOW_TRACKING_PASSWORD"] = access.mlflow_password
     if servers.ledger_url is not None:

@@ -52,10 +52,10 @@ def load_settings(
 
 def list_presets() -> list[str]:
     """Return the names of the presets that come with the project."""
-    return sorted(path.stem for path in _find_configs().glob("*.toml"))
+    return sorted(path.stem for path in _locate_configs().glob("*.toml"))
 
 
-def _find_configs() -> Path:
+def _locate_configs() -> Path:
     package = Path(__file__).resolve().parents[1]
     packaged = package / "configs"
     return packaged if packaged.is_dir() else package.parents[1] / "configs"
@@ -64,7 +64,7 @@ def _find_configs() -> Path:
 def _read_config(config: str) -> dict[str, Any]:
     path = Path(config).expanduser()
     if not path.is_file():
-        path = _find_configs() / f"{config}.toml"
+        path = _locate_configs() / f"{config}.toml"
     if not path.is_file():
         raise SettingsError(
             f"--config must be a TOML file or a preset. Received: {config!r}. "

@@ -21,7 +21,7 @@ from sentiflow.data.ingest import file_state, ingest, segments
 from sentiflow.data.ingest.file_state import digest_beginnings
 from sentiflow.data.ingest.ingest import Ingested, read_sources
 from sentiflow.data.ingest.manifest import list_needed
-from sentiflow.data.reading.sources import find_files
+from sentiflow.data.reading.sources import list_source_files
 from sentiflow.data.reading.streams import SourceFile
 from sentiflow.data.snapshot import SNAPSHOT_COLUMNS, read_shards
 from sentiflow.errors import SourceError, UsageError
@@ -402,10 +402,10 @@ def test_who_trusts_nothing_stored_has_every_byte_compared(
     home: Path, write_reviews: Write, review: Review, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     path = write_reviews([review(n) for n in range(30)])
-    seen = file_state.look_at(find_files([str(path)], load_settings().data)[0])
+    seen = file_state.read_file_state(list_source_files([str(path)], load_settings().data)[0])
     for module in ("catalog", "gathering"):
         # A file system that says of a changed file what it said before.
-        monkeypatch.setattr(f"sentiflow.data.{module}.look_at", lambda file: seen)
+        monkeypatch.setattr(f"sentiflow.data.{module}.read_file_state", lambda file: seen)
     first = read_again(path, home)
     path.write_bytes(path.read_bytes().replace(b"number 29", b"number 28"))
     assert describe(read_again(path, home)) == describe(first)

@@ -5,14 +5,14 @@ import fsspec
 import pytest
 
 from sentiflow.data.ingest import file_state
-from sentiflow.data.ingest.file_state import digest_beginnings, look_at
-from sentiflow.data.ingest.manifest import Catalog, KnownFile, name_file, plan_reading
-from sentiflow.data.ingest.segments import Piece
-from sentiflow.data.reading.streams import Mark, SourceFile
+from sentiflow.data.ingest.file_state import digest_beginnings, read_file_state
+from sentiflow.data.ingest.manifest import KnownFile, Manifest, name_file, plan_reading
+from sentiflow.data.ingest.segments import Segment
+from sentiflow.data.reading.streams import ResumeOffset, SourceFile
 from sentiflow.settings import DataSettings, load_settings
 
-PIECE = Piece("a" * 64, None)
-MARK = Mark("csv", 4, 1, header=("text",), delimiter=",")
+PIECE = Segment("a" * 64, None)
+MARK = ResumeOffset("csv", 4, 1, header=("text",), delimiter=",")
 
 
 @pytest.fixture
@@ -23,11 +23,11 @@ def file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> SourceFile:
     return SourceFile("a.csv", fsspec.filesystem("file"), str(path), 7)
 
 
-def know(file: SourceFile, mark: Mark | None = MARK) -> dict[str, KnownFile]:
-    sighting = look_at(file)
-    assert sighting is not None
-    (sha256,) = digest_beginnings(file, (sighting.size,))
-    known = KnownFile(sighting.stamp, sighting.size, sha256, (PIECE,), mark)
+def know(file: SourceFile, mark: ResumeOffset | None = MARK) -> dict[str, KnownFile]:
+    file_state = read_file_state(file)
+    assert file_state is not None
+    (sha256,) = digest_beginnings(file, (file_state.size,))
+    known = KnownFile(file_state.stamp, file_state.size, sha256, (PIECE,), mark)
     return {name_file(file): known}
 
 
@@ -83,16 +83,16 @@ def test_a_file_under_another_name_is_another_file(file: SourceFile) -> None:
 def test_a_catalog_is_found_again_by_the_same_code_for_the_same_reading(
     home: Path, file: SourceFile
 ) -> None:
-    def load(code: str = "c", *overrides: str, paths: tuple[str, ...] = ("p",)) -> Catalog:
-        return Catalog.load(home, paths, load_settings(None, overrides).data, code)
+    def load(code: str = "c", *overrides: str, paths: tuple[str, ...] = ("p",)) -> Manifest:
+        return Manifest.load(home, paths, load_settings(None, overrides).data, code)
 
-    catalog = load()
-    catalog.replace(know(file))
-    catalog.results["key"] = {"fingerprint": "f"}
-    catalog.save()
-    assert load() == catalog
+    manifest = load()
+    manifest.replace(know(file))
+    manifest.results["key"] = {"fingerprint": "f"}
+    manifest.save()
+    assert load() == manifest
     # What only counts once rows are checked makes no difference.
-    assert load("c", "data.neutral=leave_out", "data.positive_above=2").files == catalog.files
+    assert load("c", "data.neutral=leave_out", "data.positive_above=2").files == manifest.files
     for other in (
         load("other code"),
         load("c", "data.encoding=latin-1"),
@@ -104,17 +104,17 @@ def test_a_catalog_is_found_again_by_the_same_code_for_the_same_reading(
 
 @pytest.mark.parametrize("content", ["", "{}", '{"format": 0}'])
 def test_what_is_no_catalog_is_as_none(home: Path, content: str) -> None:
-    empty = Catalog.load(home, ("p",), DataSettings(), "c")
+    empty = Manifest.load(home, ("p",), DataSettings(), "c")
     empty.path.parent.mkdir()
     empty.path.write_text(content)
-    assert Catalog.load(home, ("p",), DataSettings(), "c") == empty
+    assert Manifest.load(home, ("p",), DataSettings(), "c") == empty
 
 
 def test_results_of_other_pieces_are_forgotten(home: Path, file: SourceFile) -> None:
-    catalog = Catalog.load(home, ("p",), DataSettings(), "c")
-    catalog.replace(know(file))
-    catalog.results["key"] = {}
-    catalog.replace(know(file))
-    assert catalog.results == {"key": {}}
-    catalog.replace({})
-    assert catalog.results == {}
+    manifest = Manifest.load(home, ("p",), DataSettings(), "c")
+    manifest.replace(know(file))
+    manifest.results["key"] = {}
+    manifest.replace(know(file))
+    assert manifest.results == {"key": {}}
+    manifest.replace({})
+    assert manifest.results == {}

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from sentiflow.data.reading.allowed import AllowedSources, check_output_place
-from sentiflow.data.reading.sources import find_files
+from sentiflow.data.reading.sources import list_source_files
 from sentiflow.errors import SourceError, UsageError
 from sentiflow.settings import DataSettings
 
@@ -60,8 +60,8 @@ def test_a_folder_whose_links_lead_out_is_found_out_by_its_files(shop: Path) -> 
     pattern = f"{shop}/*.jsonl"
     allowed.check(pattern)
     with pytest.raises(SourceError):
-        allowed.check_files(find_files([pattern], DataSettings()))
-    allowed.check_files(find_files([f"{shop}/days"], DataSettings()))
+        allowed.check_files(list_source_files([pattern], DataSettings()))
+    allowed.check_files(list_source_files([f"{shop}/days"], DataSettings()))
 
 
 def test_an_own_source_is_allowed_word_by_word_with_the_folder_it_lies_in(shop: Path) -> None:

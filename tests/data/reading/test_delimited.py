@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from sentiflow.data.reading.columns import WantedColumns
 from sentiflow.data.reading.delimited import read_csv
 from sentiflow.data.reading.formats import Record
-from sentiflow.data.reading.streams import ByteStream, Mark
+from sentiflow.data.reading.streams import ByteStream, ResumeOffset
 from sentiflow.data.reviews import Rejection
 from sentiflow.errors import SourceError
 from sentiflow.settings import DataSettings
@@ -227,9 +227,11 @@ def test_a_header_that_cannot_be_read_is_refused(content: bytes) -> None:
         read_table(content, max_line_bytes=1_000)
 
 
-def read_part(content: bytes, start: Mark | None = None) -> tuple[list[Record], list[Mark]]:
+def read_part(
+    content: bytes, start: ResumeOffset | None = None
+) -> tuple[list[Record], list[ResumeOffset]]:
     """Read a file from its start, or from a mark; return the records and the mark at the end."""
-    marks: list[Mark] = []
+    marks: list[ResumeOffset] = []
     offset = start.offset if start else 0
     stream = ByteStream(io.BytesIO(content[offset:]).read)
     data = DataSettings(max_line_bytes=1_000)
@@ -293,7 +295,7 @@ def test_the_mark_stands_before_what_more_lines_could_change(shown: str, more: s
 
 
 def test_there_is_no_mark_in_utf_16_nor_behind_a_damage() -> None:
-    marks: list[Mark] = []
+    marks: list[ResumeOffset] = []
     content = "text,stars,date\nGood,5,\n".encode("utf-16")
     stream = ByteStream(io.BytesIO(content).read)
     list(read_csv(stream, "f", WANTED, DataSettings(encoding="utf-16"), None, marks.append))

@@ -12,7 +12,7 @@ import pytest
 
 from sentiflow.data.reading.columns import WantedColumns
 from sentiflow.data.reading.files import Progress, read_rows
-from sentiflow.data.reading.streams import ByteStream, Mark, SourceFile
+from sentiflow.data.reading.streams import ByteStream, ResumeOffset, SourceFile
 from sentiflow.data.reviews import Rejection
 from sentiflow.errors import SourceError
 from sentiflow.settings import DataSettings
@@ -239,7 +239,7 @@ def test_only_a_long_plain_file_of_lines_can_be_gone_on_with(
 def test_a_file_is_read_from_its_start_to_its_end_and_no_further(tmp_path: Path) -> None:
     path = tmp_path / "a.jsonl"
     path.write_bytes(JSONL * 3)
-    start = Mark("jsonl", len(JSONL), 3, has_objects=True)
+    start = ResumeOffset("jsonl", len(JSONL), 3, has_objects=True)
     file = SourceFile("a", fsspec.filesystem("file"), str(path), 0, start, 2 * len(JSONL))
     records = list(read_rows(file, WANTED, DataSettings(), Progress(0)))
     rows = [record[0] for record in records if not isinstance(record, Rejection)]

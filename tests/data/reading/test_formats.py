@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from sentiflow.data.reading.columns import WantedColumns
 from sentiflow.data.reading.formats import Record, read_jsonl, read_parquet
-from sentiflow.data.reading.streams import ByteStream, Mark
+from sentiflow.data.reading.streams import ByteStream, ResumeOffset
 from sentiflow.data.reviews import Rejection
 from sentiflow.errors import SourceError
 from sentiflow.settings import DataSettings
@@ -344,9 +344,11 @@ def test_an_empty_parquet_table_has_no_rows() -> None:
     assert read_table(content) == ([], [])
 
 
-def read_part(content: bytes, start: Mark | None = None) -> tuple[list[Record], list[Mark]]:
+def read_part(
+    content: bytes, start: ResumeOffset | None = None
+) -> tuple[list[Record], list[ResumeOffset]]:
     """Read a file from its start, or from a mark; return the records and the mark at the end."""
-    marks: list[Mark] = []
+    marks: list[ResumeOffset] = []
     stream = ByteStream(io.BytesIO(content[start.offset if start else 0 :]).read)
     data = DataSettings(max_line_bytes=1_000)
     return list(read_jsonl(stream, "f", WANTED, data, start, marks.append)), marks

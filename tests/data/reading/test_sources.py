@@ -16,7 +16,7 @@ from fsspec.registry import known_implementations
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from sentiflow.data.reading.sources import find_files, read, want_reviews
+from sentiflow.data.reading.sources import list_source_files, read, want_reviews
 from sentiflow.data.reviews import RAW_COLUMNS, Rejection, type_reviews
 from sentiflow.errors import SourceError
 from sentiflow.settings import ColumnSettings, DataSettings
@@ -41,13 +41,13 @@ def write_reviews(path: Path, ids: list[Any]) -> Path:
 
 
 def find_names(*paths: str | Path) -> list[str]:
-    return [Path(file.path).name for file in find_files([str(path) for path in paths], DATA)]
+    return [Path(file.path).name for file in list_source_files([str(path) for path in paths], DATA)]
 
 
 def read_all(*paths: str | Path, **settings: Any) -> tuple[pd.DataFrame, list[Rejection]]:
     """Return the rows and rejections of all chunks."""
     data = DataSettings(**settings)
-    chunks = list(read(find_files([str(path) for path in paths], data), data))
+    chunks = list(read(list_source_files([str(path) for path in paths], data), data))
     rows = [chunk.raw_reviews for chunk in chunks]
     rejections = [rejection for chunk in chunks for rejection in chunk.rejections]
     frame = pd.concat(rows, ignore_index=True) if rows else pd.DataFrame(columns=list(RAW_COLUMNS))
@@ -64,7 +64,7 @@ def memory() -> Iterator[MemoryFileSystem]:
 
 def test_files_are_found_in_the_order_they_are_named(tmp_path: Path) -> None:
     first, second = (write_reviews(tmp_path / name, [1]) for name in ("b.jsonl", "a.jsonl"))
-    files = find_files([str(first), str(second)], DATA)
+    files = list_source_files([str(first), str(second)], DATA)
     assert [file.name for file in files] == [str(first), str(second)]
     assert [file.size for file in files] == [first.stat().st_size, second.stat().st_size]
 
@@ -75,7 +75,7 @@ def test_a_relative_path_keeps_the_name_it_was_given(
     write_reviews(tmp_path / "a.jsonl", [1])
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("HOME", str(tmp_path))
-    assert [file.name for file in find_files(["a.jsonl"], DATA)] == ["a.jsonl"]
+    assert [file.name for file in list_source_files(["a.jsonl"], DATA)] == ["a.jsonl"]
     assert find_names("~/a.jsonl") == ["a.jsonl"]
     assert read_all("a.jsonl")[0]["file"].tolist() == ["a.jsonl"]
 
@@ -95,7 +95,7 @@ def test_a_folder_gives_all_files_of_known_kinds_sorted_without_hidden_ones(
     ):
         write_reviews(tmp_path / name, [1])
     with caplog.at_level(logging.WARNING):
-        files = find_files([str(tmp_path)], DATA)
+        files = list_source_files([str(tmp_path)], DATA)
     names = [os.path.relpath(file.path, tmp_path) for file in files]
     assert names == ["a.CSV", "b.jsonl", "c.parquet.gz", "deep/er/d.tar.gz", "e.tgz"]
     assert files[0].name == str(tmp_path / "a.CSV")
@@ -194,7 +194,7 @@ def test_a_source_that_is_not_there_is_refused_by_name(
 ) -> None:
     monkeypatch.chdir(tmp_path)
     with pytest.raises(SourceError, match=word) as caught:
-        find_files([path], DATA)
+        list_source_files([path], DATA)
     assert repr(path) in str(caught.value)
     assert "\n" not in str(caught.value)
     assert caught.value.exit_code == 2
@@ -203,18 +203,18 @@ def test_a_source_that_is_not_there_is_refused_by_name(
 def test_a_folder_without_a_readable_file_is_refused(tmp_path: Path) -> None:
     (tmp_path / "readme.md").touch()
     with pytest.raises(SourceError, match=r"at least one file ending in \.json"):
-        find_files([str(tmp_path)], DATA)
+        list_source_files([str(tmp_path)], DATA)
 
 
 def test_no_path_at_all_is_refused() -> None:
     with pytest.raises(SourceError, match="--data"):
-        find_files([], DATA)
+        list_source_files([], DATA)
 
 
 def test_an_unknown_encoding_is_refused_before_anything_is_read(tmp_path: Path) -> None:
     path = write_reviews(tmp_path / "a.jsonl", [1])
     with pytest.raises(SourceError, match=r"data\.encoding='utf-9'"):
-        find_files([str(path)], DataSettings(encoding="utf-9"))
+        list_source_files([str(path)], DataSettings(encoding="utf-9"))
 
 
 def test_a_protocol_without_its_package_is_refused_with_what_to_install(
@@ -225,7 +225,7 @@ def test_a_protocol_without_its_package_is_refused_with_what_to_install(
     with pytest.raises(
         SourceError, match=r"package that is not installed.*Install no_such_package"
     ):
-        find_files(["cloud://bucket/a.jsonl"], DATA)
+        list_source_files(["cloud://bucket/a.jsonl"], DATA)
 
 
 def test_a_server_that_cannot_be_reached_is_refused_without_its_password() -> None:
@@ -237,7 +237,7 @@ def test_a_server_that_cannot_be_reached_is_refused_without_its_password() -> No
 
     fsspec.register_implementation("unreachable", Unreachable, clobber=True)
     with pytest.raises(SourceError, match="ConnectionError") as caught:
-        find_files(["unreachable://me:secret@host/a.jsonl"], DATA)
+        list_source_files(["unreachable://me:secret@host/a.jsonl"], DATA)
     assert "secret" not in str(caught.value)
 
 
@@ -292,7 +292,7 @@ def test_a_connection_that_breaks_gives_the_rows_before(tmp_path: Path) -> None:
 def test_chunks_have_the_raw_columns_and_at_most_the_given_rows(tmp_path: Path) -> None:
     paths = [write_reviews(tmp_path / name, list(range(7))) for name in ("a.jsonl", "b.jsonl")]
     data = DataSettings(chunk_rows=4)
-    chunks = list(read(find_files([str(path) for path in paths], data), data))
+    chunks = list(read(list_source_files([str(path) for path in paths], data), data))
     assert [len(chunk.raw_reviews) for chunk in chunks] == [4, 4, 4, 2]
     for chunk in chunks:
         assert tuple(chunk.raw_reviews.columns) == RAW_COLUMNS
@@ -376,7 +376,7 @@ def test_progress_grows_to_the_size_of_all_files(tmp_path: Path) -> None:
     pd.read_json(paths[0], lines=True).to_parquet(paths[1])
     paths[2].write_bytes(gzip.compress(paths[0].read_bytes()))
     data = DataSettings(chunk_rows=1_000)
-    chunks = list(read(find_files([str(path) for path in paths], data), data))
+    chunks = list(read(list_source_files([str(path) for path in paths], data), data))
     total = sum(path.stat().st_size for path in paths)
     assert {chunk.bytes_total for chunk in chunks} == {total}
     progress = [chunk.bytes_read for chunk in chunks]
@@ -386,14 +386,14 @@ def test_progress_grows_to_the_size_of_all_files(tmp_path: Path) -> None:
 
 def test_an_unknown_size_makes_the_total_unknown(memory: MemoryFileSystem) -> None:
     memory.pipe({"/size/a.jsonl": b'{"text": "Good", "stars": 5}\n', "/size/b.jsonl": b""})
-    (chunk,) = read(find_files(["memory://size"], DATA), DATA)
+    (chunk,) = read(list_source_files(["memory://size"], DATA), DATA)
     assert chunk.bytes_total == 0
     assert chunk.bytes_read == 29
 
 
 def test_without_a_row_there_is_no_chunk(memory: MemoryFileSystem) -> None:
     memory.pipe("/empty/a.jsonl", b"\n\n")
-    assert list(read(find_files(["memory://empty"], DATA), DATA)) == []
+    assert list(read(list_source_files(["memory://empty"], DATA), DATA)) == []
 
 
 def test_large_rows_end_a_chunk_early(
@@ -402,14 +402,14 @@ def test_large_rows_end_a_chunk_early(
     monkeypatch.setattr("sentiflow.data.reading.sources.MAX_CHUNK_BYTES", 1_000)
     line = json.dumps({"text": "a" * 400, "stars": 5}).encode() + b"\n"
     memory.pipe("/large/a.jsonl", line * 6)
-    chunks = list(read(find_files(["memory://large"], DATA), DATA))
+    chunks = list(read(list_source_files(["memory://large"], DATA), DATA))
     assert [len(chunk.raw_reviews) for chunk in chunks] == [3, 3]
 
 
 def test_rejections_alone_end_a_chunk_too(memory: MemoryFileSystem) -> None:
     memory.pipe("/bad/a.jsonl", b"oops\n" * 5)
     data = DataSettings(chunk_rows=2)
-    chunks = list(read(find_files(["memory://bad"], data), data))
+    chunks = list(read(list_source_files(["memory://bad"], data), data))
     assert [len(chunk.rejections) for chunk in chunks] == [2, 2, 1]
 
 
@@ -451,7 +451,7 @@ def test_memory_does_not_grow_with_the_number_of_rows(tmp_path: Path, name: str)
         else:
             table.to_json(path, orient="records", lines=True, compression="gzip")
         data = DataSettings(chunk_rows=500)
-        files = find_files([str(path)], data)
+        files = list_source_files([str(path)], data)
         tracemalloc.start()
         read_rows = sum(len(chunk.raw_reviews) for chunk in read(files, data))
         peak = tracemalloc.get_traced_memory()[1]
@@ -467,7 +467,7 @@ def test_memory_does_not_grow_with_the_number_of_rows(tmp_path: Path, name: str)
 @pytest.mark.real_reviews
 def test_real_reviews_are_read_to_the_last_row(real_reviews: Path) -> None:
     rows = 0
-    for chunk in read(find_files([str(real_reviews)], DATA), DATA):
+    for chunk in read(list_source_files([str(real_reviews)], DATA), DATA):
         assert not chunk.rejections
         rows += len(chunk.raw_reviews)
         reviews = type_reviews(chunk.raw_reviews, DATA)

@@ -21,7 +21,7 @@ from fsspec.implementations.memory import MemoryFileSystem
 
 from sentiflow.data.ingest.file_state import digest_beginnings
 from sentiflow.data.ingest.ingest import read_sources
-from sentiflow.data.reading.sources import find_files, read
+from sentiflow.data.reading.sources import list_source_files, read
 from sentiflow.data.reading.streams import SourceFile
 from sentiflow.data.reading.watching import Watch, WatchedFile
 from sentiflow.errors import SourceError
@@ -58,7 +58,7 @@ def test_what_is_no_regular_file_is_refused_when_it_is_named(
     monkeypatch.chdir(tmp_path)
     ODD[kind](Path("r.jsonl"))
     with pytest.raises(SourceError, match=f"'r.jsonl', which is {kind}"):
-        find_files(["r.jsonl"], DATA)
+        list_source_files(["r.jsonl"], DATA)
 
 
 @pytest.mark.parametrize("named", ["", "*.jsonl", "*"])
@@ -71,7 +71,7 @@ def test_what_is_no_regular_file_is_passed_over_in_a_folder_and_said(
         make(Path(f"odd-{number}.jsonl"))
     Path("good.jsonl").write_bytes(LINES)
     warnings: list[str] = []
-    (file,) = find_files([str(tmp_path / named)], DATA, warnings.append)
+    (file,) = list_source_files([str(tmp_path / named)], DATA, warnings.append)
     assert file.path.endswith("good.jsonl")
     assert warnings == [
         "3 sources are no regular files and were passed over: odd-0.jsonl (a named pipe), "
@@ -79,7 +79,7 @@ def test_what_is_no_regular_file_is_passed_over_in_a_folder_and_said(
     ]
     Path("good.jsonl").unlink()
     with pytest.raises(SourceError, match="At least one regular file is required"):
-        find_files([str(tmp_path / named)], DATA, warnings.append)
+        list_source_files([str(tmp_path / named)], DATA, warnings.append)
 
 
 def test_a_night_reads_the_files_beside_a_pipe_and_is_warned(home: Path, tmp_path: Path) -> None:
@@ -100,7 +100,7 @@ def test_a_file_that_became_a_pipe_since_it_was_found_is_refused(
 ) -> None:
     path = tmp_path / "a.jsonl"
     path.write_bytes(LINES)
-    (file,) = find_files([str(path)], DATA)
+    (file,) = list_source_files([str(path)], DATA)
     path.unlink()
     make_pipe(path)
     with pytest.raises(SourceError, match="a named pipe"):
@@ -166,7 +166,7 @@ def test_a_source_that_gives_nothing_more_ends_the_reading_in_a_line(
     with pytest.raises(
         SourceError, match=r"within 0\.2 s \(data\.stall_seconds\).*'silent:"
     ) as caught:
-        list(read(find_files([name], IMPATIENT), IMPATIENT))
+        list(read(list_source_files([name], IMPATIENT), IMPATIENT))
     assert "\n" not in str(caught.value)
 
 
@@ -175,7 +175,7 @@ def test_a_listing_that_hangs_ends_too(
 ) -> None:
     monkeypatch.setattr(silent, "info", lambda self, *_, **__: self.ends.wait())
     with pytest.raises(SourceError, match="nothing for so long"):
-        find_files(["silent://folder"], IMPATIENT)
+        list_source_files(["silent://folder"], IMPATIENT)
 
 
 def test_a_web_server_that_hangs_in_the_middle_ends_the_reading() -> None:
@@ -200,7 +200,7 @@ def test_a_web_server_that_hangs_in_the_middle_ends_the_reading() -> None:
         url = f"http://127.0.0.1:{listening.getsockname()[1]}/r.jsonl"
         patient = DataSettings(stall_seconds=2)
         with pytest.raises(SourceError, match="nothing for so long"):
-            list(read(find_files([url], patient), patient))
+            list(read(list_source_files([url], patient), patient))
         done.set()
         listening.shutdown(socket.SHUT_RDWR)
     for connection in held:
@@ -228,7 +228,7 @@ def test_a_file_without_a_deadline_is_read_without_a_thread(tmp_path: Path) -> N
     path = tmp_path / "a.jsonl"
     path.write_bytes(LINES)
     before = threading.active_count()
-    (file,) = find_files([str(path)], DataSettings(stall_seconds=0))
+    (file,) = list_source_files([str(path)], DataSettings(stall_seconds=0))
     with file.open() as handle:
         assert threading.active_count() == before
         assert stat.S_ISREG(os.fstat(handle.fileno()).st_mode)
@@ -255,7 +255,7 @@ def test_a_sparse_member_of_an_archive_is_read_to_its_end(
         cwd=tmp_path, check=True,
     )  # fmt: skip
     assert (tmp_path / "r.tar").stat().st_size < len(content), "it was packed as sparse"
-    chunks = list(read(find_files([str(tmp_path / "r.tar")], DATA), DATA))
+    chunks = list(read(list_source_files([str(tmp_path / "r.tar")], DATA), DATA))
     assert sum(len(chunk.raw_reviews) for chunk in chunks) == 6_000
     rejected = [rejection for chunk in chunks for rejection in chunk.rejections]
     assert [(one.rule, one.line) for one in rejected] == [
@@ -265,6 +265,6 @@ def test_a_sparse_member_of_an_archive_is_read_to_its_end(
 
 def test_a_file_as_source_keeps_its_deadline(tmp_path: Path) -> None:
     (tmp_path / "a.csv").write_bytes(b"text,stars\nGood,5\n")
-    (file,) = find_files([str(tmp_path / "a.csv")], IMPATIENT)
+    (file,) = list_source_files([str(tmp_path / "a.csv")], IMPATIENT)
     assert file.stall_seconds == 0.2
     assert SourceFile("a", file.filesystem, file.path, 2).stall_seconds == 0

@@ -71,7 +71,7 @@ class RegistryOfTables:
              for row in range(1_000)}
         )  # fmt: skip
 
-    def find_version(self, name: str, number: int) -> Version | None:
+    def look_up_version(self, name: str, number: int) -> Version | None:
         if name != self.name or number not in self.nights:
             return None
         tags = {
@@ -83,7 +83,7 @@ class RegistryOfTables:
         return Version(name, number, f"run-{number}", tags, f"m-{number}")
 
     def resolve(self, name: str, which: str) -> Version:
-        version = self.find_version(name, int(which))
+        version = self.look_up_version(name, int(which))
         assert version is not None
         return version
 

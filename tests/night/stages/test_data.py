@@ -9,7 +9,7 @@ from typing import Any, cast
 
 import pytest
 
-from sentiflow.night.stages.data import find_unchanged, skip
+from sentiflow.night.stages.data import look_up_unchanged, skip
 from sentiflow.release.ledger import Ledger
 from sentiflow.release.registry import Version
 from sentiflow.release.state import Kind, NewEvent
@@ -38,7 +38,7 @@ class Registered:
             self.ledger.append("sentiflow", len(self.ledger.read("sentiflow")), [event])
         return number
 
-    def find_versions(self, name: str, tags: dict[str, str]) -> list[Version]:
+    def query_versions(self, name: str, tags: dict[str, str]) -> list[Version]:
         return list(reversed(self.versions))
 
 
@@ -67,7 +67,7 @@ def open_night(registered: Registered, day: str = "2026-06-30", **asked: bool) -
 
 def ask(registered: Registered, fingerprint: str = "rows", **asked: Any) -> int | None:
     ingested = SimpleNamespace(snapshot=SimpleNamespace(fingerprint=fingerprint))
-    return find_unchanged(open_night(registered, **asked), cast("Any", ingested))
+    return look_up_unchanged(open_night(registered, **asked), cast("Any", ingested))
 
 
 @pytest.mark.parametrize("kind", ["promoted", "kept", "waiting", "superseded"])

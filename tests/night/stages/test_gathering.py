@@ -19,7 +19,7 @@ from night.stages.tables import AnswersByTable, RegistryOfTables, RunInMemory
 
 from sentiflow.data.snapshot import Snapshot
 from sentiflow.data.splitting import BUCKETS
-from sentiflow.dates import find_today
+from sentiflow.dates import read_today
 from sentiflow.errors import ArtifactError, GateNotEvaluated
 from sentiflow.gate.findings import Findings, GateRows, fingerprint_rows
 from sentiflow.gate.inspection import Inspection
@@ -29,7 +29,7 @@ from sentiflow.night.stages import gate as stage
 from sentiflow.night.stages.data import Splits
 from sentiflow.night.stages.gate import Gate, open_gate
 from sentiflow.night.stages.model import Evaluated
-from sentiflow.release.known_files import KnownFiles, find_known, require_known
+from sentiflow.release.known_files import KnownFiles, look_up_known_files, require_known
 from sentiflow.release.registry import Version
 from sentiflow.release.state import Event, Kind, fold_events
 from sentiflow.settings import Settings
@@ -73,7 +73,7 @@ def know_tables(monkeypatch: pytest.MonkeyPatch) -> None:
         assert isinstance(events, tuple)
         return KnownFiles(version.run_id, {})
 
-    monkeypatch.setattr(stage, "find_known", know)
+    monkeypatch.setattr(stage, "look_up_known_files", know)
     monkeypatch.setattr(stage, "require_known", know)
 
 
@@ -184,7 +184,7 @@ def test_only_a_night_older_than_the_champions_is_a_backfill(
 def test_a_champion_of_a_day_to_come_holds_back_no_night_of_today(
     registry: RegistryOfTables, home: Path
 ) -> None:
-    today = find_today(Settings().schedule)
+    today = read_today(Settings().schedule)
     registry.nights[CHAMPION] = today + timedelta(days=365)
     for as_of, age in ((today, 0), (today - timedelta(days=1), -1)):
         findings = gather(open_night(registry, home, as_of=as_of)[0])
@@ -519,7 +519,7 @@ def test_a_move_outside_holds_while_its_champion_is_there(
 def test_a_version_whose_files_the_ledger_does_not_know_is_not_loaded_for_the_gate(
     registry: RegistryOfTables, home: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(stage, "find_known", find_known)
+    monkeypatch.setattr(stage, "look_up_known_files", look_up_known_files)
     monkeypatch.setattr(stage, "require_known", require_known)
     known = [
         replace(event, details=KnownFiles(f"run-{number}", {"a": "b"}).as_details())

@@ -110,7 +110,7 @@ class RowChecker:
         first_failed = np.full(len(numbered), -1, dtype=np.int64)
         for position in reversed(range(len(self._expectations))):
             name = self._expectations[position].name
-            first_failed[_find_failed_rows(name, outcomes[name], len(numbered))] = position
+            first_failed[_select_failed_rows(name, outcomes[name], len(numbered))] = position
 
         failed = first_failed >= 0
         passed = numbered.loc[~failed].drop(columns="date_readable").reset_index(drop=True)
@@ -127,7 +127,7 @@ class RowChecker:
         self, rejected: pd.DataFrame, first_failed: npt.NDArray[np.int64]
     ) -> list[Rejection]:
         """Return a rejection for each row, and count it."""
-        raws = _write_raw(rejected)
+        raws = _format_raw(rejected)
         rejections = []
         for file, line, review_id, position, raw in zip(
             rejected["file"],
@@ -282,7 +282,7 @@ def _validate(
     return results
 
 
-def _find_failed_rows(
+def _select_failed_rows(
     name: str, result: ExpectationValidationResult, rows: int
 ) -> npt.NDArray[np.int64]:
     """Return the positions of the rows that failed one expectation.
@@ -358,7 +358,7 @@ def _render(results: Sequence[ExpectationValidationResult]) -> str:
     return str(view.render({"content_block": table.to_json_dict()}))
 
 
-def _write_raw(rejected: pd.DataFrame) -> list[str]:
+def _format_raw(rejected: pd.DataFrame) -> list[str]:
     """Return each row's fields as JSON, cut at RAW_CHARACTERS."""
     fields = rejected[list(_RAW_FIELDS)].assign(
         # A text of megabytes is cut before it is written, and the date takes its ISO form.

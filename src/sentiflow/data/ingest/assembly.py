@@ -16,7 +16,7 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from sentiflow.data.ingest.segments import Piece, PieceStore
+from sentiflow.data.ingest.segments import Segment, SegmentStore
 from sentiflow.data.profile import Profile
 from sentiflow.data.quarantine import QuarantineWriter
 from sentiflow.data.reading.businesses import is_in_category, join_categories
@@ -147,8 +147,8 @@ class _Tally:
 
 
 def assemble(
-    pieces: Sequence[Piece],
-    store: PieceStore,
+    segments: Sequence[Segment],
+    store: SegmentStore,
     categories: pd.Series[str] | None,
     settings: Settings,
     night_ends: pd.Timestamp,
@@ -157,7 +157,7 @@ def assemble(
     """Put checked rows together, whenever they were read.
 
     Args:
-        pieces: of all files, in their order.
+        segments: of all files, in their order.
         store: where the pieces are.
         categories: of every business, from `read_categories`; None without such a file.
         settings: the groups data and split count.
@@ -165,7 +165,7 @@ def assemble(
         home: SENTIFLOW_HOME.
 
     Raises:
-        PieceGone: a piece was removed meanwhile.
+        SegmentGone: a piece was removed meanwhile.
     """
     data = settings.data
     tally = _Tally()
@@ -174,9 +174,9 @@ def assemble(
     earliest_left_out: pd.Timestamp | None = None
 
     with SnapshotWriter(home) as writer, QuarantineWriter(home) as quarantine:
-        for piece in pieces:
-            quarantine.add(store.read_rejections(piece))
-        for reviews in _read_reviews(pieces, store, data.chunk_rows):
+        for segment in segments:
+            quarantine.add(store.read_rejections(segment))
+        for reviews in _read_reviews(segments, store, data.chunk_rows):
             passed += len(reviews)
             is_future = (reviews["date"] >= night_ends).to_numpy()
             left_out = reviews.loc[is_future, "date"]
@@ -217,13 +217,13 @@ def assemble(
 
 
 def _read_reviews(
-    pieces: Sequence[Piece], store: PieceStore, chunk_rows: int
+    segments: Sequence[Segment], store: SegmentStore, chunk_rows: int
 ) -> Iterator[pd.DataFrame]:
     """Yield the rows of all pieces, those of small ones together."""
     waiting: list[pa.Table] = []
     rows = size = 0
-    for piece in pieces:
-        for table in store.read_rows(piece):
+    for segment in segments:
+        for table in store.read_rows(segment):
             waiting.append(table)
             rows += table.num_rows
             size += table.nbytes

@@ -22,7 +22,7 @@ Stamp = tuple[int, ...]
 
 
 @dataclass(frozen=True)
-class Sighting:
+class FileState:
     """How a file looked at one moment.
 
     Attributes:
@@ -49,7 +49,7 @@ _SETTLING_NS: Final = 2_000_000_000
 _BLOCK_BYTES: Final = 1 << 20
 
 
-def look_at(file: SourceFile) -> Sighting | None:
+def read_file_state(file: SourceFile) -> FileState | None:
     """Return how a file looks just now; None where it cannot be told, or the file is gone.
 
     The time of the last change (ctime) cannot be set back by anybody, unlike that of the
@@ -63,7 +63,7 @@ def look_at(file: SourceFile) -> Sighting | None:
         return None
     rested = time.time_ns() - max(found.st_mtime_ns, found.st_ctime_ns)
     stamp = (found.st_size, found.st_mtime_ns, found.st_ctime_ns, found.st_ino, found.st_dev)
-    return Sighting(stamp, rested > _SETTLING_NS)
+    return FileState(stamp, rested > _SETTLING_NS)
 
 
 def digest_beginnings(file: SourceFile, sizes: Sequence[int]) -> tuple[str, ...]:

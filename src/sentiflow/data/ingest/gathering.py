@@ -10,11 +10,11 @@ from dataclasses import dataclass, replace
 import pandas as pd
 
 from sentiflow.data.checks.validation import RowChecker
-from sentiflow.data.ingest.file_state import digest_beginnings, look_at
+from sentiflow.data.ingest.file_state import digest_beginnings, read_file_state
 from sentiflow.data.ingest.manifest import KnownFile, Plan, name_file
-from sentiflow.data.ingest.segments import Piece, PieceStore, PieceWriter, end_at
+from sentiflow.data.ingest.segments import Segment, SegmentStore, SegmentWriter, end_at
 from sentiflow.data.reading.sources import RawChunk, read_each
-from sentiflow.data.reading.streams import Mark, SourceFile
+from sentiflow.data.reading.streams import ResumeOffset, SourceFile
 from sentiflow.data.reviews import Rejection, type_reviews
 from sentiflow.data.row_digests import add_digests
 from sentiflow.progress import report_progress
@@ -28,11 +28,11 @@ class Gathered:
     """What the source files hold, whether it was read now or before.
 
     Attributes:
-        pieces: of each file, in the files' order.
+        segments: of each file, in the files' order.
         known: what is to be remembered of the files, by key.
     """
 
-    pieces: tuple[tuple[Piece, ...], ...]
+    segments: tuple[tuple[Segment, ...], ...]
     known: dict[str, KnownFile]
 
 
@@ -43,7 +43,7 @@ class FileReading:
         """Prepare; nothing is read yet."""
         self.file = plan.file
         self._known = plan.known
-        self._sighting = plan.sighting
+        self._sighting = plan.file_state
         self._sha256 = plan.sha256
 
     @property
@@ -66,7 +66,7 @@ class FileReading:
         """
         if self._sighting is not None and self._sha256 is None:
             # The plan may be older than the reading of the files before this one.
-            self._sighting = look_at(self.file)
+            self._sighting = read_file_state(self.file)
             if self._sighting is not None:
                 (self._sha256,) = digest_beginnings(self.file, (self._sighting.size,))
         if self._sighting is None:
@@ -74,33 +74,35 @@ class FileReading:
         mark = self._known.mark if self._known is not None else None
         return replace(self.file, size=self.size, start=mark, end=self._sighting.size)
 
-    def list_earlier(self, store: PieceStore) -> tuple[list[Piece], list[Piece]]:
+    def list_earlier(self, store: SegmentStore) -> tuple[list[Segment], list[Segment]]:
         """Return the earlier pieces that stay, and those to copy into the new one."""
         if self._known is None or self._known.mark is None:
             return [], []
-        *earlier, last = self._known.pieces
+        *earlier, last = self._known.segments
         last = end_at(last, self._known.mark.line)
         return (earlier, [last]) if store.is_small(last) else ([*earlier, last], [])
 
-    def remember(self, pieces: tuple[Piece, ...], mark: Mark | None) -> KnownFile | None:
+    def remember(
+        self, segments: tuple[Segment, ...], mark: ResumeOffset | None
+    ) -> KnownFile | None:
         """Return what to remember of the file; None where that could be wrong.
 
         Args:
-            pieces: what the whole file gave.
+            segments: what the whole file gave.
             mark: where reading can go on.
         """
         if self._sighting is None or self._sha256 is None:
             return None
-        now = look_at(self.file)
+        now = read_file_state(self.file)
         is_same = now is not None and now.stamp == self._sighting.stamp
         if not is_same and mark is None:
             # It was written to meanwhile, and not every reader goes from start to end.
             return None
         stamp = self._sighting.lasting if is_same else None
-        return KnownFile(stamp, self._sighting.size, self._sha256, pieces, mark)
+        return KnownFile(stamp, self._sighting.size, self._sha256, segments, mark)
 
 
-def gather(plans: Sequence[Plan], store: PieceStore, data: DataSettings) -> Gathered:
+def gather(plans: Sequence[Plan], store: SegmentStore, data: DataSettings) -> Gathered:
     """Bring the pieces of all files up to date, reading only what is new.
 
     Memory holds one chunk at a time. A chunk may hold rows of many files, so that many small
@@ -113,17 +115,17 @@ def gather(plans: Sequence[Plan], store: PieceStore, data: DataSettings) -> Gath
 
     Raises:
         SourceError: a source cannot be read at all.
-        PieceGone: a piece that the plans count on was removed meanwhile.
+        SegmentGone: a piece that the plans count on was removed meanwhile.
     """
     readings = [FileReading(plan) for plan in plans if not plan.is_unchanged]
-    pieces, marks, rows = _read_new(readings, store, data)
-    done = iter(zip(readings, pieces, marks, strict=True))
-    every: list[tuple[Piece, ...]] = []
+    segments, marks, rows = _read_new(readings, store, data)
+    done = iter(zip(readings, segments, marks, strict=True))
+    every: list[tuple[Segment, ...]] = []
     known: dict[str, KnownFile] = {}
     for plan in plans:
         remembered = plan.known
         if plan.is_unchanged and plan.known is not None:
-            every.append(plan.known.pieces)
+            every.append(plan.known.segments)
         else:
             reading, new, mark = next(done)
             every.append(new)
@@ -138,21 +140,21 @@ def gather(plans: Sequence[Plan], store: PieceStore, data: DataSettings) -> Gath
 
 
 def _read_new(
-    readings: Sequence[FileReading], store: PieceStore, data: DataSettings
-) -> tuple[list[tuple[Piece, ...]], list[Mark | None], int]:
+    readings: Sequence[FileReading], store: SegmentStore, data: DataSettings
+) -> tuple[list[tuple[Segment, ...]], list[ResumeOffset | None], int]:
     """Read what is new; return pieces and mark of each file, and how many rows were read."""
-    pieces: dict[int, list[Piece]] = {}
-    marks: dict[int, Mark | None] = {}
-    writers: dict[int, PieceWriter] = {}
+    segments: dict[int, list[Segment]] = {}
+    marks: dict[int, ResumeOffset | None] = {}
+    writers: dict[int, SegmentWriter] = {}
     rows = rejected = 0
 
-    def find_writer(position: int) -> PieceWriter:
+    def open_segment_writer(position: int) -> SegmentWriter:
         if position not in writers:
             writers[position] = store.open_writer(keep=readings[position].may_be_remembered)
-            if position not in pieces:
-                pieces[position], copied = readings[position].list_earlier(store)
-                for piece in copied:
-                    writers[position].copy(store, piece)
+            if position not in segments:
+                segments[position], copied = readings[position].list_earlier(store)
+                for segment in copied:
+                    writers[position].copy(store, segment)
         return writers[position]
 
     sizes = [reading.size for reading in readings]
@@ -162,21 +164,21 @@ def _read_new(
     for chunk in read_each((reading.start() for reading in readings), data, total):
         checker = checker or RowChecker(data)
         for position, reviews, rejections in _check(chunk, checker, data):
-            find_writer(position).add(reviews, rejections)
+            open_segment_writer(position).add(reviews, rejections)
             rows += len(reviews) + len(rejections)
             rejected += len(rejections)
         for position, mark in chunk.ended.items():
-            piece = find_writer(position).finish()
-            pieces[position].append(piece)
+            segment = open_segment_writer(position).finish()
+            segments[position].append(segment)
             del writers[position]
             marks[position] = mark
         message = f"{rows:,} rows read, {rejected:,} quarantined"
         report_progress("ingest", chunk.bytes_read, chunk.bytes_total, message)
     # Files with one name, as two URLs whose secrets are hidden, are taken for one.
     for position, writer in writers.items():
-        pieces[position].append(writer.finish())
+        segments[position].append(writer.finish())
     positions = range(len(readings))
-    return [tuple(pieces[at]) for at in positions], [marks[at] for at in positions], rows
+    return [tuple(segments[at]) for at in positions], [marks[at] for at in positions], rows
 
 
 def _check(

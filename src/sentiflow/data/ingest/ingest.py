@@ -20,17 +20,17 @@ import pandas as pd
 
 from sentiflow.data.ingest.assembly import Assembled, assemble
 from sentiflow.data.ingest.gathering import gather
-from sentiflow.data.ingest.manifest import Catalog, Plan, check_pieces, plan_reading
+from sentiflow.data.ingest.manifest import Manifest, Plan, check_segments, plan_reading
 from sentiflow.data.ingest.results import (
     describe_result,
     digest_businesses,
-    find_result,
     name_result,
+    read_result,
 )
-from sentiflow.data.ingest.segments import Piece, PieceGone, PieceStore
+from sentiflow.data.ingest.segments import Segment, SegmentGone, SegmentStore
 from sentiflow.data.profile import Profile
 from sentiflow.data.reading.businesses import read_categories
-from sentiflow.data.reading.sources import find_files
+from sentiflow.data.reading.sources import list_source_files
 from sentiflow.data.reading.streams import SourceFile
 from sentiflow.data.snapshot import Snapshot
 from sentiflow.settings import Settings
@@ -103,17 +103,17 @@ def read_sources(
         SourceError: a source cannot be read at all.
     """
     reading = _Reading(
-        files=find_files(paths, settings.data, warn),
+        files=list_source_files(paths, settings.data, warn),
         businesses=businesses,
         settings=settings,
         night_ends=pd.Timestamp(night) + pd.Timedelta(days=1),
         home=home,
     )
     if code is not None:
-        catalog = Catalog.load(home, paths, settings.data, code)
+        manifest = Manifest.load(home, paths, settings.data, code)
         try:
-            return reading.read_what_is_new(catalog, trust_stored)
-        except PieceGone as error:
+            return reading.read_what_is_new(manifest, trust_stored)
+        except SegmentGone as error:
             # Removed by hand, or in an ingest of more than half a day. What is read now is
             # this night's own, so that it cannot happen again.
             logger.warning("ingest: stored rows went while they were used, reading all: %s", error)
@@ -132,51 +132,51 @@ class _Reading:
 
     def read_everything(self) -> Ingested:
         """Read every file from its beginning, and keep nothing of it."""
-        with PieceStore(self.home, keep=False) as store:
+        with SegmentStore(self.home, keep=False) as store:
             plans = [Plan(file) for file in self.files]
             gathered = gather(plans, store, self.settings.data)
-            return _describe(self._assemble(gathered.pieces, store))
+            return _describe(self._assemble(gathered.segments, store))
 
-    def read_what_is_new(self, catalog: Catalog, trust_stored: bool) -> Ingested:
+    def read_what_is_new(self, manifest: Manifest, trust_stored: bool) -> Ingested:
         """Read what the catalog does not know, and bring it up to date.
 
         Raises:
-            PieceGone: somebody removed what this counted on.
+            SegmentGone: somebody removed what this counted on.
         """
         settings = self.settings
         of_businesses = digest_businesses(self.businesses, settings)
-        plans = plan_reading(self.files, catalog.files, trust_stored)
-        known = [plan.known.pieces for plan in plans if plan.known and plan.is_unchanged]
+        plans = plan_reading(self.files, manifest.files, trust_stored)
+        known = [plan.known.segments for plan in plans if plan.known and plan.is_unchanged]
         if trust_stored and of_businesses is not None and len(known) == len(plans):
-            stored = catalog.results.get(name_result(known, of_businesses, settings))
-            found = find_result(stored, self.night_ends, self.home)
+            stored = manifest.results.get(name_result(known, of_businesses, settings))
+            found = read_result(stored, self.night_ends, self.home)
             if found is not None:
                 logger.info("ingest: %s of %s files unchanged, nothing read", *[len(plans)] * 2)
-                catalog.keep(plans)
-                catalog.save()
+                manifest.keep(plans)
+                manifest.save()
                 return Ingested.from_dict(found)
 
-        with PieceStore(self.home, keep=True) as store:
-            gathered = gather(check_pieces(plans, store), store, settings.data)
-            catalog.replace(gathered.known)
+        with SegmentStore(self.home, keep=True) as store:
+            gathered = gather(check_segments(plans, store), store, settings.data)
+            manifest.replace(gathered.known)
             # Before the rest is done: whatever happens there, what was read need not be again.
-            catalog.save()
-            assembled = self._assemble(gathered.pieces, store)
+            manifest.save()
+            assembled = self._assemble(gathered.segments, store)
             if (
                 len(gathered.known) == len(self.files)
                 and of_businesses is not None
                 and of_businesses == digest_businesses(self.businesses, settings)
             ):
-                key = name_result(gathered.pieces, of_businesses, settings)
-                catalog.results[key] = describe_result(assembled)
-                catalog.save()
-            catalog.clean(store)
+                key = name_result(gathered.segments, of_businesses, settings)
+                manifest.results[key] = describe_result(assembled)
+                manifest.save()
+            manifest.clean(store)
         return _describe(assembled)
 
-    def _assemble(self, pieces: Sequence[Sequence[Piece]], store: PieceStore) -> Assembled:
+    def _assemble(self, segments: Sequence[Sequence[Segment]], store: SegmentStore) -> Assembled:
         data = self.settings.data
         categories = read_categories(self.businesses, data) if self.businesses else None
-        every = list(chain.from_iterable(pieces))
+        every = list(chain.from_iterable(segments))
         return assemble(every, store, categories, self.settings, self.night_ends, self.home)
 
 

@@ -12,9 +12,9 @@ from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any, Final
 
-from sentiflow.data.ingest.file_state import Sighting, Stamp, digest_beginnings, look_at
-from sentiflow.data.ingest.segments import Piece, PieceStore, list_file_names
-from sentiflow.data.reading.streams import Mark, SourceFile
+from sentiflow.data.ingest.file_state import FileState, Stamp, digest_beginnings, read_file_state
+from sentiflow.data.ingest.segments import Segment, SegmentStore, list_file_names
+from sentiflow.data.reading.streams import ResumeOffset, SourceFile
 from sentiflow.errors import ArtifactError
 from sentiflow.files import digest_json, read_json, write_json
 from sentiflow.settings import DataSettings
@@ -36,26 +36,34 @@ class KnownFile:
         stamp: what the file system said of it, where that can be believed; else None.
         size: how many of its bytes were read.
         sha256: the digest of these bytes.
-        pieces: what they gave, in order.
+        segments: what they gave, in order.
         mark: where reading can go on once the file has grown; None where it cannot.
     """
 
     stamp: Stamp | None
     size: int
     sha256: str
-    pieces: tuple[Piece, ...]
-    mark: Mark | None
+    segments: tuple[Segment, ...]
+    mark: ResumeOffset | None
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return a JSON value; `pieces` is what segments are called on disk."""
+        value = asdict(self)
+        value["pieces"] = value.pop("segments")
+        return value
 
     @classmethod
     def from_dict(cls, value: dict[str, Any]) -> KnownFile:
-        """Return what `dataclasses.asdict` made a JSON value of."""
+        """Return what `as_dict` made a JSON value of."""
         mark = value["mark"]
         return cls(
             stamp=None if value["stamp"] is None else tuple(value["stamp"]),
             size=value["size"],
             sha256=value["sha256"],
-            pieces=tuple(Piece(**piece) for piece in value["pieces"]),
-            mark=None if mark is None else Mark(**{**mark, "header": tuple(mark["header"])}),
+            segments=tuple(Segment(**segment) for segment in value["pieces"]),
+            mark=None
+            if mark is None
+            else ResumeOffset(**{**mark, "header": tuple(mark["header"])}),
         )
 
 
@@ -66,20 +74,20 @@ class Plan:
     Attributes:
         file: the file.
         known: what is remembered of it and still true of its beginning; None if nothing.
-        sighting: how it looked when the plan was made; None where nothing is to be remembered.
+        file_state: how it looked when the plan was made; None where nothing is to be remembered.
         sha256: the digest of all its bytes then, where that was needed to make the plan.
         is_unchanged: whether nothing of it has to be read.
     """
 
     file: SourceFile
     known: KnownFile | None = None
-    sighting: Sighting | None = None
+    file_state: FileState | None = None
     sha256: str | None = None
     is_unchanged: bool = False
 
 
 @dataclass
-class Catalog:
+class Manifest:
     """What is remembered about sources; `load` finds it, `save` keeps it.
 
     Attributes:
@@ -95,7 +103,7 @@ class Catalog:
     results: dict[str, dict[str, Any]] = field(default_factory=dict)
 
     @classmethod
-    def load(cls, home: Path, paths: Sequence[str], data: DataSettings, code: str) -> Catalog:
+    def load(cls, home: Path, paths: Sequence[str], data: DataSettings, code: str) -> Manifest:
         """Return what is remembered of these sources when read this way, by this code.
 
         Args:
@@ -106,20 +114,20 @@ class Catalog:
         """
         reading = data.model_dump(mode="json", exclude=_LATER)
         path = home / "ingest" / f"{digest_json([list(paths), reading])[:32]}.json"
-        catalog = cls(path, code)
+        manifest = cls(path, code)
         stored = _read_stored(path)
         if stored is not None and stored["code"] == code:
-            catalog.files = _list_files(stored)
-            catalog.results = stored["results"]
-        return catalog
+            manifest.files = _list_files(stored)
+            manifest.results = stored["results"]
+        return manifest
 
     def save(self) -> None:
         """Keep the catalog, replacing the one before in one step."""
-        files = {key: asdict(known) for key, known in self.files.items()}
+        files = {key: known.as_dict() for key, known in self.files.items()}
         value = {"format": FORMAT, "code": self.code, "files": files, "results": self.results}
         write_json(self.path, value)
 
-    def clean(self, store: PieceStore) -> None:
+    def clean(self, store: SegmentStore) -> None:
         """Remove pieces that no catalog needs, this one included, as they are on disk."""
         store.remove_others(frozenset(list_needed(self.path.parent.glob("*.json"))))
 
@@ -130,7 +138,7 @@ class Catalog:
     def replace(self, files: dict[str, KnownFile]) -> None:
         """Remember these files, and no result that was made of others."""
         before, now = (
-            {key: known.pieces for key, known in these.items()} for these in (self.files, files)
+            {key: known.segments for key, known in these.items()} for these in (self.files, files)
         )
         if before != now:
             self.results = {}
@@ -148,7 +156,7 @@ def plan_reading(
     """Say of each file what of it has to be read.
 
     Args:
-        files: from `find_files`.
+        files: from `list_source_files`.
         known: what is remembered, by key.
         trust_stamps: whether a file that looks the same is taken for the same; otherwise its
             bytes are compared.
@@ -160,28 +168,28 @@ def plan_reading(
 
 
 def _plan(file: SourceFile, known: KnownFile | None, trust_stamps: bool) -> Plan:
-    sighting = look_at(file)
-    if known is None or sighting is None or sighting.size < known.size:
-        return Plan(file, None, sighting)
-    if trust_stamps and known.stamp == sighting.stamp:
-        return Plan(file, known, sighting, known.sha256, is_unchanged=True)
-    before, now = digest_beginnings(file, (known.size, sighting.size))
+    file_state = read_file_state(file)
+    if known is None or file_state is None or file_state.size < known.size:
+        return Plan(file, None, file_state)
+    if trust_stamps and known.stamp == file_state.stamp:
+        return Plan(file, known, file_state, known.sha256, is_unchanged=True)
+    before, now = digest_beginnings(file, (known.size, file_state.size))
     if before != known.sha256:
-        return Plan(file, None, sighting, now)
-    if sighting.size == known.size:
-        same = replace(known, stamp=sighting.lasting)
-        return Plan(file, same, sighting, now, is_unchanged=True)
-    return Plan(file, known if known.mark is not None else None, sighting, now)
+        return Plan(file, None, file_state, now)
+    if file_state.size == known.size:
+        same = replace(known, stamp=file_state.lasting)
+        return Plan(file, same, file_state, now, is_unchanged=True)
+    return Plan(file, known if known.mark is not None else None, file_state, now)
 
 
-def check_pieces(plans: Sequence[Plan], store: PieceStore) -> list[Plan]:
+def check_segments(plans: Sequence[Plan], store: SegmentStore) -> list[Plan]:
     """Return the plans, with a file to be read anew where one of its pieces is damaged or gone.
 
-    The pieces that are planned on stay while they are in use, see `PieceStore.claim`.
+    The pieces that are planned on stay while they are in use, see `SegmentStore.claim`.
     """
     return [
         plan
-        if plan.known is None or all(map(store.claim, plan.known.pieces))
+        if plan.known is None or all(map(store.claim, plan.known.segments))
         else replace(plan, known=None, is_unchanged=False)
         for plan in plans
     ]
@@ -193,8 +201,8 @@ def list_needed(catalogs: Iterable[Path]) -> Iterator[str]:
         stored = _read_stored(path)
         if stored is not None:
             for known in _list_files(stored).values():
-                for piece in known.pieces:
-                    yield from list_file_names(piece)
+                for segment in known.segments:
+                    yield from list_file_names(segment)
 
 
 def _list_files(stored: dict[str, Any]) -> dict[str, KnownFile]:

@@ -17,9 +17,9 @@ from typing import Any, Final
 import pandas as pd
 
 from sentiflow.data.ingest.assembly import Assembled
-from sentiflow.data.ingest.file_state import digest_beginnings, look_at
-from sentiflow.data.ingest.segments import Piece
-from sentiflow.data.reading.sources import find_files
+from sentiflow.data.ingest.file_state import digest_beginnings, read_file_state
+from sentiflow.data.ingest.segments import Segment
+from sentiflow.data.reading.sources import list_source_files
 from sentiflow.data.snapshot import check_snapshot, open_snapshot
 from sentiflow.errors import ArtifactError
 from sentiflow.files import digest_file, digest_json
@@ -29,15 +29,15 @@ from sentiflow.settings import Settings
 _NOT_COUNTED: Final = {"stall_seconds", "allowed_roots", "output_roots"}
 
 
-def name_result(pieces: Sequence[Sequence[Piece]], businesses: str, settings: Settings) -> str:
+def name_result(segments: Sequence[Sequence[Segment]], businesses: str, settings: Settings) -> str:
     """Return the key of what an ingest gives.
 
     Args:
-        pieces: of each file, in the files' order.
+        segments: of each file, in the files' order.
         businesses: from `digest_businesses`.
         settings: the groups data and split count.
     """
-    of_files = [[asdict(piece) for piece in of_file] for of_file in pieces]
+    of_files = [[asdict(segment) for segment in of_file] for of_file in segments]
     data = settings.data.model_dump(mode="json", exclude=_NOT_COUNTED)
     groups = [data, settings.split.model_dump(mode="json")]
     return digest_json([of_files, businesses, groups])
@@ -57,11 +57,11 @@ def digest_businesses(path: str | None, settings: Settings) -> str | None:
         SourceError: the path names nothing that can be read.
     """
     digests = []
-    for file in find_files([path], settings.data) if path else ():
-        sighting = look_at(file)
-        if sighting is None:
+    for file in list_source_files([path], settings.data) if path else ():
+        file_state = read_file_state(file)
+        if file_state is None:
             return None
-        digests.append([file.name, *digest_beginnings(file, (sighting.size,))])
+        digests.append([file.name, *digest_beginnings(file, (file_state.size,))])
     return digest_json(digests)
 
 
@@ -77,7 +77,7 @@ def describe_result(assembled: Assembled) -> dict[str, Any]:
     }
 
 
-def find_result(
+def read_result(
     stored: dict[str, Any] | None, night_ends: pd.Timestamp, home: Path
 ) -> dict[str, Any] | None:
     """Return what `Ingested.from_dict` takes, if the stored result is whole and true tonight.

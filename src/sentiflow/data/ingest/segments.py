@@ -38,7 +38,7 @@ _ROWS: Final = pa.schema([pa.field("line", pa.int64()), *REVIEW_SCHEMA, TEXT_DIG
 
 
 @dataclass(frozen=True)
-class Piece:
+class Segment:
     """Rows and rejections of one file, in the order of its lines.
 
     Attributes:
@@ -53,11 +53,11 @@ class Piece:
     until: int | None = None
 
 
-class PieceGone(Exception):
+class SegmentGone(Exception):
     """A piece was removed after a night had counted on it."""
 
 
-class PieceStore:
+class SegmentStore:
     """The pieces under one home.
 
     Use as a context manager; what is unfinished is removed when the block ends, and with it
@@ -74,9 +74,9 @@ class PieceStore:
         self._root = home / "ingest"
         self._keep = keep
         self._unfinished = self._own = self._pieces = Path()
-        self._writers: list[PieceWriter] = []
+        self._writers: list[SegmentWriter] = []
 
-    def __enter__(self) -> PieceStore:
+    def __enter__(self) -> SegmentStore:
         """Make the folders."""
         self._root.mkdir(parents=True, exist_ok=True)
         self._unfinished = Path(tempfile.mkdtemp(prefix=make_temporary_prefix(), dir=self._root))
@@ -94,20 +94,20 @@ class PieceStore:
                 writer.close()
         shutil.rmtree(self._unfinished, ignore_errors=True)
 
-    def open_writer(self, *, keep: bool = True) -> PieceWriter:
+    def open_writer(self, *, keep: bool = True) -> SegmentWriter:
         """Return a writer of a new piece; unless it is to be kept, it goes with the block."""
         folder = Path(tempfile.mkdtemp(dir=self._unfinished))
-        writer = PieceWriter(folder, self._pieces if keep else self._own)
+        writer = SegmentWriter(folder, self._pieces if keep else self._own)
         self._writers.append(writer)
         return writer
 
-    def claim(self, piece: Piece) -> bool:
+    def claim(self, segment: Segment) -> bool:
         """Say whether the piece's files are there as they were written, and keep them there.
 
         They count as used from now on, so that no other night removes them.
         """
         try:
-            for path in self.list_files(piece):
+            for path in self.list_files(segment):
                 os.utime(path)
                 if digest_file(path) != path.stem:
                     return False
@@ -115,56 +115,56 @@ class PieceStore:
             return False
         return True
 
-    def is_small(self, piece: Piece) -> bool:
+    def is_small(self, segment: Segment) -> bool:
         """Say whether the piece is better copied than kept beside what follows it.
 
         Raises:
-            PieceGone: it is not there any more.
+            SegmentGone: it is not there any more.
         """
         with _tell_gone():
-            return sum(path.stat().st_size for path in self.list_files(piece)) < SMALL_BYTES
+            return sum(path.stat().st_size for path in self.list_files(segment)) < SMALL_BYTES
 
-    def list_files(self, piece: Piece) -> list[Path]:
+    def list_files(self, segment: Segment) -> list[Path]:
         """Return where the piece's rows and rejections lie, those that it has."""
-        return [self._find(name) for name in list_file_names(piece)]
+        return [self._find(name) for name in list_file_names(segment)]
 
-    def read_rows(self, piece: Piece) -> Iterator[pa.Table]:
+    def read_rows(self, segment: Segment) -> Iterator[pa.Table]:
         """Yield the rows that count, some thousands at a time.
 
         Columns are line, REVIEW_COLUMNS and those of `row_digests.add_digests`, whose
         row_digest is that of a row without categories.
 
         Raises:
-            PieceGone: they are not there any more.
+            SegmentGone: they are not there any more.
         """
-        if piece.rows is None:
+        if segment.rows is None:
             return
         with _tell_gone():
             # Not mapped into memory: its pages would count as the process's own.
-            opened = pa.OSFile(str(self._find(f"{piece.rows}.arrow")))
+            opened = pa.OSFile(str(self._find(f"{segment.rows}.arrow")))
         with opened as source:
             reader = pa.ipc.open_file(source)
             for index in range(reader.num_record_batches):
                 table = pa.Table.from_batches([reader.get_batch(index)])
-                if piece.until is not None:
-                    table = table.filter(pc.less_equal(table["line"], piece.until))
+                if segment.until is not None:
+                    table = table.filter(pc.less_equal(table["line"], segment.until))
                 if table.num_rows:
                     yield table
 
-    def read_rejections(self, piece: Piece) -> Iterator[Rejection]:
+    def read_rejections(self, segment: Segment) -> Iterator[Rejection]:
         """Yield the rejections that count.
 
         Raises:
-            PieceGone: they are not there any more.
+            SegmentGone: they are not there any more.
         """
-        if piece.rejections is None:
+        if segment.rejections is None:
             return
         with _tell_gone():
-            opened = self._find(f"{piece.rejections}.jsonl").open("rb")
+            opened = self._find(f"{segment.rejections}.jsonl").open("rb")
         with opened as stream:
             for line in stream:
                 rejection = Rejection(**json.loads(line))
-                if piece.until is None or rejection.line <= piece.until:
+                if segment.until is None or rejection.line <= segment.until:
                     yield rejection
 
     def remove_others(self, needed: Container[str]) -> None:
@@ -185,13 +185,13 @@ class PieceStore:
         return own if own.exists() else self._pieces / name
 
 
-class PieceWriter:
+class SegmentWriter:
     """Write one piece, chunk by chunk."""
 
-    def __init__(self, folder: Path, pieces: Path) -> None:
-        """Write into an empty folder; `finish` moves the files to `pieces`."""
+    def __init__(self, folder: Path, segments: Path) -> None:
+        """Write into an empty folder; `finish` moves the files to `segments`."""
         self._folder = folder
-        self._pieces = pieces
+        self._pieces = segments
         self._rows: pa.ipc.RecordBatchFileWriter | None = None
         self._rejections: IO[bytes] | None = None
 
@@ -202,18 +202,18 @@ class PieceWriter:
             self._add_table(table)
         self._add_rejections(rejections)
 
-    def copy(self, store: PieceStore, piece: Piece) -> None:
+    def copy(self, store: SegmentStore, segment: Segment) -> None:
         """Append what counts of another piece."""
-        for table in store.read_rows(piece):
+        for table in store.read_rows(segment):
             self._add_table(table)
-        self._add_rejections(store.read_rejections(piece))
+        self._add_rejections(store.read_rejections(segment))
 
-    def finish(self) -> Piece:
+    def finish(self) -> Segment:
         """Give the files their final names and return the piece."""
         self.close()
-        piece = Piece(rows=self._move("arrow"), rejections=self._move("jsonl"))
+        segment = Segment(rows=self._move("arrow"), rejections=self._move("jsonl"))
         self._folder.rmdir()
-        return piece
+        return segment
 
     def close(self) -> None:
         """Close the files, finished or not."""
@@ -251,15 +251,15 @@ def _tell_gone() -> Iterator[None]:
     try:
         yield
     except FileNotFoundError as error:
-        raise PieceGone(str(error)) from error
+        raise SegmentGone(str(error)) from error
 
 
-def end_at(piece: Piece, line: int) -> Piece:
+def end_at(segment: Segment, line: int) -> Segment:
     """Return the piece without what stands behind a line."""
-    return replace(piece, until=line)
+    return replace(segment, until=line)
 
 
-def list_file_names(piece: Piece) -> list[str]:
+def list_file_names(segment: Segment) -> list[str]:
     """Return the names of the piece's files in the folder of all pieces."""
-    names = ((piece.rows, "arrow"), (piece.rejections, "jsonl"))
+    names = ((segment.rows, "arrow"), (segment.rejections, "jsonl"))
     return [f"{digest}.{suffix}" for digest, suffix in names if digest is not None]

@@ -42,7 +42,7 @@ class AllowedSources:
     def of(cls, own: Iterable[str], roots: Iterable[str]) -> Self:
         """Return the sources with the folders they lie in, and further roots."""
         named = frozenset(own)
-        found = [root for root in map(_find_root, sorted(named)) if root is not None]
+        found = [root for root in map(_locate_root, sorted(named)) if root is not None]
         return cls(named, tuple(dict.fromkeys([*found, *roots])))
 
     def check(self, source: str) -> None:
@@ -105,7 +105,7 @@ def check_output_place(output: str, folders: Iterable[str | Path]) -> None:
         )
 
 
-def _find_root(source: str) -> str | None:
+def _locate_root(source: str) -> str | None:
     """Return the folder a source lies in, or is; None where that would allow too much."""
     if "::" in source or source.startswith("data:"):
         return None

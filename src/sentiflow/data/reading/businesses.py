@@ -11,7 +11,7 @@ import pandas as pd
 
 from sentiflow.data.reading.columns import WantedColumns
 from sentiflow.data.reading.files import Progress, read_rows
-from sentiflow.data.reading.sources import find_files
+from sentiflow.data.reading.sources import list_source_files
 from sentiflow.data.reviews import Rejection, replace_surrogates
 from sentiflow.errors import SourceError
 from sentiflow.settings import DataSettings
@@ -47,7 +47,7 @@ def read_categories(path: str, data: DataSettings) -> pd.Series[str]:
     settings = data.model_copy(update={"format": "auto"})
     categories: dict[str, str | None] = {}
     lines = broken = 0
-    for file in find_files([path], settings):
+    for file in list_source_files([path], settings):
         for record in read_rows(file, _WANTED, settings, Progress(file.size)):
             lines += 1
             if isinstance(record, Rejection):
@@ -61,7 +61,7 @@ def read_categories(path: str, data: DataSettings) -> pd.Series[str]:
                 continue
             business_id, value = record[0][2:]
             if isinstance(business_id, str) and business_id:
-                categories[replace_surrogates(business_id)] = _write_categories(value)
+                categories[replace_surrogates(business_id)] = _format_categories(value)
     if broken > lines * data.max_rejected_share:
         raise SourceError(
             f"At most {data.max_rejected_share:.0%} of the lines of the businesses may be broken. "
@@ -113,7 +113,7 @@ def _fold(names: str) -> str:
     return "\n" + "\n".join(name.strip().casefold() for name in names.split(",")) + "\n"
 
 
-def _write_categories(value: Any) -> str | None:
+def _format_categories(value: Any) -> str | None:
     """Return the categories as text; older files of Yelp hold lists of names."""
     if isinstance(value, list):
         value = ", ".join(name for name in value if isinstance(name, str))

@@ -16,7 +16,7 @@ from sentiflow.data.reading.formats import (
     report_damage,
 )
 from sentiflow.data.reading.lines import SHOWN_CHARACTERS, LineReader, LongLine, show_line
-from sentiflow.data.reading.streams import ByteStream, Mark
+from sentiflow.data.reading.streams import ByteStream, ResumeOffset
 from sentiflow.data.reviews import Rejection, replace_surrogates
 from sentiflow.errors import SourceError
 from sentiflow.settings import DataSettings
@@ -31,8 +31,8 @@ def read_csv(
     file: str,
     wanted: WantedColumns,
     data: DataSettings,
-    start: Mark | None = None,
-    report_mark: Callable[[Mark], None] | None = None,
+    start: ResumeOffset | None = None,
+    report_mark: Callable[[ResumeOffset], None] | None = None,
 ) -> Iterator[Record]:
     """Yield the rows of a CSV file with a header; quoted values may hold line breaks.
 
@@ -79,7 +79,7 @@ def read_csv(
         yield report_damage(file, reader.lines_read + 1, stream.damage, tail)
     elif report_mark is not None and lines.is_resumable:
         offset, line = reader.boundary
-        report_mark(Mark("csv", offset, line, header=tuple(header), delimiter=delimiter))
+        report_mark(ResumeOffset("csv", offset, line, header=tuple(header), delimiter=delimiter))
 
 
 def _read_header(records: Iterator[_CsvRecord | Rejection], file: str) -> list[str]:
@@ -132,7 +132,12 @@ class _RecordReader:
     """
 
     def __init__(
-        self, lines: LineReader, delimiter: str, file: str, max_bytes: int, start: Mark | None
+        self,
+        lines: LineReader,
+        delimiter: str,
+        file: str,
+        max_bytes: int,
+        start: ResumeOffset | None,
     ) -> None:
         self.lines_read = start.line if start else 0
         self.boundary = (lines.passed, self.lines_read)

@@ -18,7 +18,7 @@ from sentiflow.data.reading.formats import (
 from sentiflow.data.reading.lines import choose_codec
 from sentiflow.data.reading.streams import (
     ByteStream,
-    Mark,
+    ResumeOffset,
     SourceFile,
     is_tar,
     list_members,
@@ -57,7 +57,7 @@ class Progress:
 
     def __init__(self, size: int) -> None:
         """Start at the beginning of that many bytes."""
-        self.mark: Mark | None = None
+        self.mark: ResumeOffset | None = None
         self._size = size
         self._stream: ByteStream | None = None
         self._share = 0.0
@@ -72,7 +72,7 @@ class Progress:
         """Count what is read from the stream."""
         self._stream = stream
 
-    def set_mark(self, mark: Mark) -> None:
+    def set_watermark(self, mark: ResumeOffset) -> None:
         """Say where reading can go on, if the file is long enough for that."""
         self.mark = mark if mark.offset >= _LEAST_MARK_BYTES else None
 
@@ -87,7 +87,7 @@ def read_rows(
     """Yield the rows and rejections of one file, whatever its format and compression.
 
     Args:
-        file: from `find_files`.
+        file: from `list_source_files`.
         wanted: the columns to take.
         data: format and encoding.
         progress: told how far the file has been read, and where reading can go on.
@@ -100,7 +100,7 @@ def read_rows(
         progress.follow(stored)
         if file.start is not None:
             read_on = read_jsonl if file.start.kind == "jsonl" else read_csv
-            yield from read_on(stored, file.name, wanted, data, file.start, progress.set_mark)
+            yield from read_on(stored, file.name, wanted, data, file.start, progress.set_watermark)
             return
         stream = unpack(stored, file.name)
         if is_tar(stream, file.path):
@@ -108,7 +108,7 @@ def read_rows(
             return
         kind = _choose_format(stream, file, data)
         # An offset into what has been unpacked says nothing about the file.
-        report_mark = progress.set_mark if stream is stored else None
+        report_mark = progress.set_watermark if stream is stored else None
         if kind == "jsonl":
             yield from read_jsonl(stream, file.name, wanted, data, None, report_mark)
         elif kind == "csv":

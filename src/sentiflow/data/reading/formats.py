@@ -23,7 +23,7 @@ from sentiflow.data.reading.lines import (
     choose_codec,
     show_line,
 )
-from sentiflow.data.reading.streams import ByteStream, Mark
+from sentiflow.data.reading.streams import ByteStream, ResumeOffset
 from sentiflow.data.reviews import Rejection, replace_surrogates
 from sentiflow.errors import SourceError, describe_error
 from sentiflow.settings import DataSettings
@@ -40,8 +40,8 @@ def read_jsonl(
     file: str,
     wanted: WantedColumns,
     data: DataSettings,
-    start: Mark | None = None,
-    report_mark: Callable[[Mark], None] | None = None,
+    start: ResumeOffset | None = None,
+    report_mark: Callable[[ResumeOffset], None] | None = None,
 ) -> Iterator[Record]:
     """Yield the rows of a file with one JSON object per line; blank lines are passed over.
 
@@ -87,7 +87,7 @@ def read_jsonl(
         yield report_damage(file, number + 1, stream.damage, show_line(lines.tail, lines.codec))
     elif report_mark is not None and lines.is_resumable:
         whole = number - int(lines.at_tail)
-        report_mark(Mark("jsonl", lines.passed, whole, had_objects or objects > 0))
+        report_mark(ResumeOffset("jsonl", lines.passed, whole, had_objects or objects > 0))
     if objects and unseen:
         wanted.check(list(keys), file)
 

@@ -29,7 +29,7 @@ from sentiflow.data.reading.files import FORMATS, Progress, read_rows
 from sentiflow.data.reading.formats import Row
 from sentiflow.data.reading.lines import choose_codec
 from sentiflow.data.reading.local_files import describe_odd_kind, is_local, refuse_odd_kind
-from sentiflow.data.reading.streams import TAR_SUFFIXES, Mark, SourceFile, strip_compression
+from sentiflow.data.reading.streams import TAR_SUFFIXES, ResumeOffset, SourceFile, strip_compression
 from sentiflow.data.reading.watching import Watch
 from sentiflow.data.reviews import RAW_COLUMNS, REVIEW_COLUMNS, Rejection
 from sentiflow.errors import SourceError, describe_error
@@ -64,10 +64,10 @@ class RawChunk:
     bytes_read: int
     bytes_total: int
     positions: Mapping[str, int] = field(default_factory=dict)
-    ended: Mapping[int, Mark | None] = field(default_factory=dict)
+    ended: Mapping[int, ResumeOffset | None] = field(default_factory=dict)
 
 
-def find_files(
+def list_source_files(
     paths: Sequence[str], data: DataSettings, warn: Callable[[str], object] | None = None
 ) -> list[SourceFile]:
     """Find the files that paths, globs, folders and URLs name, in that order, each once.
@@ -88,7 +88,7 @@ def find_files(
         raise SourceError("At least one file is required. Received: none. Name it with --data.")
     found: dict[tuple[Any, str], SourceFile] = {}
     odd: list[str] = []
-    for file in _find_in_time(paths, data.stall_seconds):
+    for file in _list_in_time(paths, data.stall_seconds):
         local = is_local(file.filesystem)
         if local and (kind := describe_odd_kind(file.path)):
             odd.append(f"{os.path.basename(file.path)} ({kind})")
@@ -116,7 +116,7 @@ def read(
     reading goes on with the next file.
 
     Args:
-        files: from `find_files`.
+        files: from `list_source_files`.
         data: format, encoding, columns and chunk size.
         needs_target: whether the column of stars or labels must be there.
 
@@ -143,7 +143,7 @@ def read_each(
     without rows, where files have ended that have none.
 
     Args:
-        files: from `find_files`, perhaps with another start and end.
+        files: from `list_source_files`, perhaps with another start and end.
         data: as for `read`.
         total: how many bytes there are; 0 if unknown.
         needs_target: as for `read`.
@@ -155,7 +155,7 @@ def read_each(
     rows: list[Row] = []
     rejections: list[Rejection] = []
     positions: dict[str, int] = {}
-    ended: dict[int, Mark | None] = {}
+    ended: dict[int, ResumeOffset | None] = {}
     held = done = 0
     name = None
     for position, file in enumerate(files):
@@ -199,7 +199,7 @@ def want_reviews(columns: ColumnSettings, *, needs_target: bool = True) -> Wante
     return WantedColumns(tuple(names.values()), required, named, archive_word="review")
 
 
-def _find_in_time(paths: Sequence[str], seconds: float) -> Iterator[SourceFile]:
+def _list_in_time(paths: Sequence[str], seconds: float) -> Iterator[SourceFile]:
     """Find files in a thread that is left behind when a file system does not answer.
 
     It is one thread for all of them: to fsspec, one file system is two in two threads.

@@ -40,7 +40,7 @@ _JSON_SUFFIXES: Final = (".json", ".jsonl", ".ndjson")
 
 
 @dataclass(frozen=True)
-class Mark:
+class ResumeOffset:
     """A place between two records from which a file can be read on once it has grown.
 
     Everything before it was decided without a look at what comes after it.
@@ -80,7 +80,7 @@ class SourceFile:
     filesystem: AbstractFileSystem
     path: str
     size: int
-    start: Mark | None = None
+    start: ResumeOffset | None = None
     end: int | None = None
     stall_seconds: float = 0.0
 

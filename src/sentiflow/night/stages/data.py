@@ -12,9 +12,9 @@ from sentiflow.data.ingest.ingest import Ingested, read_sources
 from sentiflow.data.profile import PreviousSnapshot
 from sentiflow.data.snapshot import Snapshot, check_snapshot, read_split
 from sentiflow.data.splitting import SPLITS
-from sentiflow.dates import find_today
+from sentiflow.dates import read_today
 from sentiflow.errors import ArtifactError, DataRejected
-from sentiflow.night.night import Night, find_sources, prefix_metrics
+from sentiflow.night.night import Night, list_sources, prefix_metrics
 from sentiflow.release.identity import name_runs, read_run
 from sentiflow.release.state import fold_events
 
@@ -37,7 +37,7 @@ class Splits:
 
 def ingest(night: Night) -> Ingested:
     """Read the sources into a snapshot and a quarantine file."""
-    paths = find_sources(night.request, night.home)
+    paths = list_sources(night.request, night.home)
     ingested = read_sources(
         paths,
         night.request.businesses,
@@ -72,11 +72,11 @@ def ingest(night: Night) -> Ingested:
     return ingested
 
 
-def find_unchanged(night: Night, ingested: Ingested) -> int | None:
+def look_up_unchanged(night: Night, ingested: Ingested) -> int | None:
     """Return the version of the last accepted night if nothing differs from it, else None."""
     if night.request.force or night.request.supersede:
         return None
-    last = _find_last_accepted(night)
+    last = _look_up_last_accepted(night)
     if last is None:
         return None
     tonight = _identify(night, ingested.snapshot.fingerprint)
@@ -93,7 +93,7 @@ def _identify(night: Night, fingerprint: str) -> dict[str, str]:
     }
 
 
-def _find_last_accepted(night: Night) -> Version | None:
+def _look_up_last_accepted(night: Night) -> Version | None:
     """Return the version of the last night, up to this one's date, that was ruled on; or None.
 
     Nights that failed, were rejected or whose gate was not evaluated do not count, and a night
@@ -108,7 +108,7 @@ def _find_last_accepted(night: Night) -> Version | None:
         return None
     versions: list[Version] = [
         version
-        for version in night.registry.find_versions(night.lineage.name, {})
+        for version in night.registry.query_versions(night.lineage.name, {})
         if ruled & {(version.number, version.run_id), (version.number, None)}
         and version.tags["sentiflow.night"] <= night.date.isoformat()
     ]
@@ -117,8 +117,8 @@ def _find_last_accepted(night: Night) -> Version | None:
 
 def skip(night: Night, version: int) -> None:
     """Record a night in which nothing changed."""
-    standing = fold_events(night.ledger.read(night.lineage.name))
-    night.note(version=version, champion_version=standing.champion)
+    state = fold_events(night.ledger.read(night.lineage.name))
+    night.note(version=version, champion_version=state.champion)
     same = _identify(night, night.record.fingerprint or "")
     digests = ", ".join(f"{name} {digest[:12]}" for name, digest in same.items())
     reason = (
@@ -132,7 +132,7 @@ def validate(night: Night, ingested: Ingested) -> None:
     """Check the whole night's profile; end the night when a critical expectation fails."""
     from sentiflow.data.checks.validation import check_table
 
-    previous = _find_last_accepted(night)
+    previous = _look_up_last_accepted(night)
     compared_with = None
     if previous is not None:
         compared_with = PreviousSnapshot(
@@ -148,7 +148,7 @@ def validate(night: Night, ingested: Ingested) -> None:
             night.settings,
             night.date,
             docs,
-            replay=night.date < find_today(night.settings.schedule),
+            replay=night.date < read_today(night.settings.schedule),
         )
         night.run.log_files(sorted(docs.iterdir()), "data/data_docs")
     night.run.log_json(asdict(report), "data/validation.json")

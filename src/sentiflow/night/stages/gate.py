@@ -12,7 +12,7 @@ import numpy.typing as npt
 import pandas as pd
 
 from sentiflow.data.snapshot import read_split
-from sentiflow.dates import find_today
+from sentiflow.dates import read_today
 from sentiflow.errors import ArtifactError, RegistryUnreachable
 from sentiflow.gate.behaviours import load_checks, run_checks
 from sentiflow.gate.checks import inspect_version
@@ -28,11 +28,11 @@ from sentiflow.night.night import Night, prefix_metrics
 from sentiflow.night.stages.data import Splits
 from sentiflow.night.stages.model import Evaluated
 from sentiflow.release.identity import name_runs, read_run
-from sentiflow.release.known_files import find_known, require_known
+from sentiflow.release.known_files import look_up_known_files, require_known
 from sentiflow.release.state import (
     MAKES_CHAMPION,
     Event,
-    Standing,
+    ReleaseState,
     count_looks,
     explain_block,
 )
@@ -74,7 +74,7 @@ class Gate:
     _answers: dict[int, npt.NDArray[np.float32]] = field(default_factory=dict)
     _alone: Findings | None = None
 
-    def gather(self, events: tuple[Event, ...], standing: Standing) -> Findings:
+    def gather(self, events: tuple[Event, ...], state: ReleaseState) -> Findings:
         """Return all findings against the champion of this standing.
 
         Raises:
@@ -85,7 +85,7 @@ class Gate:
         self._events = events
         if self._alone is None:
             self._alone = self._examine_challenger()
-        champion = self._find_champion(standing)
+        champion = self._look_up_champion(state)
         findings = replace(
             self._alone,
             looks=count_looks(
@@ -94,20 +94,20 @@ class Gate:
                 self.night.date,
                 self.night.settings.gate.alpha_nights,
             ),
-            blockers=self._find_blockers(standing),
+            blockers=self._list_blockers(state),
         )
         return findings if champion is None else self._pair(findings, champion, events)
 
-    def _find_blockers(self, standing: Standing) -> tuple[str, ...]:
+    def _list_blockers(self, state: ReleaseState) -> tuple[str, ...]:
         """Return what keeps the challenger from being promoted without a person."""
-        moved = standing.moved
+        moved = state.moved
         if self._is_gone and moved is not None and moved.to_version is None:
             # MLflow takes the alias away with its version: one word of a person settles both. A
             # hold stays, and so does an alias that somebody set elsewhere.
-            standing = replace(standing, moved=None)
-        blockers = _find_blockers(standing)
+            state = replace(state, moved=None)
+        blockers = _list_blockers(state)
         if self._is_gone and self.superseded is None:
-            return (_describe_gone(standing, self.night.lineage.name, self.number), *blockers)
+            return (_describe_gone(state, self.night.lineage.name, self.number), *blockers)
         return blockers
 
     def _examine_challenger(self) -> Findings:
@@ -140,21 +140,19 @@ class Gate:
             is_sample=night.lineage.name == SAMPLE_MODEL_NAME,
         )
 
-    def _find_champion(self, standing: Standing) -> Any:
+    def _look_up_champion(self, state: ReleaseState) -> Any:
         """Return the champion's version, or None where there is nothing to compare with."""
         night = self.night
         # What was found on an earlier head says nothing of this one's champion.
         self.superseded, self._is_gone = None, False
-        if standing.champion is None:
+        if state.champion is None:
             return None
-        champion = night.registry.find_version(night.lineage.name, standing.champion)
-        self._is_gone = champion is None or not standing.is_champion(
-            champion.number, champion.run_id
-        )
+        champion = night.registry.look_up_version(night.lineage.name, state.champion)
+        self._is_gone = champion is None or not state.is_champion(champion.number, champion.run_id)
         if self._is_gone:
             if night.request.supersede:
-                night.warn(f"Champion version {standing.champion} is superseded: it is gone.")
-                self.superseded = standing.champion
+                night.warn(f"Champion version {state.champion} is superseded: it is gone.")
+                self.superseded = state.champion
             return None
         is_comparable = champion.tags.get("sentiflow.lineage") == night.lineage.digest
         try:
@@ -165,14 +163,14 @@ class Gate:
             raise
         except ArtifactError as error:
             if not night.request.supersede:
-                held = explain_block(standing)
+                held = explain_block(state)
                 raise ArtifactError(
                     f"{error} If that will not mend, let tonight's model replace it: "
                     "sentiflow run … --supersede --reason …"
                     + (f" That needs this settled first: {held}" if held else "")
                 ) from error
-            night.warn(f"Champion version {standing.champion} is superseded: {error}")
-            self.superseded = standing.champion
+            night.warn(f"Champion version {state.champion} is superseded: {error}")
+            self.superseded = state.champion
             return None
         if night.request.supersede:
             night.warn(f"--supersede was not needed: champion version {champion.number} loads.")
@@ -189,13 +187,13 @@ class Gate:
         # One of a day to come, which earlier releases took, must not hold back every night.
         made = min(
             date.fromisoformat(champion.tags["sentiflow.night"]),
-            find_today(night.settings.schedule),
+            read_today(night.settings.schedule),
         )
         age = (night.date - made).days
         blockers = list(findings.blockers)
         if age < 0:
             blockers.append("The night is older than the champion's: a backfill never moves it.")
-        rows = replace(self.rows, newest=self._find_newest(champion))
+        rows = replace(self.rows, newest=self._select_newest(champion))
         findings = compare_with_champion(
             replace(
                 findings,
@@ -211,13 +209,13 @@ class Gate:
         )
         best = None
         if gate.policy == "superior_or_fresh" and age >= gate.max_champion_age:
-            best = self._find_best_of_year(events, champion.number)
+            best = self._look_up_best_of_year(events, champion.number)
         if best is None:
             return findings
         comparison = compare_paired(rows.labels, self._ask(self.number), self._ask(best), gate)
         return replace(findings, best_version=best, best_comparison=comparison)
 
-    def _find_newest(self, champion: Any) -> npt.NDArray[np.int64] | None:
+    def _select_newest(self, champion: Any) -> npt.NDArray[np.int64] | None:
         """Return the rows that the champion's own night did not test on, that is newer ones.
 
         Its answers are kept with its run, by id; where they cannot be read it is not known.
@@ -235,7 +233,7 @@ class Gate:
         is_new = [review_id not in known for review_id in self.rows.review_ids]
         return np.flatnonzero(is_new)
 
-    def _find_best_of_year(self, events: tuple[Event, ...], champion: int) -> int | None:
+    def _look_up_best_of_year(self, events: tuple[Event, ...], champion: int) -> int | None:
         """Return the former champion of the last year with the best recorded accuracy.
 
         The recorded figures only choose it; it is scored again tonight on the same rows.
@@ -250,13 +248,13 @@ class Gate:
         found = [
             version
             for number in sorted({number for number, _ in crowned} - {champion, self.number})
-            if (version := night.registry.find_version(night.lineage.name, number))
+            if (version := night.registry.look_up_version(night.lineage.name, number))
             and crowned & {(number, version.run_id), (number, None)}
             and version.tags.get("sentiflow.lineage") == night.lineage.digest
             and since <= version.tags["sentiflow.night"] <= night.date.isoformat()
             and "sentiflow.accuracy" in version.tags
         ]
-        known = [version for version in found if find_known(events, version)]
+        known = [version for version in found if look_up_known_files(events, version)]
         if len(known) < len(found):
             unknown = [str(version.number) for version in found if version not in known]
             night.warn(
@@ -285,13 +283,13 @@ class Gate:
         return self.night.registry.resolve(self.night.lineage.name, str(number))
 
 
-def _find_blockers(standing: Standing) -> tuple[str, ...]:
-    return tuple(filter(None, [explain_block(standing)]))
+def _list_blockers(state: ReleaseState) -> tuple[str, ...]:
+    return tuple(filter(None, [explain_block(state)]))
 
 
-def _describe_gone(standing: Standing, name: str, number: int) -> str:
+def _describe_gone(state: ReleaseState, name: str, number: int) -> str:
     return (
-        f"Champion version {standing.champion} of {name} is gone from the registry, so tonight's "
+        f"Champion version {state.champion} of {name} is gone from the registry, so tonight's "
         "model was compared with none and a person must decide: sentiflow promote "
         f"{number} --override --reason …, another with sentiflow rollback --to N --reason …, or "
         "with the next night sentiflow run … --supersede --reason …"
@@ -300,7 +298,7 @@ def _describe_gone(standing: Standing, name: str, number: int) -> str:
 
 def open_gate(night: Night, splits: Splits, evaluated: Evaluated, version: Version) -> Gate:
     """Read tonight's test rows and return the gate for them."""
-    from sentiflow.model.evaluation import find_slices
+    from sentiflow.model.evaluation import list_slices
 
     reviews = read_split(splits.snapshot, night.settings.split, "test", _COLUMNS)
     if reviews["categories"].isna().all():
@@ -317,7 +315,7 @@ def open_gate(night: Night, splits: Splits, evaluated: Evaluated, version: Versi
             review_ids=review_ids,
             labels=labels,
             fingerprint=fingerprint_rows(review_ids, digests, labels),
-            slices=tuple(find_slices(reviews, evaluated.length_edges)),
+            slices=tuple(list_slices(reviews, evaluated.length_edges)),
         ),
         texts=reviews["text"].tolist(),
     )

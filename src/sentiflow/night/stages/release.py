@@ -22,12 +22,12 @@ from sentiflow.night.stages.data import Splits
 from sentiflow.night.stages.gate import Gate, open_gate
 from sentiflow.night.stages.model import Evaluated, Trained
 from sentiflow.notices.moves import describe_move
-from sentiflow.release.identity import RUN_KEY, find_events
-from sentiflow.release.known_files import KnownFiles, digest_bundle, find_known
-from sentiflow.release.state import Event, Standing
+from sentiflow.release.identity import RUN_KEY, select_events
+from sentiflow.release.known_files import KnownFiles, digest_bundle, look_up_known_files
+from sentiflow.release.state import Event, ReleaseState
 from sentiflow.reporting.decision_record import DecisionRecord, keep_decision
 from sentiflow.reporting.report import write_report
-from sentiflow.settings import describe_settings, find_actor
+from sentiflow.settings import describe_settings, read_actor
 
 if TYPE_CHECKING:
     from sentiflow.release.registry import Version
@@ -47,7 +47,7 @@ def register(night: Night, ingested: Ingested, trained: Trained, evaluated: Eval
     profile, identity = ingested.profile, night.identify(ingested.snapshot.fingerprint)
     # A night that was taken for dead must not register beside the one that took over.
     night.lease.check()
-    found = registry.find_versions(name, {"sentiflow.identity": identity})
+    found = registry.query_versions(name, {"sentiflow.identity": identity})
     if found and not night.request.force:
         version = found[0]
         logger.info("register: version %d is this night's already", version.number)
@@ -78,7 +78,7 @@ def register(night: Night, ingested: Ingested, trained: Trained, evaluated: Eval
             f"Night {night.date}, {profile.rows:,} reviews, test accuracy "
             f"{evaluated.metrics['accuracy']:.4f}. MLflow run {night.run.id}.",
         )
-        for older in registry.find_versions(
+        for older in registry.query_versions(
             name,
             {"sentiflow.night": night.date.isoformat(), "sentiflow.lineage": night.lineage.digest},
         ):
@@ -101,7 +101,7 @@ def _tell_registration(
     """Write the registration into the ledger, once per version."""
     for _ in range(_TRIES):
         events = night.ledger.read(night.lineage.name)
-        if find_known(events, version) is not None:
+        if look_up_known_files(events, version) is not None:
             return
         try:
             night.tell_ledger(
@@ -120,7 +120,7 @@ def _tell_registration(
 def decide_release(night: Night, splits: Splits, evaluated: Evaluated, number: int) -> None:
     """Gather what the gate needs, rule, write the ruling into the ledger; the alias follows."""
     night.is_deciding = True
-    version = night.registry.find_version(night.lineage.name, number)
+    version = night.registry.look_up_version(night.lineage.name, number)
     if version is None:
         raise not_evaluated(
             [
@@ -129,53 +129,53 @@ def decide_release(night: Night, splits: Splits, evaluated: Evaluated, number: i
                 "reused."
             ]
         )
-    ruling = find_ruling(night.ledger.read(night.lineage.name), version)
+    ruling = select_ruling(night.ledger.read(night.lineage.name), version)
     if ruling is not None:
         # Killed or cut off after the ruling: it stands, and only what follows is done again.
         _finish(night, ruling)
         return
     gate = open_gate(night, splits, evaluated, version)
     for _ in range(_TRIES):
-        standing = _settle(night)
-        night.note(champion_version=standing.champion)
+        state = _reconcile(night)
+        night.note(champion_version=state.champion)
         try:
-            ruling = _rule(night, gate, standing, evaluated)
+            ruling = _rule(night, gate, state, evaluated)
         except LedgerConflict:
             logger.info("decide: the ledger went on meanwhile, deciding again")
             continue
         except (RegistryUnreachable, LedgerUnreachable, LeaseLost):
             raise
         except SentiflowError as error:
-            raise _end_without_ruling(night, standing, number, error) from error
+            raise _end_without_ruling(night, state, number, error) from error
         _finish(night, ruling)
         return
     raise _too_busy(night)
 
 
-def _settle(night: Night) -> Standing:
+def _reconcile(night: Night) -> ReleaseState:
     """Let the alias follow the ledger; the night tells of a move outside that shows only now."""
-    from sentiflow.release.alias import settle
+    from sentiflow.release.alias import reconcile
 
     registry, name = night.registry, night.lineage.name
-    standing = settle(registry, night.ledger, name, find_actor()).standing
-    if standing.moved is not None and night.record.moved_outside is None:
-        moved = describe_move(standing.moved)
+    state = reconcile(registry, night.ledger, name, read_actor()).state
+    if state.moved is not None and night.record.moved_outside is None:
+        moved = describe_move(state.moved)
         night.warn(moved)
         night.note(moved_outside=moved)
-    return standing
+    return state
 
 
-def find_ruling(events: tuple[Event, ...], version: Version) -> Event | None:
+def select_ruling(events: tuple[Event, ...], version: Version) -> Event | None:
     """Return the night's ruling on a version if the ledger holds one, else None."""
-    about = find_events(events, version.number, version.run_id)
+    about = select_events(events, version.number, version.run_id)
     rulings = [event for event in about if event.kind in _RULINGS]
     return next((event for event in rulings if "run_id" in event.details), None)
 
 
-def _rule(night: Night, gate: Gate, standing: Standing, evaluated: Evaluated) -> Event:
+def _rule(night: Night, gate: Gate, state: ReleaseState, evaluated: Evaluated) -> Event:
     """Decide on this standing, keep the decision with its numbers, and commit it."""
     events = night.ledger.read(night.lineage.name)
-    findings = gate.gather(events[: standing.sequence], standing)
+    findings = gate.gather(events[: state.sequence], state)
     decision = decide(findings, night.settings.gate)
     record = _record(night, gate, findings, decision, evaluated)
     digest = keep_decision(night.home, record)
@@ -191,10 +191,10 @@ def _rule(night: Night, gate: Gate, standing: Standing, evaluated: Evaluated) ->
     if is_superseding:
         kind = "superseded"
     return night.tell_ledger(
-        standing.sequence,
+        state.sequence,
         kind,
         (night.request.reason or "") if is_superseding else " ".join(decision.reasons),
-        from_version=standing.champion,
+        from_version=state.champion,
         to_version=gate.number,
         decision=digest,
         details={
@@ -236,11 +236,11 @@ def _finish(night: Night, ruling: Event) -> None:
     # The ruling is committed: what fails from here on is no gate that was not evaluated.
     night.is_deciding = False
     night.ruling = ruling
-    standing = _settle(night)
+    state = _reconcile(night)
     outcome: Literal["promoted", "waiting", "kept"] = (
         "waiting" if ruling.kind == "waiting" else "kept" if ruling.kind == "kept" else "promoted"
     )
-    night.note(champion_version=standing.champion, decision=ruling.decision)
+    night.note(champion_version=state.champion, decision=ruling.decision)
     for warning in ruling.details.get("warnings", ()):
         night.warn(warning)
     night.run.set_tags({"sentiflow.decision": outcome})
@@ -248,7 +248,7 @@ def _finish(night: Night, ruling: Event) -> None:
 
 
 def _end_without_ruling(
-    night: Night, standing: Standing, number: int, cause: SentiflowError
+    night: Night, state: ReleaseState, number: int, cause: SentiflowError
 ) -> GateNotEvaluated:
     """Write down that the gate could not rule, and return the error that ends the night."""
     ending = not_evaluated([str(cause)])
@@ -259,7 +259,7 @@ def _end_without_ruling(
                 sequence,
                 "not_evaluated",
                 str(ending),
-                from_version=standing.champion,
+                from_version=state.champion,
                 to_version=number,
                 decision=night.record.decision,
             )
@@ -267,7 +267,7 @@ def _end_without_ruling(
             continue
         break
     try:
-        _settle(night)
+        _reconcile(night)
     except SentiflowError as error:
         logger.warning("MLflow does not show yet what became of version %d: %s", number, error)
     return ending
