@@ -289,3 +289,26 @@ def test_a_changed_default_or_a_missing_row_would_be_noticed(
     monkeypatch.setitem(DOCS, "gate.md", changed.replace("| `looks` |", "| `glances` |"))
     with pytest.raises(AssertionError):
         test_every_part_of_a_decision_is_described_and_nothing_else("findings")
+
+
+def test_every_path_that_the_architecture_names_is_there() -> None:
+    named = set(re.findall(r"`((?:[a-z_]+/)*[a-z_]+(?:\.py|\.toml|/))`", DOCS["architecture.md"]))
+    named |= {
+        f"{folder}/" for folder in re.findall(r"^\| `(\S+)/` \|", DOCS["architecture.md"], re.M)
+    }
+    roots = (REPOSITORY, REPOSITORY / "src" / "sentiflow")
+    assert len(named) > 50
+    assert not [path for path in named if not any((root / path).exists() for root in roots)]
+
+
+def test_the_architecture_names_every_folder_of_the_plan() -> None:
+    folders = {
+        f"{path.parent.relative_to(REPOSITORY)}/"
+        for path in (REPOSITORY / "src" / "sentiflow").rglob("__init__.py")
+        if path.parent.name != "sentiflow"
+    }
+    assert not [
+        folder
+        for folder in folders
+        if folder.removeprefix("src/sentiflow/") not in DOCS["architecture.md"]
+    ]
