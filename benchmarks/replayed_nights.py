@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING, Final
 from growing_source import QUIET_EVENTS, GrowingSource
 
 if TYPE_CHECKING:
-    from sentiflow.commands.releases import ReleaseContext
+    from sentiflow.commands.context import ReleaseContext
     from sentiflow.reporting.record import NightRecord
 
 FIRST_NIGHT: Final = date(2026, 10, 1)
@@ -129,7 +129,7 @@ def replay(
         overrides: settings of every night.
         show: told each night when it has ended.
     """
-    from sentiflow.commands.releases import open_release_context
+    from sentiflow.commands.context import open_release_context
 
     context = open_release_context(None, (), home)
     month = Month([], [])

@@ -12,7 +12,10 @@ from flows.actors import look_up_starter
 from flows.faults import hide_foreign_words
 from flows.notices import send
 from flows.permissions import check_run
-from sentiflow.commands import releases
+from sentiflow.commands import adopt as moves
+from sentiflow.commands import promote as promotions
+from sentiflow.commands import rollback as rollbacks
+from sentiflow.commands.context import ReleaseContext, open_release_context
 from sentiflow.markup import fence_markdown
 from sentiflow.settings import prepare_environment, read_home
 
@@ -47,7 +50,7 @@ def promote(
 ) -> dict[str, Any]:
     """Make a version champion; what the gate found is left as an artifact before."""
     context = _open(config, overrides, by)
-    return releases.promote(context, version, reason, override, _publish_findings)
+    return promotions.promote(context, version, reason, override, _publish_findings)
 
 
 @flow(name="roll-back", log_prints=False, persist_result=False)
@@ -64,7 +67,7 @@ def roll_back(
     overrides: tuple[str, ...] = _OVERRIDES,
 ) -> dict[str, Any]:
     """Go back to an earlier champion and hold automatic promotion."""
-    return releases.roll_back(_open(config, overrides, by), reason, to)
+    return rollbacks.roll_back(_open(config, overrides, by), reason, to)
 
 
 @flow(name="release-hold", log_prints=False, persist_result=False)
@@ -76,7 +79,7 @@ def release_hold(
     overrides: tuple[str, ...] = _OVERRIDES,
 ) -> dict[str, Any]:
     """End the hold that a rollback set: nights may promote again."""
-    return releases.release_hold(_open(config, overrides, by), reason)
+    return rollbacks.release_hold(_open(config, overrides, by), reason)
 
 
 @flow(name="adopt", log_prints=False, persist_result=False)
@@ -88,7 +91,7 @@ def adopt(
     overrides: tuple[str, ...] = _OVERRIDES,
 ) -> dict[str, Any]:
     """Accept the version that somebody set as champion in MLflow."""
-    return releases.adopt(_open(config, overrides, by), reason)
+    return moves.adopt(_open(config, overrides, by), reason)
 
 
 @flow(name="revert", log_prints=False, persist_result=False)
@@ -100,14 +103,14 @@ def revert(
     overrides: tuple[str, ...] = _OVERRIDES,
 ) -> dict[str, Any]:
     """Put the champion alias back to where it was before somebody moved it in MLflow."""
-    return releases.revert(_open(config, overrides, by), reason)
+    return moves.revert(_open(config, overrides, by), reason)
 
 
-def _open(config: str | None, overrides: tuple[str, ...], by: str) -> releases.ReleaseContext:
+def _open(config: str | None, overrides: tuple[str, ...], by: str) -> ReleaseContext:
     home = read_home()
     prepare_environment(home)
     check_run(config)
-    return releases.open_release_context(config, overrides, home, look_up_starter(by), send)
+    return open_release_context(config, overrides, home, look_up_starter(by), send)
 
 
 def _publish_findings(text: str) -> None:

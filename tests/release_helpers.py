@@ -6,7 +6,7 @@ from typing import Any
 
 from mlflow import MlflowClient
 
-from sentiflow.commands.releases import ReleaseContext
+from sentiflow.commands.context import ReleaseContext
 from sentiflow.release.registry import CHAMPION
 from sentiflow.release.state import Kind, NewEvent
 

@@ -32,7 +32,7 @@ from prefect.settings import PREFECT_API_DATABASE_CONNECTION_URL
 
 from flows.retrain import retrain
 from sentiflow.cli.common import format_for_asker
-from sentiflow.commands.predict import evaluate_version
+from sentiflow.commands.evaluate import evaluate_version
 from sentiflow.commands.score import ScoreRequest, answer_request
 from sentiflow.data.checks.validation import check_table
 from sentiflow.data.ingest.ingest import read_sources

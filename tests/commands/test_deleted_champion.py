@@ -9,8 +9,11 @@ from typing import Any
 import pytest
 from release_helpers import client_of, list_kinds, look_up_alias, point_by_hand, register, write
 
-from sentiflow.commands.history import describe_models, format_models
-from sentiflow.commands.releases import ReleaseContext, adopt, promote, revert, roll_back
+from sentiflow.commands.adopt import adopt, revert
+from sentiflow.commands.context import ReleaseContext
+from sentiflow.commands.promote import promote
+from sentiflow.commands.rollback import roll_back
+from sentiflow.commands.status import describe_models, format_models
 from sentiflow.errors import NoModelError, ReleaseForbidden, SentiflowError
 
 pytestmark = pytest.mark.filterwarnings("ignore")

@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 
+from sentiflow.commands.context import ReleaseContext
 from sentiflow.commands.history import describe_live, format_live
-from sentiflow.commands.releases import ReleaseContext
 from sentiflow.errors import UsageError
 from sentiflow.release.ledger import Ledger
 from sentiflow.release.registry import Registry

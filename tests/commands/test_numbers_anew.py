@@ -9,16 +9,12 @@ from typing import Any
 import pytest
 from release_helpers import client_of, look_up_alias, point_by_hand, register, start_run, write
 
-from sentiflow.commands.history import describe_models, format_history, format_models, read_history
-from sentiflow.commands.releases import (
-    ReleaseContext,
-    adopt,
-    open_release_context,
-    promote,
-    release_hold,
-    revert,
-    roll_back,
-)
+from sentiflow.commands.adopt import adopt, revert
+from sentiflow.commands.context import ReleaseContext, open_release_context
+from sentiflow.commands.history import format_history, read_history
+from sentiflow.commands.promote import promote
+from sentiflow.commands.rollback import release_hold, roll_back
+from sentiflow.commands.status import describe_models, format_models
 from sentiflow.commands.upkeep import prune_home
 from sentiflow.errors import ForeignRegistry, NoModelError, ReleaseForbidden
 from sentiflow.release.alias import reconcile

@@ -14,16 +14,14 @@ from pathlib import Path
 import mlflow
 import pytest
 
-from sentiflow.commands.attest import attest, format_attested, refuse_unknown_champion
+from sentiflow.commands.adopt import adopt
+from sentiflow.commands.attest import attest, format_attested
+from sentiflow.commands.context import ReleaseContext, open_release_context
 from sentiflow.commands.predict import predict_texts
-from sentiflow.commands.releases import (
-    ReleaseContext,
-    adopt,
-    open_release_context,
-    promote,
-    roll_back,
-)
+from sentiflow.commands.promote import promote
+from sentiflow.commands.rollback import roll_back
 from sentiflow.errors import ArtifactError, NoModelError, ReleaseForbidden, UnknownFiles, UsageError
+from sentiflow.night.refusals import refuse_unknown_champion
 from sentiflow.release.explained import ChampionReader
 from sentiflow.release.known_files import FILES_KEY, KnownFiles, check_files, look_up_known_files
 from sentiflow.release.ledger import Ledger

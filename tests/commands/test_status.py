@@ -9,8 +9,10 @@ from typing import Any
 import pytest
 from release_helpers import register, start_run, write
 
-from sentiflow.commands.history import describe_models, format_models
-from sentiflow.commands.releases import ReleaseContext, promote, roll_back
+from sentiflow.commands.context import ReleaseContext
+from sentiflow.commands.promote import promote
+from sentiflow.commands.rollback import roll_back
+from sentiflow.commands.status import describe_models, format_models
 from sentiflow.release.registry import CHALLENGER
 from sentiflow.release.state import Kind
 from sentiflow.reporting.record import NightRecord, Outcome, save_record

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from listening import Listener, listen
 
-from sentiflow.commands.releases import ReleaseContext, open_release_context
+from sentiflow.commands.context import ReleaseContext, open_release_context
 
 
 @pytest.fixture

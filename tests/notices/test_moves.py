@@ -10,8 +10,9 @@ from typing import Any, cast
 
 import pytest
 
-from sentiflow.commands.history import describe_models
-from sentiflow.commands.releases import ReleaseContext, open_release_context, revert
+from sentiflow.commands.adopt import revert
+from sentiflow.commands.context import ReleaseContext, open_release_context
+from sentiflow.commands.status import describe_models
 from sentiflow.night.night import Night
 from sentiflow.night.opening import open_night
 from sentiflow.night.request import NightRequest

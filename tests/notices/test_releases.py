@@ -10,14 +10,10 @@ import pytest
 from listening import Listener
 from release_helpers import client_of, point_by_hand, register, write
 
-from sentiflow.commands.releases import (
-    ReleaseContext,
-    adopt,
-    promote,
-    release_hold,
-    revert,
-    roll_back,
-)
+from sentiflow.commands.adopt import adopt, revert
+from sentiflow.commands.context import ReleaseContext
+from sentiflow.commands.promote import promote
+from sentiflow.commands.rollback import release_hold, roll_back
 from sentiflow.errors import ReleaseForbidden
 from sentiflow.notices.messages import compose_notices
 from sentiflow.notices.releases import compose_release

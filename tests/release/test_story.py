@@ -13,7 +13,7 @@ from sentiflow.release.identity import name_runs
 from sentiflow.release.ledger import Ledger
 from sentiflow.release.registry import Registry
 from sentiflow.release.state import Event, Kind, NewEvent
-from sentiflow.release.story import Story, read_night, list_changed, tell_stories
+from sentiflow.release.story import Story, list_changed, read_night, tell_stories
 
 START = datetime(2026, 1, 1, 3, tzinfo=UTC)
 WAITING = "It waits for a person: sentiflow promote N --reason … (gate.approval=manual)."

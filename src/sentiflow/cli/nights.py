@@ -100,7 +100,7 @@ def evaluate(
     """Score a registered model on labelled reviews."""
 
     def work() -> tuple[dict[str, Any], str, int]:
-        from sentiflow.commands.predict import evaluate_version, format_evaluation
+        from sentiflow.commands.evaluate import evaluate_version, format_evaluation
 
         evaluation = evaluate_version(
             data, businesses, model, config, tuple(overrides or ()), prepare_home()
@@ -166,7 +166,7 @@ def status(
     """Show champion, challenger, last night, what waits and what is held, of every model."""
 
     def work() -> tuple[dict[str, Any], str, int]:
-        from sentiflow.commands.history import describe_models, format_models
+        from sentiflow.commands.status import describe_models, format_models
 
         described = describe_models(config, tuple(overrides or ()), prepare_home())
         return described, format_models(described), 0

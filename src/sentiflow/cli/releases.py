@@ -19,7 +19,7 @@ from sentiflow.cli.common import (
 )
 
 if TYPE_CHECKING:
-    from sentiflow.commands.releases import ReleaseContext
+    from sentiflow.commands.context import ReleaseContext
 
 
 @app.command()
@@ -36,7 +36,7 @@ def promote(
     """Make a version champion; the gate's findings are shown first."""
 
     def act(context: ReleaseContext) -> tuple[dict[str, Any], str]:
-        from sentiflow.commands.releases import promote
+        from sentiflow.commands.promote import promote
 
         done = promote(context, version, reason, override, _tell)
         against = " against the gate's findings (recorded)" if done["override"] else ""
@@ -56,7 +56,7 @@ def rollback(
     """Go back to the previous champion, and hold automatic promotion."""
 
     def act(context: ReleaseContext) -> tuple[dict[str, Any], str]:
-        from sentiflow.commands.releases import roll_back
+        from sentiflow.commands.rollback import roll_back
 
         done = roll_back(context, reason, to)
         return done, (
@@ -78,7 +78,7 @@ def release_hold(
     """Let nights promote again after a rollback."""
 
     def act(context: ReleaseContext) -> tuple[dict[str, Any], str]:
-        from sentiflow.commands.releases import release_hold
+        from sentiflow.commands.rollback import release_hold
 
         return release_hold(context, reason), f"Nights may promote {context.model} again."
 
@@ -95,7 +95,7 @@ def adopt(
     """Accept a champion that was set outside sentiflow, in MLflow's UI."""
 
     def act(context: ReleaseContext) -> tuple[dict[str, Any], str]:
-        from sentiflow.commands.releases import adopt
+        from sentiflow.commands.adopt import adopt
 
         done = adopt(context, reason)
         return done, f"Version {done['version']} of {context.model} is adopted as champion."
@@ -113,7 +113,7 @@ def revert(
     """Undo a move of the champion alias made outside sentiflow."""
 
     def act(context: ReleaseContext) -> tuple[dict[str, Any], str]:
-        from sentiflow.commands.releases import revert
+        from sentiflow.commands.adopt import revert
 
         done = revert(context, reason)
         return done, f"The champion of {context.model} is version {done['version']} again."
@@ -177,7 +177,7 @@ def _answer_at_desk(
     """Open the desk of the model that the settings name, act there, and answer."""
 
     def work() -> tuple[dict[str, Any], str, int]:
-        from sentiflow.commands.releases import open_release_context
+        from sentiflow.commands.context import open_release_context
 
         return *act(open_release_context(config, tuple(overrides or ()), prepare_home())), 0
 

@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from sentiflow.commands.releases import ReleaseContext, require_reason
+from sentiflow.commands.context import ReleaseContext, require_reason
 from sentiflow.errors import UnknownFiles, UsageError
 from sentiflow.files import make_temporary_prefix
 from sentiflow.release.known_files import (

@@ -2,27 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from datetime import UTC, date, datetime, time, timedelta
-from pathlib import Path
 from typing import Any, Final
 
-from sentiflow.commands.releases import ReleaseContext
+from sentiflow.commands.context import ReleaseContext
 from sentiflow.dates import check_past
-from sentiflow.errors import ForeignRegistry, RegistryUnreachable, UsageError
-from sentiflow.notices.messages import send_notices
-from sentiflow.notices.moves import describe_move, reconcile_and_tell
-from sentiflow.release.identity import name_runs, read_run, select_events
+from sentiflow.errors import UsageError
+from sentiflow.release.identity import name_runs, read_run
 from sentiflow.release.state import (
     MAKES_CHAMPION,
     Event,
-    ReleaseState,
-    fold_events,
     fold_events_until,
 )
-from sentiflow.release.story import read_night
-from sentiflow.reporting.record import NightRecord, format_no_champion, read_last_records
-from sentiflow.settings import load_settings, read_actor, resolve_ledger_url, resolve_tracking_uri
 
 _MOVES: Final = MAKES_CHAMPION | {"moved_outside", "reverted"}
 
@@ -78,97 +69,6 @@ def describe_live(context: ReleaseContext, at: str) -> dict[str, Any]:
     }
 
 
-def describe_models(config: str | None, overrides: Sequence[str], home: Path) -> dict[str, Any]:
-    """Return champion, challenger, what waits or holds, and the last night of each model.
-
-    The ledger says what is live. A registry that does not answer is named, not an error.
-    """
-    from sentiflow.release.ledger import Ledger
-    from sentiflow.release.registry import CHALLENGER, Registry
-
-    settings = load_settings(config, overrides)
-    registry = Registry(resolve_tracking_uri(settings.tracking, home))
-    ledger = Ledger(resolve_ledger_url(settings.ledger, home))
-    unreachable = None
-    names = set(ledger.list_models())
-    try:
-        names |= set(registry.list_models())
-    except RegistryUnreachable as error:
-        unreachable = str(error)
-    models = []
-    for name in sorted(names):
-        challenger, foreign = None, None
-        state = fold_events(ledger.read(name))
-        if unreachable is None:
-            try:
-                state = reconcile_and_tell(
-                    registry, ledger, name, read_actor(), settings.notices, send_notices
-                ).state
-            except ForeignRegistry as error:
-                foreign = str(error)
-            else:
-                found = registry.look_up_alias(name, CHALLENGER)
-                # MLflow's alias stays where the last night put it, also on what became champion.
-                if found is not None and not state.is_champion(found.number, found.run_id):
-                    challenger = {
-                        "version": found.number,
-                        "night": found.tags.get("sentiflow.night"),
-                        "outcome": found.tags.get("sentiflow.outcome"),
-                    }
-        events = name_runs(ledger.read(name))
-        models.append(
-            {
-                "model": name,
-                **_describe_standing(state, events),
-                "challenger": challenger,
-                "registry_error": foreign,
-                **_describe_nights(home, name, events),
-            }
-        )
-    return {"home": str(home), "registry_error": unreachable, "models": models}
-
-
-def format_models(described: dict[str, Any]) -> str:
-    """Return the status of all models as text."""
-    lines = []
-    if described["registry_error"]:
-        lines.append(f"Warning: {described['registry_error']} What follows is the ledger's.")
-    if not described["models"]:
-        lines.append("No model is registered yet. Run a night: sentiflow run")
-    for entry in described["models"]:
-        lines.append(entry["model"])
-        if entry["registry_error"]:
-            lines.append(f"  Warning: {entry['registry_error']} What follows is the ledger's.")
-        champion, challenger = entry["champion"], entry["challenger"]
-        since = f", live since {champion['since'][:16]} UTC" if champion else ""
-        lines.append(f"  {'champion':<11} {_name(champion)}{since}")
-        if entry["no_champion"]:
-            lines.append(f"    {entry['no_champion']}")
-        lines.append(f"  {'challenger':<11} {_name(challenger)}")
-        if entry["waiting"]:
-            waiting = entry["waiting"]
-            lines.append(
-                f"  {'waiting':<11} version {waiting['version']} waits for a person: sentiflow "
-                f"promote {waiting['version']} --reason …"
-            )
-        if entry["hold"]:
-            hold = entry["hold"]
-            lines.append(f"  {'hold':<11} since {hold['time'][:16]} UTC by {hold['actor']}:")
-            lines.append(f"    {hold['reason']}")
-        if entry["moved_outside"]:
-            lines.append(f"  Warning: {entry['moved_outside']}")
-        if entry["last_night"]:
-            last = entry["last_night"]
-            lines.append(f"  {'last night':<11} {last['night']} {last['outcome']}")
-            # What a night said of what a person has decided since is no news any more.
-            lines += [f"    {reason}" for reason in last["since"] or last["reasons"]]
-        if entry["refused_start"]:
-            refused = entry["refused_start"]
-            lines.append(f"  {'refused':<11} another start for {refused['night']}, later than that")
-            lines += [f"    {reason}" for reason in refused["reasons"]]
-    return "\n".join(lines)
-
-
 def format_history(history: dict[str, Any]) -> str:
     """Return a model's events as text, one line each and its reason below."""
     if not history["events"]:
@@ -182,7 +82,7 @@ def format_history(history: dict[str, Any]) -> str:
         if run:
             given[number] = run
         lines.append(
-            f"{event['sequence']:>4}  {_format_time(event['time'])}  "
+            f"{event['sequence']:>4}  {format_time(event['time'])}  "
             f"{event['kind'].replace('_', ' '):<13} {_format_change(event):<12} {event['actor']}"
         )
         if event["reason"]:
@@ -192,7 +92,7 @@ def format_history(history: dict[str, Any]) -> str:
 
 def format_live(live: dict[str, Any]) -> str:
     """Return which version was live, as text."""
-    when = _format_time(live["at"])
+    when = format_time(live["at"])
     moved, changes = live["moved_outside"], live["changes"]
     champion = f"version {live['version']}" if live["version"] is not None else "nothing"
     was = "was champion by the ledger" if moved else "was live"
@@ -200,12 +100,12 @@ def format_live(live: dict[str, Any]) -> str:
     if live["version"] is None:
         lines = [f"{head}."]
     else:
-        since = f"since {_format_time(live['since'])}, by {live['actor']}."
+        since = f"since {format_time(live['since'])}, by {live['actor']}."
         lines = [f"{head}, {since}", f"  {live['reason']}"]
     if moved:
         stood = f"stood at version {moved['version']}" if moved["version"] else "was gone"
         lines.append(
-            f"  But the alias {stood} from {_format_time(moved['noticed'])} "
+            f"  But the alias {stood} from {format_time(moved['noticed'])} "
             "UTC (when that was noticed)."
         )
     if len(changes) > 1 or any(change["kind"] not in MAKES_CHAMPION for change in changes):
@@ -217,71 +117,6 @@ def format_live(live: dict[str, Any]) -> str:
             for change in changes
         ]
     return "\n".join(lines)
-
-
-def _describe_nights(home: Path, model: str, events: Sequence[Event]) -> dict[str, Any]:
-    """Return what the last night came to, what happened since, and a start refused after it."""
-    records = read_last_records(home, model)
-    last = next((record for record in records if not record.refused), None)
-    refused = records[0] if records and records[0].refused else None
-    return {
-        "last_night": last
-        and {
-            **last.model_dump(
-                mode="json", include={"night", "outcome", "reasons", "version", "mlflow_run_id"}
-            ),
-            "since": _list_since(last, events),
-        },
-        "refused_start": refused and refused.model_dump(mode="json", include={"night", "reasons"}),
-    }
-
-
-def _list_since(last: NightRecord, events: Sequence[Event]) -> list[str]:
-    """Return what people did with the version of a night after it, one sentence each."""
-    own = [event for event in events if event.details.get("run_id") == last.mlflow_run_id]
-    if not own or last.version is None:
-        return []
-    made_champion = select_events(events, last.version, read_run(own[-1]))
-    return [
-        f"{event.kind.replace('_', ' ').capitalize()} since by {event.actor} on "
-        f"{_format_time(event.time.isoformat())} UTC, champion is version {event.to_version}: "
-        f"{event.reason}"
-        for event in events
-        if event.sequence > own[-1].sequence
-        and event.kind in MAKES_CHAMPION
-        and (event in made_champion or event.from_version == last.version)
-    ]
-
-
-def _describe_standing(state: ReleaseState, events: Sequence[Event]) -> dict[str, Any]:
-    crowned, waiting, hold = state.champion_event, state.waiting, state.hold
-    champion = state.champion
-    return {
-        "champion": crowned
-        and {
-            "version": state.champion,
-            "since": crowned.time.isoformat(),
-            "night": champion and read_night(events, champion, state.champion_run),
-            "kind": crowned.kind,
-            "reason": crowned.reason,
-            "decision": state.champion_decision,
-        },
-        "previous_champion": state.previous_champion,
-        "waiting": waiting and {"version": waiting.to_version, "reason": waiting.reason},
-        "hold": hold
-        and {"time": hold.time.isoformat(), "actor": hold.actor, "reason": hold.reason},
-        "moved_outside": describe_move(state.moved) if state.moved else None,
-        "no_champion": _explain_no_champion(state, events),
-    }
-
-
-def _explain_no_champion(state: ReleaseState, events: Sequence[Event]) -> str | None:
-    if state.champion is not None or state.moved is not None or not events:
-        return None
-    ruled = next((event for event in reversed(events) if event.to_version is not None), None)
-    number = ruled.to_version if ruled is not None else None
-    waits = state.waiting is not None and state.waiting.to_version == number
-    return format_no_champion(events[-1].model, number, "waiting" if waits else None)
 
 
 def _describe_event(event: Event) -> dict[str, Any]:
@@ -307,15 +142,9 @@ def _format_change(event: dict[str, Any]) -> str:
     return f"{before or '-'} → {after or '-'}"
 
 
-def _format_time(time: str) -> str:
+def format_time(time: str) -> str:
+    """Return an ISO time to the minute, as people read it."""
     return time[:16].replace("T", " ")
-
-
-def _name(version: dict[str, Any] | None) -> str:
-    if version is None:
-        return "none"
-    night = f" of the night {version['night']}" if version.get("night") else ""
-    return f"version {version['version']}{night}"
 
 
 def _parse_moment(text: str) -> tuple[datetime, date]:

@@ -87,7 +87,7 @@ class Grammar:
 @cache
 def load_grammar() -> Grammar:
     """Return the grammar of the embedded sample, read once from the packaged file."""
-    path = resources.files("sentiflow.data").joinpath("sample_grammar.toml")
+    path = resources.files("sentiflow.sample").joinpath("grammar.toml")
     sections = tomllib.loads(path.read_text(encoding="utf-8"))
     phrases: dict[str, Choices] = {}
     names: dict[str, int | Choices] = {slot: number for number, slot in enumerate(_SLOTS)}
