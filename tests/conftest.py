@@ -11,12 +11,16 @@ import sys
 import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import hypothesis
 import pytest
+from listening import Listener, listen
 from recorded import FirstNight, copy_home, live_first_night
 from warm import WarmPython
+
+if TYPE_CHECKING:
+    from sentiflow.commands.context import ReleaseContext
 
 # How long an example takes says something of the machine, not of the code.
 # Half of hypothesis' usual examples: what hundreds of them find, a soak over days finds too.
@@ -341,3 +345,28 @@ def trained(home: Path, first_night: FirstNight) -> FirstNight:
     copy_home(first_night.home, home, "ingest", "snapshots", "steps")
     shutil.copy(first_night.blank_database, home / "mlflow.db")
     return FirstNight(home, first_night.reviews, first_night.record)
+
+
+@pytest.fixture
+def listener() -> Iterator[Listener]:
+    with listen() as server:
+        yield server
+
+
+@pytest.fixture
+def open_own_context(
+    home: Path, shared_mlflow: str, monkeypatch: pytest.MonkeyPatch
+) -> Callable[..., ReleaseContext]:
+    """Open the context of a model of the test's own, which no night has registered yet.
+
+    MLflow is the real one on SQLite; versions have no artifact, so that loading them in a fresh
+    process is left out (`tests/test_releases.py` does all of it through the command line).
+    """
+    from sentiflow.commands.context import open_release_context
+
+    monkeypatch.setattr("sentiflow.gate.checks.probe_version", lambda *_: None)
+
+    def open_one(**more: Any) -> ReleaseContext:
+        return open_release_context(None, [f"model.name=context-{home.parent.name}"], home, **more)
+
+    return open_one

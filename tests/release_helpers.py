@@ -1,4 +1,4 @@
-"""What nights, persons and MLflow's page do around a context (the fixture `open_own_desk`)."""
+"""What nights, persons and MLflow's page do around a context (the fixture `open_own_context`)."""
 
 from __future__ import annotations
 

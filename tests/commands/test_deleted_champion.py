@@ -20,9 +20,9 @@ pytestmark = pytest.mark.filterwarnings("ignore")
 
 
 @pytest.fixture
-def context(open_own_desk: Callable[..., ReleaseContext]) -> ReleaseContext:
+def context(open_own_context: Callable[..., ReleaseContext]) -> ReleaseContext:
     """A context where 1 and 2 were promoted, 3 was registered, and then 2 was deleted in MLflow."""
-    context = open_own_desk()
+    context = open_own_context()
     for _ in range(3):
         register(context)
     for number in (1, 2):

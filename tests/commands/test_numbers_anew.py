@@ -25,9 +25,9 @@ pytestmark = pytest.mark.filterwarnings("ignore")
 
 
 @pytest.fixture
-def context(open_own_desk: Callable[..., ReleaseContext]) -> ReleaseContext:
+def context(open_own_context: Callable[..., ReleaseContext]) -> ReleaseContext:
     """A context where version 1 was registered and promoted by a night."""
-    context = open_own_desk()
+    context = open_own_context()
     run_night(context)
     write(context, "promoted", 1)
     context.reconcile()

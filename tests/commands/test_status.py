@@ -23,9 +23,9 @@ WAITING = "It waits for a person: sentiflow promote N --reason … (gate.approva
 
 
 @pytest.fixture
-def context(open_own_desk: Callable[..., ReleaseContext]) -> ReleaseContext:
+def context(open_own_context: Callable[..., ReleaseContext]) -> ReleaseContext:
     """A context of a model that no night has registered yet."""
-    return open_own_desk()
+    return open_own_context()
 
 
 def run_night(context: ReleaseContext, day: int, kind: Kind, reason: str = "Why.") -> int:

@@ -84,7 +84,7 @@ def test_a_command_that_is_first_to_notice_tells_and_maintenance_does_not_repeat
 
 
 def test_status_tells_too(at: ReleaseContext, monkeypatch: pytest.MonkeyPatch, told: Told) -> None:
-    monkeypatch.setattr("sentiflow.commands.history.send_notices", told)
+    monkeypatch.setattr("sentiflow.commands.status.send_notices", told)
     monkeypatch.setattr(os, "environ", os.environ.copy())
     described = describe_models(None, [], at.home)
     assert "somebody moved it to 4" in described["models"][0]["moved_outside"]

@@ -49,13 +49,13 @@ def test_of_a_hold_nobody_is_told_beside_the_rollback_that_set_it() -> None:
 
 @pytest.fixture
 def context(
-    open_own_desk: Callable[..., ReleaseContext],
+    open_own_context: Callable[..., ReleaseContext],
     monkeypatch: pytest.MonkeyPatch,
     listener: Listener,
 ) -> ReleaseContext:
     """A context where 1 was promoted and 2 registered, whose notices go to a listener."""
     monkeypatch.setenv("SENTIFLOW_WEBHOOK_URL", listener.url)
-    context = open_own_desk(actor="grace")
+    context = open_own_context(actor="grace")
     for _ in range(2):
         register(context)
     write(context, "promoted", 1)

@@ -33,11 +33,11 @@ __all__ = [
     "adjust_holm",
     "compare",
     "compare_slices",
-    "select_changed",
     "compute_lower_bound",
     "compute_smallest_drop",
     "measure_power",
     "merge_rare",
+    "select_changed",
 ]
 
 OTHER_YEARS: Final = "other years"

@@ -1,6 +1,6 @@
 """Write the text of a review that goes with a number of stars, by a seeded grammar.
 
-The words and sentences are in `sample_grammar.toml`, whose head explains the notation. An
+The words and sentences are in `grammar.toml`, whose head explains the notation. An
 opinion is written once for both polarities: all that tells praise from blame is the judgement
 drawn for `{same}`, and `{other}` draws its opposite. So in "{topic_was} not at all {other}" and
 in "{second_was} {second_other}, but {topic_was} {same}" only order and distance decide.
@@ -71,7 +71,7 @@ class Kind:
 
 @dataclass(frozen=True)
 class Grammar:
-    """The lists of `sample_grammar.toml`, ready to draw from.
+    """The lists of `grammar.toml`, ready to draw from.
 
     Attributes:
         kinds: the kinds of business, each as often as its weight says.

@@ -1,6 +1,6 @@
 """Write the embedded sample: made-up reviews in the shape of a Yelp file.
 
-A seeded grammar (`sample_grammar`) writes every text. Stars are given as often as real Yelp
+A seeded grammar (`grammar`) writes every text. Stars are given as often as real Yelp
 reviewers give them, texts are half as long as theirs, and the dates fall into six months of
 2025. Of every forty lines one is flawed, in each way that ingestion must survive in turn, one
 repeats an earlier review, and the last line of the file is cut short: quarantine and

@@ -403,9 +403,9 @@ def test_who_trusts_nothing_stored_has_every_byte_compared(
 ) -> None:
     path = write_reviews([review(n) for n in range(30)])
     seen = file_state.read_file_state(list_source_files([str(path)], load_settings().data)[0])
-    for module in ("catalog", "gathering"):
+    for module in ("manifest", "gathering"):
         # A file system that says of a changed file what it said before.
-        monkeypatch.setattr(f"sentiflow.data.{module}.read_file_state", lambda file: seen)
+        monkeypatch.setattr(f"sentiflow.data.ingest.{module}.read_file_state", lambda file: seen)
     first = read_again(path, home)
     path.write_bytes(path.read_bytes().replace(b"number 29", b"number 28"))
     assert describe(read_again(path, home)) == describe(first)
