@@ -1,1 +1,1 @@
-"""The Prefect flows: thin wiring over the sentiflow library."""
+"""What does Prefect see? Thin wiring over the sentiflow library."""

@@ -132,7 +132,7 @@ def watch_dead_runs() -> AutomationCore:
 
 
 def watch_crashed_runs(actions: list[ActionTypes]) -> AutomationCore:
-    """Return the automation that tells of a run that its worker, or silence, says is gone.
+    """Return the automation that tells of a run that crashed, by its worker or by its silence.
 
     A sweep tells more of a night, but needs its lease and a worker: one that died before it took
     the lease, and one whose machine is gone, are told here only.

@@ -14,7 +14,7 @@ R = TypeVar("R")
 
 
 def hide_foreign_words(function: Callable[P, R]) -> Callable[P, R]:
-    """Let a flow or a task fail only by errors whose words may be stored.
+    """Replace errors of other packages, whose words may not be stored, where a flow or task fails.
 
     Prefect writes the message of an error into the state of its run, and with those of the
     errors that it came from into the run's log. Sentiflow's own quote nothing that stands in a

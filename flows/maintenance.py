@@ -1,4 +1,4 @@
-"""What an operator's Prefect needs: maintenance, the end of dead runs, missed nights made one."""
+"""Keep Prefect's runs in order: maintenance, the end of dead runs, one night for many missed."""
 
 from __future__ import annotations
 

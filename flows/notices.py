@@ -52,11 +52,11 @@ def tell(request: NightRequest, record: NightRecord) -> list[str]:
 
 
 def tell_crash(request: NightRequest, record: NightRecord) -> list[str]:
-    """Tell whoever is to be told of a night that was cut off; no watcher is called for it.
+    """Tell whoever is to be told of a crashed night; no watcher is called for it.
 
     Args:
         request: what the night that found it was asked to do; says which settings hold.
-        record: what came of the one that was cut off.
+        record: what came of it.
 
     Returns:
         One sentence for everything that did not go out; each is logged as a warning, none is

@@ -281,7 +281,7 @@ def _run_command(arguments: Sequence[str], home: str | os.PathLike[str] | None) 
 
 @contextmanager
 def _guard(mark: str) -> Iterator[None]:
-    """End what carries the mark when the block ends, or this process does."""
+    """End every process that has the mark when the block ends, or when this process does."""
     from sentiflow.servers.guard import start_guard
 
     reading, writing = os.pipe()
@@ -300,7 +300,7 @@ def _log_lines(stream: IO[str]) -> None:
 
 
 def _end(process: subprocess.Popen[str]) -> None:
-    """Let a night end as by SIGTERM, so that it says what became of it."""
+    """End a night by SIGTERM, so that it records what became of it."""
     process.terminate()
     try:
         process.wait(_END_SECONDS)

@@ -1,4 +1,4 @@
-"""Say whether a disk is full: what fails on one says so in a hundred ways, or not at all."""
+"""Say whether a disk is full: programs report that in a hundred ways, or not at all."""
 
 from __future__ import annotations
 

@@ -139,7 +139,7 @@ class NightRefused(GateNotEvaluated):
     """
 
     def __init__(self, message: str, night: str | None = None) -> None:
-        """Keep which night it was: only one of the same date does this one's work."""
+        """Keep the other night's date: only a night of the same date does the same work."""
         super().__init__(message)
         self.night = night
 
@@ -205,7 +205,7 @@ def format_traceback(error: BaseException) -> str:
 
 
 def forget_causes(error: BaseException) -> None:
-    """Part an error from those it came from, whose words whoever formats it would quote.
+    """Remove an error's causes: whoever formats it would quote their words too.
 
     Their frames and types stay, as a note.
     """

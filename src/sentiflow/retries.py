@@ -60,7 +60,7 @@ class RetryPolicy:
         The call must do no harm when it is made twice: what was not answered may have been done.
 
         Raises:
-            Exception: the call's own last error, when it is a refusal or the patience is used up.
+            Exception: the call's own last error, when it is a refusal or the time is used up.
         """
         started = time.monotonic()
         pauses = list_pauses()
@@ -89,11 +89,11 @@ class RetryPolicy:
             return answer
 
 
-def ask_mlflow(patience: RetryPolicy, uri: str, call: Callable[[], _Answer]) -> _Answer:
+def ask_mlflow(policy: RetryPolicy, uri: str, call: Callable[[], _Answer]) -> _Answer:
     """Return MLflow's answer, asking again while there is none; a refusal is raised as it is.
 
     Args:
-        patience: how long it is asked again.
+        policy: how long it is asked again.
         uri: its address, to name it by.
         call: see `RetryPolicy.ask`.
 
@@ -102,7 +102,7 @@ def ask_mlflow(patience: RetryPolicy, uri: str, call: Callable[[], _Answer]) -> 
         RegistryFailed: it answers 500.
     """
     try:
-        return patience.ask(call)
+        return policy.ask(call)
     except Exception as error:
         # Whatever else it is, it is not ours to explain.
         if is_failure(error):

@@ -40,15 +40,20 @@ class Run:
     """One MLflow run.
 
     Every method but `path` raises RegistryUnreachable when MLflow does not answer for longer
-    than the run's patience.
+    than the run's retry policy allows.
     """
 
     def __init__(
-        self, client: MlflowClient, run_id: str, experiment_id: str, uri: str, patience: RetryPolicy
+        self,
+        client: MlflowClient,
+        run_id: str,
+        experiment_id: str,
+        uri: str,
+        retry_policy: RetryPolicy,
     ) -> None:
         """Keep the client; `track_run` makes runs."""
         self._client = client
-        self._patience = patience
+        self._retry_policy = retry_policy
         self.id = run_id
         self.experiment_id = experiment_id
         self.uri = uri
@@ -119,7 +124,7 @@ class Run:
 
     def _ask(self, call: Callable[[], object]) -> None:
         try:
-            ask_mlflow(self._patience, self.uri, call)
+            ask_mlflow(self._retry_policy, self.uri, call)
         except MlflowException as error:
             raise self._describe_refusal(error) from error
 
@@ -159,7 +164,7 @@ def track_run(
     artifacts: Path | None,
     name: str,
     tags: Mapping[str, str],
-    patience: RetryPolicy | None = None,
+    retry_policy: RetryPolicy | None = None,
 ) -> Iterator[Run]:
     """Open a run and close it when the block ends, as what it was.
 
@@ -169,7 +174,7 @@ def track_run(
         artifacts: where a new experiment keeps artifacts; None leaves it to the server.
         name: the run's name.
         tags: the run's first tags.
-        patience: how long an MLflow that does not answer is asked again; None asks once.
+        retry_policy: how long an MLflow that does not answer is asked again; None asks once.
 
     Yields:
         The run, RUNNING. It ends FINISHED, FAILED after an error, KILLED when the block was ended
@@ -181,15 +186,15 @@ def track_run(
         UsageError: the experiment was deleted.
         SentiflowError: MLflow refuses.
     """
-    patience = patience or RetryPolicy()
+    retry_policy = retry_policy or RetryPolicy()
     try:
         # A client of a database connects when it is made.
-        client = patience.ask(lambda: MlflowClient(tracking_uri=uri, registry_uri=uri))
-        experiment_id = patience.ask(lambda: _open_experiment(client, experiment, artifacts))
-        run_id = _make_run(client, experiment_id, name, tags, patience)
+        client = retry_policy.ask(lambda: MlflowClient(tracking_uri=uri, registry_uri=uri))
+        experiment_id = retry_policy.ask(lambda: _open_experiment(client, experiment, artifacts))
+        run_id = _make_run(client, experiment_id, name, tags, retry_policy)
     except _FAILURES as error:
         raise _describe_failure(uri, error) from error
-    tracked = Run(client, run_id, experiment_id, uri, patience)
+    tracked = Run(client, run_id, experiment_id, uri, retry_policy)
     try:
         yield tracked
     except BaseException as error:
@@ -235,7 +240,7 @@ def _make_run(
     experiment_id: str,
     name: str,
     tags: Mapping[str, str],
-    patience: RetryPolicy,
+    retry_policy: RetryPolicy,
 ) -> str:
     """Make a run, just one, however often it must be asked for; return its id."""
     tagged = {**tags, _ATTEMPT_TAG: uuid4().hex}
@@ -251,7 +256,7 @@ def _make_run(
                 return str(found[0].info.run_id)
         return str(client.create_run(experiment_id, run_name=name, tags=tagged).info.run_id)
 
-    return patience.ask(make)
+    return retry_policy.ask(make)
 
 
 def _close(run: Run, status: str) -> None:
@@ -281,14 +286,14 @@ class RunningRun:
 
 
 def query_running_runs(
-    uri: str, experiment: str, patience: RetryPolicy | None = None
+    uri: str, experiment: str, retry_policy: RetryPolicy | None = None
 ) -> list[RunningRun]:
     """Return the nights' runs of an experiment that are RUNNING by MLflow's account.
 
     Args:
         uri: MLflow's address.
         experiment: the experiment's name.
-        patience: how long an MLflow that does not answer is asked again; None asks once.
+        retry_policy: how long an MLflow that does not answer is asked again; None asks once.
 
     Raises:
         RegistryUnreachable: MLflow does not answer.
@@ -303,7 +308,7 @@ def query_running_runs(
         return list(client.search_runs([found.experiment_id], query, max_results=1_000))
 
     try:
-        runs = (patience or RetryPolicy()).ask(search)
+        runs = (retry_policy or RetryPolicy()).ask(search)
     except _FAILURES as error:
         raise describe_failure(uri, error) from error
     return [

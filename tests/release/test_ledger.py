@@ -292,7 +292,7 @@ def test_a_locked_projection_reads_appends_and_marks_in_one_transaction(url: str
     assert ledger.read_watermark("m") == Watermark(0, None)
     with ledger.lock_alias("m") as locked:
         assert locked.events == ledger.read("m")
-        assert locked.mark == Watermark(0, None)
+        assert locked.watermark == Watermark(0, None)
         locked.append([make_event("moved_outside", to_version=9)])
         locked.set_watermark(Watermark(2, 9))
     assert [event.kind for event in ledger.read("m")] == ["promoted", "moved_outside"]
@@ -309,7 +309,7 @@ def test_a_second_projector_waits_and_then_sees_what_the_first_did(url: str) -> 
 
     def look() -> None:
         with Ledger(url).lock_alias("m") as locked:
-            seen.append(locked.mark)
+            seen.append(locked.watermark)
 
     with ledger.lock_alias("m") as locked:
         second = Thread(target=look)

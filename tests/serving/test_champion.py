@@ -304,7 +304,7 @@ def test_a_start_over_a_registry_that_hangs_serves_the_local_copy(
     follow: Follow,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(champion, "PATIENCE", 0.05)
+    monkeypatch.setattr(champion, "FIRST_LOOK_SECONDS", 0.05)
     answers = threading.Event()
 
     class Hanging(ShelfRegistry):

@@ -76,12 +76,12 @@ def answer_with(
 
 
 def format_for_asker(error: SentiflowError) -> str:
-    """Return an error with what only who asked may see of it."""
+    """Return an error's text for the terminal of the person who asked, who may see its detail."""
     return f"{error} {error.detail}" if error.detail else str(error)
 
 
 def _print(text: str) -> None:
-    """Print an answer as UTF-8, whatever bytes an argument that it repeats was made of."""
+    """Print an answer as UTF-8, even where it repeats an argument that is none."""
     try:
         text.encode()
     except UnicodeEncodeError:

@@ -263,7 +263,7 @@ def _read_outcome(state: Any, home: Path) -> Any:
 
 
 def _read_detail(state: Any) -> str | None:
-    """Return what only who asked may see of a night's error; the record has the rest."""
+    """Return the detail of a night's error, which only the terminal of who asked may show."""
     error = state.result(raise_on_failure=False)
     return error.detail if isinstance(error, SentiflowError) else None
 

@@ -42,7 +42,7 @@ def promote(
         against = " against the gate's findings (recorded)" if done["override"] else ""
         return done, f"Version {version} of {context.model} is champion now{against}."
 
-    _answer_at_desk(act, config, overrides, as_json)
+    _answer_in_context(act, config, overrides, as_json)
 
 
 @app.command()
@@ -65,7 +65,7 @@ def rollback(
             "release-hold --reason …"
         )
 
-    _answer_at_desk(act, config, overrides, as_json)
+    _answer_in_context(act, config, overrides, as_json)
 
 
 @app.command("release-hold")
@@ -82,7 +82,7 @@ def release_hold(
 
         return release_hold(context, reason), f"Nights may promote {context.model} again."
 
-    _answer_at_desk(act, config, overrides, as_json)
+    _answer_in_context(act, config, overrides, as_json)
 
 
 @app.command()
@@ -100,7 +100,7 @@ def adopt(
         done = adopt(context, reason)
         return done, f"Version {done['version']} of {context.model} is adopted as champion."
 
-    _answer_at_desk(act, config, overrides, as_json)
+    _answer_in_context(act, config, overrides, as_json)
 
 
 @app.command()
@@ -118,7 +118,7 @@ def revert(
         done = revert(context, reason)
         return done, f"The champion of {context.model} is version {done['version']} again."
 
-    _answer_at_desk(act, config, overrides, as_json)
+    _answer_in_context(act, config, overrides, as_json)
 
 
 @app.command()
@@ -137,7 +137,7 @@ def attest(
         done = attest(context, versions, reason)
         return done, format_attested(done)
 
-    _answer_at_desk(act, config, overrides, as_json)
+    _answer_in_context(act, config, overrides, as_json)
 
 
 @app.command()
@@ -165,16 +165,16 @@ def history(
         found = read_history(context)
         return found, format_history(found)
 
-    _answer_at_desk(act, config, overrides, as_json)
+    _answer_in_context(act, config, overrides, as_json)
 
 
-def _answer_at_desk(
+def _answer_in_context(
     act: Callable[[ReleaseContext], tuple[dict[str, Any], str]],
     config: str | None,
     overrides: Sequence[str] | None,
     as_json: bool,
 ) -> None:
-    """Open the desk of the model that the settings name, act there, and answer."""
+    """Open the release context of the model that the settings name, act in it, and answer."""
 
     def work() -> tuple[dict[str, Any], str, int]:
         from sentiflow.commands.context import open_release_context

@@ -1,1 +1,1 @@
-"""From sources to a checked, split snapshot."""
+"""What is a review, a snapshot, a split?"""

@@ -1,1 +1,1 @@
-"""From texts to probabilities."""
+"""How does a text become a probability?"""

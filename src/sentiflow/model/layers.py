@@ -139,7 +139,7 @@ class WordDropout(keras.layers.Layer):  # type: ignore[misc]
     """
 
     def __init__(self, rate: float, unknown: int, seed: int | None = None, **keywords: Any) -> None:
-        """Keep the settings; the seed is of the first chances only, so no setting."""
+        """Keep the settings; the seed only starts the random numbers, so it is not one of them."""
         super().__init__(**keywords)
         self.rate = rate
         self.unknown = unknown

@@ -1,4 +1,4 @@
-"""Say what came of nights that were cut off: a process that was killed could not.
+"""Record and tell what came of crashed nights: a process that was killed could not.
 
 Whoever finds such a night's lease writes its record and tells of it. What the ledger has of the
 night stands; a night that it has nothing of failed.
@@ -96,7 +96,7 @@ def select_ending(events: Sequence[Event], run_id: str | None) -> Event | None:
 
 
 def _tell_ledger(ledger: Ledger, model: str, record: NightRecord) -> None:
-    """Write a night that was cut off into the ledger, unless it says already what came of it."""
+    """Write a crashed night into the ledger, unless it says already what came of it."""
     ids = {"run_id": record.mlflow_run_id, "flow_run_id": record.prefect_flow_run_id}
     event = NewEvent(
         kind="failed",

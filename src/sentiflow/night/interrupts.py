@@ -1,4 +1,4 @@
-"""End a command by Ctrl-C, SIGTERM or SIGHUP alike; a night first says what it became."""
+"""End a command by Ctrl-C, SIGTERM or SIGHUP alike; a night first records what it became."""
 
 from __future__ import annotations
 
@@ -76,7 +76,7 @@ class HeldInterrupts:
         return self
 
     def hold(self) -> None:
-        """Let an ending wait from now on; in another thread than the main one none comes."""
+        """Hold back a first ending from now on; only the main thread ever gets one."""
         if self._before or threading.current_thread() is not threading.main_thread():
             return
         for number in _ENDING:
@@ -86,7 +86,7 @@ class HeldInterrupts:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, _: TracebackType | None
     ) -> None:
-        """Let endings be what they were."""
+        """Give the signals their former handlers back."""
         for number, handler in self._before.items():
             signal.signal(number, handler)
         self._before.clear()

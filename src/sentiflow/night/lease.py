@@ -44,7 +44,7 @@ class HeldLease:
         return self._lease.holder
 
     def note(self, **details: Any) -> None:
-        """Say more about what is going on, at once: a sweep closes what is named here.
+        """Add details to the lease at once: a sweep closes what they name.
 
         Raises:
             LeaseLost: another one took over.

@@ -1,6 +1,6 @@
 """Keep what is known about a night while its stages run.
 
-Opening and closing one is in opening.py; what it does is in operations/stages/.
+Opening and closing one is in opening.py; what it does is in stages/.
 """
 
 from __future__ import annotations

@@ -49,7 +49,7 @@ def sweep(
         close_flow_runs: ends Prefect's flow runs. None: Prefect is left alone.
         held: the lease of the night that sweeps; what the dead one left whose place it took is
             swept up too.
-        tell_crash: told the record of each night that is found cut off.
+        tell_crash: told the record of each night that is found to have crashed.
 
     Raises:
         RegistryUnreachable: MLflow does not answer.

@@ -110,7 +110,7 @@ def select_late(
 def select_displaced(
     runs: Sequence[DisplacedRun], holding: Sequence[HoldingRun], now: datetime
 ) -> tuple[LateRun, ...]:
-    """Return the cancelled nights whose work nobody did, with who held their place.
+    """Return the nights that were cancelled for want of a place and that no run made up for.
 
     A night is caught up for by a run of the schedule that started after it was due: of several
     that were missed the first takes the place, and the others are nothing to be told of.

@@ -22,7 +22,7 @@ class _NoRedirect(HTTPRedirectHandler):
     def redirect_request(
         self, req: Request, fp: IO[bytes], code: int, msg: str, headers: Any, newurl: str
     ) -> None:
-        """Return no request, which leaves the answer as an error."""
+        """Refuse to follow: without a new request, the redirect is reported as an error."""
 
 
 def call_address(name: str, url: str, body: bytes | None, timeout: float) -> str | None:

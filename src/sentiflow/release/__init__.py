@@ -1,1 +1,1 @@
-"""From a trained model to a registered, ruled-on version."""
+"""Who is champion, and since when?"""

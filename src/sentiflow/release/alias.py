@@ -2,7 +2,7 @@
 
 The ledger is the commit point. Between a committed event and the moved alias a process can
 die, and anyone can move the alias in MLflow's own UI; both leave an alias that differs from
-the ledger's champion. The ledger's mark (up to which event the alias was last made to follow,
+the ledger's champion. The ledger's watermark (up to which event the alias was last made to follow,
 and where it was left) tells them apart: an alias that still is where it was left, or where an
 event since then put it, only lags behind such an event and is moved; any other alias was moved
 outside, is written down as that, and is left alone until a person adopts or reverts it.
@@ -11,7 +11,7 @@ A champion whose version was deleted in the registry has no alias to follow it. 
 written down as a move outside too, so that every command still opens and one can lead out.
 
 What MLflow shows of a version, tags and description, follows in the same way (story.py): what
-events since the mark changed is told before the mark is moved, so that the next look makes up for
+events since the watermark changed is told before it is moved, so that the next look makes up for
 an MLflow that was away.
 
 What a number stands for is said by the run that made the version (identity.py). A registry
@@ -100,7 +100,7 @@ class AliasRegistry(Protocol):
 
 @dataclass(frozen=True)
 class Reconciled:
-    """How the ledger and the alias stand after they were settled.
+    """How the ledger and the alias stand after they were reconciled.
 
     Attributes:
         state: by the ledger; its `moved` is a move outside that still is to be decided.
@@ -128,7 +128,7 @@ def reconcile(
         may_begin_anew: whether a person said that the ledger may go on with another registry.
 
     Returns:
-        The standing after it.
+        The release state after it, and what was done.
 
     Raises:
         ForeignRegistry: the ledger is about the versions of another registry.
@@ -148,7 +148,7 @@ def reconcile(
         try:
             return _reconcile_once(registry, ledger, model, actor)
         except LedgerConflict:
-            # On PostgreSQL an append does not wait for a projector: look at the new head.
+            # On PostgreSQL an append does not wait for this lock: look at the new head.
             continue
     return _reconcile_once(registry, ledger, model, actor)
 
@@ -193,13 +193,13 @@ def plan_step(
 
     Args:
         events: the model's events, by sequence.
-        mark: up to where the alias was last made to follow.
+        mark: the watermark: up to where the alias was last made to follow.
         alias: the version the alias points at now.
         run: the run that made that version; the ledger may know another one by its number.
 
     Returns:
         - rest: nothing is to be done (also while a noted move outside is undecided);
-        - mark: nothing is to be moved, only the mark is behind;
+        - mark: nothing is to be moved, only the watermark is behind;
         - point: the alias lags behind the ledger, move it (where the champion's version is gone
           from the registry, note that instead);
         - record_move: someone moved the alias outside;
@@ -214,8 +214,8 @@ def plan_step(
     due = [
         event for event in events if event.sequence > mark.sequence and event.kind in _MOVES_ALIAS
     ]
-    # A process may have died after it moved the alias and before it moved the mark: where any
-    # event since the mark put the alias is no stranger's doing either.
+    # A process may have died after it moved the alias and before the watermark: where any
+    # event since that put the alias is no stranger's doing either.
     is_put = alias in {event.to_version for event in due if read_run(event) in (None, run)}
     if due and (is_put or alias in {mark.version, None}):
         return "point"
@@ -227,7 +227,7 @@ def plan_step(
 def _reconcile_once(registry: AliasRegistry, ledger: Ledger, model: str, actor: str) -> Reconciled:
     with ledger.lock_alias(model) as locked:
         alias, run = _name(registry.look_up_alias(model, CHAMPION))
-        step = plan_step(locked.events, locked.mark, alias, run)
+        step = plan_step(locked.events, locked.watermark, alias, run)
         state = fold_events(locked.events)
         written: tuple[Event, ...] = ()
         is_pointed = step == "point" and _point(registry, model, state)
@@ -239,7 +239,7 @@ def _reconcile_once(registry: AliasRegistry, ledger: Ledger, model: str, actor: 
             written = _record_return(locked, state, alias, actor)
         events = (*locked.events, *written)
         state = fold_events(events)
-        if _tell_stories(registry, model, events, locked.mark.sequence):
+        if _tell_stories(registry, model, events, locked.watermark.sequence):
             locked.set_watermark(Watermark(state.sequence, alias))
     moved = next((event for event in written if event.kind == "moved_outside"), None)
     return Reconciled(state, repaired=is_pointed, moved=moved)
@@ -253,7 +253,7 @@ def _tell_stories(
         for (number, run), story in list_changed(events, sequence).items():
             registry.tell(model, number, run, story.tags, story.description)
     except (RegistryUnreachable, RegistryFailed) as error:
-        # The release itself is done; the mark stays behind, and the next look tells it.
+        # The release itself is done; the watermark stays behind, and the next look tells it.
         logger.warning("What MLflow shows of %s is behind the ledger: %s", model, error)
         return False
     return True

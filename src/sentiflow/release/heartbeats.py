@@ -76,7 +76,7 @@ class Judge:
     def part(
         self, leases: Sequence[Lease], now: datetime
     ) -> tuple[list[Lease], list[tuple[Lease, str]], list[tuple[Lease, Suspicion]]]:
-        """Return the living, the dead with why they are, and those that must be watched."""
+        """Return the living leases, the dead with the reason, and those to be watched longer."""
         living, dead, doubtful = [], [], []
         for lease in leases:
             suspicion = suspect_death(lease, now, self._stale_seconds)

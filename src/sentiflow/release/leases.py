@@ -61,12 +61,12 @@ def name_night(model: str) -> str:
 
 
 def parse_model(name: str) -> str | None:
-    """Return whose nights a lease is about; None when it is no night's."""
+    """Return the model whose nights a lease is about; None when it is no night's."""
     return name.removeprefix(_NIGHT) if name.startswith(_NIGHT) else None
 
 
 def select_conflict(name: str, living: Sequence[Lease]) -> Lease | None:
-    """Return the living lease that forbids taking `name`: its own, or upkeep beside anything."""
+    """Return the living lease that forbids taking `name`: its own, or any if one is upkeep."""
     return next(
         (lease for lease in living if name == lease.name or UPKEEP in (name, lease.name)), None
     )
@@ -193,7 +193,7 @@ class Leases:
         return dead
 
     def _watch(self, judge: Judge, doubtful: Sequence[tuple[Lease, Suspicion]]) -> None:
-        """Look at hearts until each has beaten, or was silent for its time; tell the judge."""
+        """Watch heartbeats until each has come, or was missing for long enough; tell the judge."""
         waiting = {lease.holder: (lease, suspicion) for lease, suspicion in doubtful}
         for lease, suspicion in waiting.values():
             logger.info(

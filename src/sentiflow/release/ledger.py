@@ -97,7 +97,7 @@ class Ledger:
             return _read_mark(connection, model)
 
     def read_head(self, model: str) -> tuple[int, Watermark]:
-        """Return a model's last sequence (0 before the first) and its mark: cheap to ask often.
+        """Return a model's last sequence (0: none) and its watermark; cheap to ask often.
 
         Raises:
             LedgerUnreachable: the database did not answer.
@@ -139,7 +139,7 @@ class Ledger:
 
     @contextmanager
     def lock_alias(self, model: str) -> Iterator[LockedAlias]:
-        """Keep every other projector of this model waiting; all writes are one transaction.
+        """Lock the model's alias: others who would move it wait; all writes are one transaction.
 
         A process that dies lets go: the lock is the database's own (SQLite: the writer's lock;
         PostgreSQL: the model's row of `projections`).
@@ -155,7 +155,7 @@ class Ledger:
             connection.execute(new_row.on_conflict_do_nothing())
             own = PROJECTIONS.c.model == model
             connection.execute(select(PROJECTIONS).where(own).with_for_update())
-            # Read after the lock is held, or a stale head could be projected over a newer one.
+            # Read after the lock is held, or the alias could be moved back by a stale head.
             yield LockedAlias(self, connection, model)
 
     def close(self) -> None:
@@ -204,7 +204,7 @@ class Ledger:
 
 
 class LockedAlias:
-    """A model's events and mark while no other projector can change them."""
+    """A model's events and watermark while nobody else can change them."""
 
     def __init__(self, ledger: Ledger, connection: Connection, model: str) -> None:
         """Read both; `Ledger.lock_alias` makes these."""
@@ -212,7 +212,7 @@ class LockedAlias:
         self._connection = connection
         self._model = model
         self.events = _read_events(connection, model)
-        self.mark = _read_mark(connection, model)
+        self.watermark = _read_mark(connection, model)
 
     def append(self, events: Sequence[NewEvent]) -> tuple[Event, ...]:
         """Write events on the head that was read, in the lock's transaction.
@@ -224,7 +224,7 @@ class LockedAlias:
         return self._ledger._append(self._connection, self._model, head, events)
 
     def set_watermark(self, mark: Watermark) -> None:
-        """Remember up to where the alias follows the ledger now."""
+        """Write up to where the alias follows the ledger now."""
         own = PROJECTIONS.c.model == self._model
         values = {"sequence": mark.sequence, "version": mark.version}
         self._connection.execute(update(PROJECTIONS).where(own).values(values))

@@ -176,7 +176,7 @@ def _create_postgresql(url: URL) -> Engine:
     @event.listens_for(engine, "begin")
     def _limit_waits(connection: Connection) -> None:
         connection.exec_driver_sql(f"SET LOCAL lock_timeout = '{_WAIT_SECONDS}s'")
-        # The server frees the lock of a machine that was cut off, instead of keeping it for hours.
+        # The server frees the lock of a machine that left the network, not hours later.
         connection.exec_driver_sql(
             f"SET LOCAL idle_in_transaction_session_timeout = '{_IDLE_SECONDS}s'"
         )

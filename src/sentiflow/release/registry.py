@@ -78,15 +78,15 @@ class Version:
 class Registry:
     """The model registry at one address."""
 
-    def __init__(self, uri: str, patience: RetryPolicy | None = None) -> None:
+    def __init__(self, uri: str, retry_policy: RetryPolicy | None = None) -> None:
         """Remember the address; nothing is asked yet.
 
         Args:
             uri: MLflow's address.
-            patience: how long an MLflow that does not answer is asked again; None asks once.
+            retry_policy: how long an MLflow that does not answer is asked again; None asks once.
         """
         self.uri = uri
-        self._patience = patience or RetryPolicy()
+        self._retry_policy = retry_policy or RetryPolicy()
 
     @cached_property
     def _client(self) -> MlflowClient:
@@ -138,7 +138,7 @@ class Registry:
         return sorted(wanted, key=lambda version: version.number, reverse=True)
 
     def knows_any(self, name: str, registered: Sequence[tuple[int, str]]) -> bool:
-        """Say whether one of these versions is here, or was: then its run still is.
+        """Say whether one of these versions is here, or was: a deleted version's run still is.
 
         Args:
             name: the registered model's name.
@@ -415,14 +415,14 @@ class Registry:
     def _find(self, ask: Callable[[], _Answer]) -> _Answer | None:
         """Return what is asked for, or None where there is no such thing."""
         try:
-            return self._patience.ask(ask)
+            return self._retry_policy.ask(ask)
         except _FAILURES as error:
             if getattr(error, "error_code", "") == "RESOURCE_DOES_NOT_EXIST":
                 return None
             raise describe_failure(self.uri, error) from error
 
     def _ask(self, ask: Callable[[], _Answer]) -> _Answer:
-        return ask_mlflow(self._patience, self.uri, ask)
+        return ask_mlflow(self._retry_policy, self.uri, ask)
 
     def _ask_for_files(self, version: Version, ask: Callable[[], _Answer]) -> _Answer:
         """Return what is asked for of a version's files.

@@ -1,7 +1,7 @@
 """Say who is champion, since when, and what stands in the way, from the ledger's events alone.
 
-This module touches no service: events in, a standing out. The same events always give the
-same standing, so "what was live then?" is the same question about fewer events.
+This module touches no service: events in, a release state out. The same events always give the
+same state, so "what was live then?" is the same question about fewer events.
 """
 
 from __future__ import annotations
@@ -254,7 +254,7 @@ def _make_champion(
 
 
 def _register(state: ReleaseState, event: Event) -> ReleaseState:
-    """Note who made the version; a number that is given out anew tells that all were deleted."""
+    """Note which run made the version; a number given out again means that all were deleted."""
     number, run = event.to_version, read_run(event)
     if number is None or run is None:
         return state

@@ -119,7 +119,7 @@ def read_night(events: Iterable[Event], number: int, run_id: str | None) -> str 
 
 
 def _choose_key(stories: dict[Key, Story], number: int, run: str | None) -> Key:
-    """Return where a version's story stands; what was told before its run was known is its own."""
+    """Return the key of a version's story; one told before its run was known becomes its own."""
     if run is None:
         return next((key for key in reversed(stories) if key[0] == number), (number, None))
     if (number, run) not in stories and (number, None) in stories:
@@ -157,7 +157,7 @@ def _tell_replaced(stories: dict[Key, Story], before: ReleaseState, event: Event
 
 
 def _tell_waiting_no_more(stories: dict[Key, Story], waiting: Event, event: Event) -> None:
-    """Say of a version that waited that nobody need decide on it any more."""
+    """Add to the story of a version that nobody need decide on it any more."""
     key = _choose_key(stories, waiting.to_version or 0, read_run(waiting))
     story = stories.get(key, Story())
     if story.outcome != "waiting":

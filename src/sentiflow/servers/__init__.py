@@ -1,1 +1,1 @@
-"""How Prefect's and MLflow's servers are started, and who may call them."""
+"""How do the servers run on one machine?"""

@@ -1,4 +1,4 @@
-"""Say how a server is started, as options of its program (see program.py)."""
+"""Say how a server is started, as options of its program (see start.py)."""
 
 from __future__ import annotations
 

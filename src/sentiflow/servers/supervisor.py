@@ -93,7 +93,7 @@ def compute_delay(deaths: int) -> float:
 
 
 def count_deaths(deaths: int, lived_seconds: float) -> int:
-    """Return the deaths in a row after another one; after a steady life the row begins anew.
+    """Return the deaths in a row after another one; after a steady life counting begins anew.
 
     >>> count_deaths(4, lived_seconds=2.0), count_deaths(4, lived_seconds=3_600.0)
     (5, 1)
@@ -102,7 +102,7 @@ def count_deaths(deaths: int, lived_seconds: float) -> int:
 
 
 def select_needed(programs: Sequence[Program], names: Sequence[str]) -> set[str]:
-    """Return the names of the programs that some need: those they came after, and so on."""
+    """Return the names of the programs that these need, directly or through others."""
     after = {program.name: program.after for program in programs}
     needed: set[str] = set()
     waiting = list(names)

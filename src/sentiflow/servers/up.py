@@ -46,37 +46,43 @@ class UpRequest:
 
 
 def keep_servers(
-    wish: UpRequest, home: Path, announce: Callable[[RunningServers], None], stop: Event
+    requested: UpRequest, home: Path, announce: Callable[[RunningServers], None], stop: Event
 ) -> None:
     """Run Prefect, MLflow, a worker and the prediction service until told to stop.
 
     Args:
-        wish: what is asked for.
+        requested: what is asked for.
         home: SENTIFLOW_HOME.
         announce: called once, when everything is healthy.
         stop: ends it when it is set.
 
     Raises:
-        UsageError: the wish cannot be met: settings, sources, a port, a second `up`.
+        UsageError: it cannot be met: settings, sources, a port, a second `up`.
         ProgramFailed: a server did not start. None is left.
         SentiflowError: the machine does not let it: no room on the disk, no memory, no rights.
     """
-    settings = _check(wish)
+    settings = _check(requested)
     with _explain_machine(home), _claim(home), use_scratch(home):
         credentials = read_credentials(home)
-        places = choose_addresses(settings, credentials)
-        databases = name_databases(wish.database) if wish.database else None
+        addresses = choose_addresses(settings, credentials)
+        databases = name_databases(requested.database) if requested.database else None
         if databases is not None:
             make_databases(databases)
         programs = plan_programs(
-            settings, wish.request, wish.first_night, home, places, credentials, databases
+            settings,
+            requested.request,
+            requested.first_night,
+            home,
+            addresses,
+            credentials,
+            databases,
         )
         with Supervisor(programs, home / "logs") as supervisor:
             if not supervisor.start(settings.servers.start_seconds, stop):
                 return
             took = ", ".join(f"{name} {took:.0f} s" for name, took in supervisor.seconds.items())
             logger.info("healthy: %s", took)
-            servers = _describe(places, credentials, databases)
+            servers = _describe(addresses, credentials, databases)
             save_running_servers(home, servers)
             try:
                 announce(servers)
@@ -85,27 +91,27 @@ def keep_servers(
                 forget_running_servers(home)
 
 
-def _check(wish: UpRequest) -> Settings:
+def _check(requested: UpRequest) -> Settings:
     """Return the settings, with the name of the model that nights make and predictions serve."""
-    check_request(wish.request)
-    settings = read_settings(wish.request)
+    check_request(requested.request)
+    settings = read_settings(requested.request)
     if settings.tracking.uri:
         raise UsageError(
             "sentiflow up runs an MLflow of its own. Received: tracking.uri. Leave it out, or run "
             "a worker beside the servers you have: see docs/operations.md."
         )
-    if wish.database and settings.ledger.url:
+    if requested.database and settings.ledger.url:
         raise UsageError(
             "The ledger can be in one database only. Received: --database and ledger.url. "
             "Leave one out."
         )
-    name = describe_request_lineage(wish.request, settings).name
+    name = describe_request_lineage(requested.request, settings).name
     return settings.model_copy(update={"model": settings.model.model_copy(update={"name": name})})
 
 
 @contextmanager
 def _explain_machine(home: Path) -> Iterator[None]:
-    """Let what the machine refuses end in one line that says what it takes."""
+    """Turn an OSError (disk, memory, rights) into one line that says what `up` needs."""
     try:
         yield
     except OSError as error:
@@ -141,13 +147,13 @@ def _claim(home: Path) -> Iterator[None]:
 
 
 def _describe(
-    places: Addresses, credentials: Credentials, databases: Databases | None
+    addresses: Addresses, credentials: Credentials, databases: Databases | None
 ) -> RunningServers:
     return RunningServers(
-        prefect_url=places.prefect,
-        prefect_api_url=f"{places.prefect}/api",
-        mlflow_url=places.mlflow,
-        predictions_url=places.predictions,
+        prefect_url=addresses.prefect,
+        prefect_api_url=f"{addresses.prefect}/api",
+        mlflow_url=addresses.mlflow,
+        predictions_url=addresses.predictions,
         ledger_url=databases.shown_ledger if databases else None,
         process=name_this_process(),
         prefect_is_given=credentials.prefect_is_given,

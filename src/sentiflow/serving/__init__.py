@@ -1,1 +1,1 @@
-"""Answer texts: over REST, following the champion, and in batches."""
+"""How does the champion answer?"""

@@ -135,7 +135,7 @@ def answer_requests(
 
 
 def set_garbage_aside() -> None:
-    """Collect what the former model left, then keep the collector away from what stays.
+    """Collect the garbage of the former model, then exempt what stays from collection.
 
     TensorFlow, Keras and MLflow are 600,000 objects. A full collection walks them all, and under
     load there was one every five seconds that held up every request for 0.3 to 0.4 seconds.

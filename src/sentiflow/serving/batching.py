@@ -170,7 +170,7 @@ class Batcher(Generic[AnyModel]):
             start = end
 
     def _answer_one_by_one(self, batch: Sequence[_Request[AnyModel]], error: Exception) -> None:
-        """Let the text that the model fails on spoil its own request only."""
+        """Answer each request alone, so that a text that the model fails on spoils only its own."""
         if len(batch) > 1:
             for request in batch:
                 self._answer([request])

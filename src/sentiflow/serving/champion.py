@@ -35,7 +35,7 @@ from sentiflow.serving.copies import LocalCopies, is_same
 from sentiflow.serving.state import Failure, Served, State, describe_move
 
 # How long a start waits for the registry before it falls back on the local copy.
-PATIENCE: Final = 5.0
+FIRST_LOOK_SECONDS: Final = 5.0
 _LONGEST_PAUSE: Final = 600.0
 
 logger = logging.getLogger(__name__)
@@ -83,7 +83,7 @@ class ChampionFollower:
         return self.state.served
 
     def start(self) -> None:
-        """Follow in the background; what is kept locally is served if the registry is silent."""
+        """Follow in the background; serve the local copy if the registry does not answer."""
         for work in (self._follow, self._restore_when_silent):
             threading.Thread(target=work, name=f"sentiflow{work.__name__}", daemon=True).start()
 
@@ -158,7 +158,7 @@ class ChampionFollower:
         return self.state.served.since if self.state.served is not None else None
 
     def _restore_when_silent(self) -> None:
-        if not self._settled.wait(PATIENCE) and self.state.served is None:
+        if not self._settled.wait(FIRST_LOOK_SECONDS) and self.state.served is None:
             self.restore()
 
     def _look_up_alias(self) -> Version | None:

@@ -1,4 +1,4 @@
-"""Settings: what they are (groups), how they are read (loading), what the environment says."""
+"""What can be set (groups, loading), and what does the environment say (environment)?"""
 
 from sentiflow.settings.access import load_access
 from sentiflow.settings.discovery import (

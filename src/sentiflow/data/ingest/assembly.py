@@ -158,14 +158,14 @@ def assemble(
 
     Args:
         segments: of all files, in their order.
-        store: where the pieces are.
+        store: where the segments are.
         categories: of every business, from `read_categories`; None without such a file.
         settings: the groups data and split count.
         night_ends: rows from then on are left out.
         home: SENTIFLOW_HOME.
 
     Raises:
-        SegmentGone: a piece was removed meanwhile.
+        SegmentGone: a segment was removed meanwhile.
     """
     data = settings.data
     tally = _Tally()
@@ -219,7 +219,7 @@ def assemble(
 def _read_reviews(
     segments: Sequence[Segment], store: SegmentStore, chunk_rows: int
 ) -> Iterator[pd.DataFrame]:
-    """Yield the rows of all pieces, those of small ones together."""
+    """Yield the rows of all segments, those of small ones together."""
     waiting: list[pa.Table] = []
     rows = size = 0
     for segment in segments:

@@ -40,11 +40,11 @@ class FileState:
 
     @property
     def lasting(self) -> Stamp | None:
-        """The stamp if a file that bears it again can be taken for the same; else None."""
+        """The stamp, if a file that has the same one later is surely unchanged; else None."""
         return self.stamp if self.is_settled else None
 
 
-# File systems round their times; within so long a second change may bear the same one.
+# File systems round their times: a second change within so long may have the same stamp.
 _SETTLING_NS: Final = 2_000_000_000
 _BLOCK_BYTES: Final = 1 << 20
 

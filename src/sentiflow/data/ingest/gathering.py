@@ -1,4 +1,4 @@
-"""Read, type and check what is new in the source files, and keep it as pieces."""
+"""Read, type and check what is new in the source files, and keep it as segments."""
 
 from __future__ import annotations
 
@@ -43,19 +43,19 @@ class FileReading:
         """Prepare; nothing is read yet."""
         self.file = plan.file
         self._known = plan.known
-        self._sighting = plan.file_state
+        self._file_state = plan.file_state
         self._sha256 = plan.sha256
 
     @property
     def may_be_remembered(self) -> bool:
-        """Whether a later night can tell that it has this file before it; not behind a URL."""
-        return self._sighting is not None
+        """Whether a later night can recognise this file; one behind a URL it cannot."""
+        return self._file_state is not None
 
     @property
     def size(self) -> int:
         """How many bytes are to be read, as far as the plan can tell; 0 if unknown."""
         mark = self._known.mark if self._known is not None else None
-        size = self._sighting.size if self._sighting is not None else self.file.size
+        size = self._file_state.size if self._file_state is not None else self.file.size
         return size - (mark.offset if mark else 0)
 
     def start(self) -> SourceFile:
@@ -64,18 +64,18 @@ class FileReading:
         What is appended meanwhile is left for the next time, so that the digest is that of
         the bytes that are read.
         """
-        if self._sighting is not None and self._sha256 is None:
+        if self._file_state is not None and self._sha256 is None:
             # The plan may be older than the reading of the files before this one.
-            self._sighting = read_file_state(self.file)
-            if self._sighting is not None:
-                (self._sha256,) = digest_beginnings(self.file, (self._sighting.size,))
-        if self._sighting is None:
+            self._file_state = read_file_state(self.file)
+            if self._file_state is not None:
+                (self._sha256,) = digest_beginnings(self.file, (self._file_state.size,))
+        if self._file_state is None:
             return self.file
         mark = self._known.mark if self._known is not None else None
-        return replace(self.file, size=self.size, start=mark, end=self._sighting.size)
+        return replace(self.file, size=self.size, start=mark, end=self._file_state.size)
 
     def list_earlier(self, store: SegmentStore) -> tuple[list[Segment], list[Segment]]:
-        """Return the earlier pieces that stay, and those to copy into the new one."""
+        """Return the earlier segments that stay, and those to copy into the new one."""
         if self._known is None or self._known.mark is None:
             return [], []
         *earlier, last = self._known.segments
@@ -91,31 +91,31 @@ class FileReading:
             segments: what the whole file gave.
             mark: where reading can go on.
         """
-        if self._sighting is None or self._sha256 is None:
+        if self._file_state is None or self._sha256 is None:
             return None
         now = read_file_state(self.file)
-        is_same = now is not None and now.stamp == self._sighting.stamp
+        is_same = now is not None and now.stamp == self._file_state.stamp
         if not is_same and mark is None:
             # It was written to meanwhile, and not every reader goes from start to end.
             return None
-        stamp = self._sighting.lasting if is_same else None
-        return KnownFile(stamp, self._sighting.size, self._sha256, segments, mark)
+        stamp = self._file_state.lasting if is_same else None
+        return KnownFile(stamp, self._file_state.size, self._sha256, segments, mark)
 
 
 def gather(plans: Sequence[Plan], store: SegmentStore, data: DataSettings) -> Gathered:
-    """Bring the pieces of all files up to date, reading only what is new.
+    """Read what is new in all files, and return it with the segments that are known.
 
     Memory holds one chunk at a time. A chunk may hold rows of many files, so that many small
     files cost no more checks than a large one.
 
     Args:
-        plans: one per file, with pieces that are whole.
-        store: where pieces are kept.
+        plans: one per file, with segments that are whole.
+        store: where segments are kept.
         data: how files are read.
 
     Raises:
         SourceError: a source cannot be read at all.
-        SegmentGone: a piece that the plans count on was removed meanwhile.
+        SegmentGone: a segment that the plans count on was removed meanwhile.
     """
     readings = [FileReading(plan) for plan in plans if not plan.is_unchanged]
     segments, marks, rows = _read_new(readings, store, data)
@@ -142,7 +142,7 @@ def gather(plans: Sequence[Plan], store: SegmentStore, data: DataSettings) -> Ga
 def _read_new(
     readings: Sequence[FileReading], store: SegmentStore, data: DataSettings
 ) -> tuple[list[tuple[Segment, ...]], list[ResumeOffset | None], int]:
-    """Read what is new; return pieces and mark of each file, and how many rows were read."""
+    """Read what is new; return segments and offset of each file, and how many rows were read."""
     segments: dict[int, list[Segment]] = {}
     marks: dict[int, ResumeOffset | None] = {}
     writers: dict[int, SegmentWriter] = {}

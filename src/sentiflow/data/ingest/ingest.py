@@ -1,7 +1,7 @@
 """Ingest the sources of a night, reading only what is new of them.
 
-Every file is read into pieces of checked rows (gathering.py), or its pieces are known from an
-earlier night (catalog.py). The snapshot is made of the pieces (assembly.py) in one way,
+Every file is read into segments of checked rows (gathering.py), or its segments are known from
+an earlier night (manifest.py). The snapshot is made of the segments (assembly.py) in one way,
 whenever they were read: so what comes out is the same. Where no file has changed, the whole
 result is reused (results.py).
 """
@@ -138,7 +138,7 @@ class _Reading:
             return _describe(self._assemble(gathered.segments, store))
 
     def read_what_is_new(self, manifest: Manifest, trust_stored: bool) -> Ingested:
-        """Read what the catalog does not know, and bring it up to date.
+        """Read what the manifest does not know, and bring it up to date.
 
         Raises:
             SegmentGone: somebody removed what this counted on.

@@ -1,7 +1,7 @@
 """Remember of every source file what was read of it, and read only what is new.
 
-One catalog belongs to the sources that were named together and to how they are read. It says
-of each file what it looked like, which pieces hold its rows, and where reading can go on.
+One manifest belongs to the sources that were named together and to how they are read. It says
+of each file what it looked like, which segments hold its rows, and where reading can go on.
 """
 
 from __future__ import annotations
@@ -122,13 +122,13 @@ class Manifest:
         return manifest
 
     def save(self) -> None:
-        """Keep the catalog, replacing the one before in one step."""
+        """Write the manifest, replacing the one before in one step."""
         files = {key: known.as_dict() for key, known in self.files.items()}
         value = {"format": FORMAT, "code": self.code, "files": files, "results": self.results}
         write_json(self.path, value)
 
     def clean(self, store: SegmentStore) -> None:
-        """Remove pieces that no catalog needs, this one included, as they are on disk."""
+        """Remove the segments that no manifest on disk needs, this one included."""
         store.remove_others(frozenset(list_needed(self.path.parent.glob("*.json"))))
 
     def keep(self, plans: Iterable[Plan]) -> None:
@@ -183,9 +183,9 @@ def _plan(file: SourceFile, known: KnownFile | None, trust_stamps: bool) -> Plan
 
 
 def check_segments(plans: Sequence[Plan], store: SegmentStore) -> list[Plan]:
-    """Return the plans, with a file to be read anew where one of its pieces is damaged or gone.
+    """Return the plans, with a file to be read anew where a segment of it is damaged or gone.
 
-    The pieces that are planned on stay while they are in use, see `SegmentStore.claim`.
+    The segments that are planned on stay while they are in use, see `SegmentStore.claim`.
     """
     return [
         plan
@@ -195,9 +195,9 @@ def check_segments(plans: Sequence[Plan], store: SegmentStore) -> list[Plan]:
     ]
 
 
-def list_needed(catalogs: Iterable[Path]) -> Iterator[str]:
-    """Yield the names of the files of pieces that catalogs, given by their files, need."""
-    for path in catalogs:
+def list_needed(manifests: Iterable[Path]) -> Iterator[str]:
+    """Yield the names of the segments' files that manifests, given by their paths, need."""
+    for path in manifests:
         stored = _read_stored(path)
         if stored is not None:
             for known in _list_files(stored).values():
@@ -210,7 +210,7 @@ def _list_files(stored: dict[str, Any]) -> dict[str, KnownFile]:
 
 
 def _read_stored(path: Path) -> dict[str, Any] | None:
-    """Return a catalog as it was written; None where it is not there or not of this format."""
+    """Return a manifest as it was written; None where it is not there or not of this format."""
     try:
         stored: dict[str, Any] = read_json(path)
     except ArtifactError:

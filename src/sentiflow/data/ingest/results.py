@@ -1,6 +1,6 @@
 """Find the result of an earlier ingest where reading again could give no other.
 
-A result is keyed on what it was made of: the pieces of all files, the settings, the content
+A result is keyed on what it was made of: the segments of all files, the settings, the content
 of the businesses file. Where one of these cannot be told, there is no key. Of the night only the
 date counts, and that only where a row is dated between two nights: one of them leaves it out and
 the other does not.
@@ -66,7 +66,7 @@ def digest_businesses(path: str | None, settings: Settings) -> str | None:
 
 
 def describe_result(assembled: Assembled) -> dict[str, Any]:
-    """Return a result as a JSON value for the catalog; where the home is plays no part."""
+    """Return a result as a JSON value for the manifest; where the home is plays no part."""
     latest, left_out = assembled.latest, assembled.earliest_left_out
     return {
         "fingerprint": assembled.snapshot.fingerprint,
@@ -83,7 +83,7 @@ def read_result(
     """Return what `Ingested.from_dict` takes, if the stored result is whole and true tonight.
 
     Args:
-        stored: from the catalog; None where there is none.
+        stored: from the manifest; None where there is none.
         night_ends: the first moment that is no longer the night's.
         home: SENTIFLOW_HOME.
     """

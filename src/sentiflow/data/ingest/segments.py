@@ -1,6 +1,6 @@
 """Keep checked rows and rejections of source files, so that they need not be read again.
 
-A piece is what one reading of one file gave, from its beginning or from where it had grown.
+A segment is what one reading of one file gave, from its beginning or from where it had grown.
 Its files are named by their content, and only believed when they still have it. Nights over the
 same sources share them, so the time of a file's last change is that of its last use, and no
 night removes what was used of late.
@@ -27,8 +27,8 @@ from sentiflow.data.reviews import REVIEW_SCHEMA, Rejection
 from sentiflow.data.row_digests import ROW_DIGEST, TEXT_DIGEST
 from sentiflow.files import digest_file, make_temporary_prefix
 
-# A piece smaller than this is copied into the one that goes on from it, so that a file that
-# grows a little every night does not end up in a thousand pieces.
+# A segment smaller than this is copied into the one that goes on from it, so that a file that
+# grows a little every night does not end up in a thousand segments.
 SMALL_BYTES: Final = 8_000_000
 
 # Longer than an ingest may take, and less than from one night to the next.
@@ -54,14 +54,14 @@ class Segment:
 
 
 class SegmentGone(Exception):
-    """A piece was removed after a night had counted on it."""
+    """A segment was removed after a night had counted on it."""
 
 
 class SegmentStore:
-    """The pieces under one home.
+    """The segments under one home.
 
     Use as a context manager; what is unfinished is removed when the block ends, and with it
-    the pieces that are not to be kept.
+    the segments that are not to be kept.
     """
 
     def __init__(self, home: Path, keep: bool) -> None:
@@ -69,11 +69,11 @@ class SegmentStore:
 
         Args:
             home: SENTIFLOW_HOME.
-            keep: whether any pieces outlast the block.
+            keep: whether any segments outlast the block.
         """
         self._root = home / "ingest"
         self._keep = keep
-        self._unfinished = self._own = self._pieces = Path()
+        self._unfinished = self._own = self._shared = Path()
         self._writers: list[SegmentWriter] = []
 
     def __enter__(self) -> SegmentStore:
@@ -82,8 +82,9 @@ class SegmentStore:
         self._unfinished = Path(tempfile.mkdtemp(prefix=make_temporary_prefix(), dir=self._root))
         self._own = self._unfinished / "pieces"
         self._own.mkdir()
-        self._pieces = self._root / "pieces" if self._keep else self._own
-        self._pieces.mkdir(exist_ok=True)
+        # What is stored keeps its word: segments lie in `pieces`.
+        self._shared = self._root / "pieces" if self._keep else self._own
+        self._shared.mkdir(exist_ok=True)
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -95,14 +96,14 @@ class SegmentStore:
         shutil.rmtree(self._unfinished, ignore_errors=True)
 
     def open_writer(self, *, keep: bool = True) -> SegmentWriter:
-        """Return a writer of a new piece; unless it is to be kept, it goes with the block."""
+        """Return a writer of a new segment; unless it is to be kept, it goes with the block."""
         folder = Path(tempfile.mkdtemp(dir=self._unfinished))
-        writer = SegmentWriter(folder, self._pieces if keep else self._own)
+        writer = SegmentWriter(folder, self._shared if keep else self._own)
         self._writers.append(writer)
         return writer
 
     def claim(self, segment: Segment) -> bool:
-        """Say whether the piece's files are there as they were written, and keep them there.
+        """Say whether the segment's files are there as they were written, and keep them there.
 
         They count as used from now on, so that no other night removes them.
         """
@@ -116,7 +117,7 @@ class SegmentStore:
         return True
 
     def is_small(self, segment: Segment) -> bool:
-        """Say whether the piece is better copied than kept beside what follows it.
+        """Say whether the segment is so small that it is to be copied into the next one.
 
         Raises:
             SegmentGone: it is not there any more.
@@ -125,7 +126,7 @@ class SegmentStore:
             return sum(path.stat().st_size for path in self.list_files(segment)) < SMALL_BYTES
 
     def list_files(self, segment: Segment) -> list[Path]:
-        """Return where the piece's rows and rejections lie, those that it has."""
+        """Return the paths of the segment's rows and rejections, where it has any."""
         return [self._find(name) for name in list_file_names(segment)]
 
     def read_rows(self, segment: Segment) -> Iterator[pa.Table]:
@@ -168,13 +169,13 @@ class SegmentStore:
                     yield rejection
 
     def remove_others(self, needed: Container[str]) -> None:
-        """Remove the files of pieces that nothing needs and that no night may be using.
+        """Remove the files of segments that nothing needs and that no night may be using.
 
         Args:
             needed: the names of those that stay.
         """
         until = time.time() - _IN_USE_SECONDS
-        for path in self._pieces.glob("[!.]*"):
+        for path in self._shared.glob("[!.]*"):
             # Another night may be removing it too.
             with suppress(FileNotFoundError):
                 if path.name not in needed and path.stat().st_mtime <= until:
@@ -182,16 +183,16 @@ class SegmentStore:
 
     def _find(self, name: str) -> Path:
         own = self._own / name
-        return own if own.exists() else self._pieces / name
+        return own if own.exists() else self._shared / name
 
 
 class SegmentWriter:
-    """Write one piece, chunk by chunk."""
+    """Write one segment, chunk by chunk."""
 
     def __init__(self, folder: Path, segments: Path) -> None:
         """Write into an empty folder; `finish` moves the files to `segments`."""
         self._folder = folder
-        self._pieces = segments
+        self._target = segments
         self._rows: pa.ipc.RecordBatchFileWriter | None = None
         self._rejections: IO[bytes] | None = None
 
@@ -203,13 +204,13 @@ class SegmentWriter:
         self._add_rejections(rejections)
 
     def copy(self, store: SegmentStore, segment: Segment) -> None:
-        """Append what counts of another piece."""
+        """Append what counts of another segment."""
         for table in store.read_rows(segment):
             self._add_table(table)
         self._add_rejections(store.read_rejections(segment))
 
     def finish(self) -> Segment:
-        """Give the files their final names and return the piece."""
+        """Give the files their final names and return the segment."""
         self.close()
         segment = Segment(rows=self._move("arrow"), rejections=self._move("jsonl"))
         self._folder.rmdir()
@@ -241,13 +242,13 @@ class SegmentWriter:
         if not path.exists():
             return None
         digest = digest_file(path)
-        os.replace(path, self._pieces / f"{digest}.{suffix}")
+        os.replace(path, self._target / f"{digest}.{suffix}")
         return digest
 
 
 @contextmanager
 def _tell_gone() -> Iterator[None]:
-    """Tell a piece's file that is not there from any other that is not."""
+    """Raise SegmentGone where a segment's file is missing."""
     try:
         yield
     except FileNotFoundError as error:
@@ -255,11 +256,11 @@ def _tell_gone() -> Iterator[None]:
 
 
 def end_at(segment: Segment, line: int) -> Segment:
-    """Return the piece without what stands behind a line."""
+    """Return the segment without what stands behind a line."""
     return replace(segment, until=line)
 
 
 def list_file_names(segment: Segment) -> list[str]:
-    """Return the names of the piece's files in the folder of all pieces."""
+    """Return the names of the segment's files in the folder of all segments."""
     names = ((segment.rows, "arrow"), (segment.rejections, "jsonl"))
     return [f"{digest}.{suffix}" for digest, suffix in names if digest is not None]

@@ -32,7 +32,7 @@ def read_csv(
     wanted: WantedColumns,
     data: DataSettings,
     start: ResumeOffset | None = None,
-    report_mark: Callable[[ResumeOffset], None] | None = None,
+    report_offset: Callable[[ResumeOffset], None] | None = None,
 ) -> Iterator[Record]:
     """Yield the rows of a CSV file with a header; quoted values may hold line breaks.
 
@@ -44,7 +44,7 @@ def read_csv(
         wanted: the columns to take.
         data: the encoding, and the longest record.
         start: where the stream starts in its file; None for the beginning.
-        report_mark: called at the end with the last place where reading can go on, if any.
+        report_offset: called at the end with the last place where reading can go on, if any.
 
     Raises:
         SourceError: there is no readable header, or it lacks a required column.
@@ -77,9 +77,9 @@ def read_csv(
     if stream.damage is not None:
         tail = show_line(lines.tail, lines.codec)
         yield report_damage(file, reader.lines_read + 1, stream.damage, tail)
-    elif report_mark is not None and lines.is_resumable:
+    elif report_offset is not None and lines.is_resumable:
         offset, line = reader.boundary
-        report_mark(ResumeOffset("csv", offset, line, header=tuple(header), delimiter=delimiter))
+        report_offset(ResumeOffset("csv", offset, line, header=tuple(header), delimiter=delimiter))
 
 
 def _read_header(records: Iterator[_CsvRecord | Rejection], file: str) -> list[str]:

@@ -72,12 +72,12 @@ class Progress:
         """Count what is read from the stream."""
         self._stream = stream
 
-    def set_watermark(self, mark: ResumeOffset) -> None:
-        """Say where reading can go on, if the file is long enough for that."""
+    def set_resume_offset(self, mark: ResumeOffset) -> None:
+        """Keep where reading can go on, if the file is long enough for that."""
         self.mark = mark if mark.offset >= _LEAST_MARK_BYTES else None
 
     def set_share(self, share: float) -> None:
-        """Say what share of the file has been read, where bytes do not tell."""
+        """Keep what share of the file has been read, where bytes do not tell."""
         self._share = share
 
 
@@ -100,7 +100,9 @@ def read_rows(
         progress.follow(stored)
         if file.start is not None:
             read_on = read_jsonl if file.start.kind == "jsonl" else read_csv
-            yield from read_on(stored, file.name, wanted, data, file.start, progress.set_watermark)
+            yield from read_on(
+                stored, file.name, wanted, data, file.start, progress.set_resume_offset
+            )
             return
         stream = unpack(stored, file.name)
         if is_tar(stream, file.path):
@@ -108,11 +110,11 @@ def read_rows(
             return
         kind = _choose_format(stream, file, data)
         # An offset into what has been unpacked says nothing about the file.
-        report_mark = progress.set_watermark if stream is stored else None
+        report_offset = progress.set_resume_offset if stream is stored else None
         if kind == "jsonl":
-            yield from read_jsonl(stream, file.name, wanted, data, None, report_mark)
+            yield from read_jsonl(stream, file.name, wanted, data, None, report_offset)
         elif kind == "csv":
-            yield from read_csv(stream, file.name, wanted, data, None, report_mark)
+            yield from read_csv(stream, file.name, wanted, data, None, report_offset)
         elif stream is not stored:
             yield from _read_packed_parquet(stream, file, wanted, data, progress)
         elif stream.peek(1):

@@ -41,7 +41,7 @@ def read_jsonl(
     wanted: WantedColumns,
     data: DataSettings,
     start: ResumeOffset | None = None,
-    report_mark: Callable[[ResumeOffset], None] | None = None,
+    report_offset: Callable[[ResumeOffset], None] | None = None,
 ) -> Iterator[Record]:
     """Yield the rows of a file with one JSON object per line; blank lines are passed over.
 
@@ -51,7 +51,7 @@ def read_jsonl(
         wanted: the keys to take from every object.
         data: the encoding, the longest line and the chunk size.
         start: where the stream starts in its file; None for the beginning.
-        report_mark: called at the end with the place behind the last line break, if reading
+        report_offset: called at the end with the place behind the last line break, if reading
             can go on there.
 
     Raises:
@@ -85,9 +85,9 @@ def read_jsonl(
             yield value
     if stream.damage is not None:
         yield report_damage(file, number + 1, stream.damage, show_line(lines.tail, lines.codec))
-    elif report_mark is not None and lines.is_resumable:
+    elif report_offset is not None and lines.is_resumable:
         whole = number - int(lines.at_tail)
-        report_mark(ResumeOffset("jsonl", lines.passed, whole, had_objects or objects > 0))
+        report_offset(ResumeOffset("jsonl", lines.passed, whole, had_objects or objects > 0))
     if objects and unseen:
         wanted.check(list(keys), file)
 

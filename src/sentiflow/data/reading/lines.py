@@ -112,9 +112,9 @@ class LineReader:
             self.at_tail = True
             yield self.tail
 
-    def _finish(self, pieces: list[bytes], length: int) -> bytes | LongLine:
-        """Return the line that the pieces make; of a long one they are only the beginning."""
-        line = b"".join(pieces)
+    def _finish(self, parts: list[bytes], length: int) -> bytes | LongLine:
+        """Return the line that the parts make; of a long one they are only the beginning."""
+        line = b"".join(parts)
         if length > self._max_line_bytes:
             return LongLine(line[: SHOWN_CHARACTERS * 4], length)
         return line

@@ -1,4 +1,4 @@
-"""Open local files that are files: a pipe, a socket or a device would be waited on for ever."""
+"""Open regular local files; refuse pipes, sockets and devices, which would hang the reader."""
 
 from __future__ import annotations
 
