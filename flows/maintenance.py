@@ -19,10 +19,10 @@ from prefect.settings import get_current_settings
 from prefect.states import Cancelled, Crashed
 from pydantic import Field
 
+from flows.allowed_files import check_run
 from flows.faults import hide_foreign_words
 from flows.late_nights import tell_late
 from flows.notices import send, tell_crash
-from flows.permissions import check_run
 from flows.runs import look_up_run, read_runs
 from sentiflow.markup import escape_markdown
 from sentiflow.night.orphans import sweep

@@ -9,9 +9,9 @@ from prefect.artifacts import create_markdown_artifact
 from pydantic import Field
 
 from flows.actors import look_up_starter
+from flows.allowed_files import check_run
 from flows.faults import hide_foreign_words
 from flows.notices import send
-from flows.permissions import check_run
 from sentiflow.commands import adopt as moves
 from sentiflow.commands import promote as promotions
 from sentiflow.commands import rollback as rollbacks

@@ -13,10 +13,10 @@ from prefect.client.schemas.objects import State, TaskRun
 from prefect.tasks import Task
 
 from flows.actors import look_up_starter
+from flows.allowed_files import check_run
 from flows.faults import hide_foreign_words
 from flows.maintenance import close_flow_runs, collapse_missed
 from flows.notices import list_problems, tell, tell_crash
-from flows.permissions import check_run
 from sentiflow.data.ingest.ingest import Ingested
 from sentiflow.errors import (
     LedgerUnreachable,

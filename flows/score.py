@@ -8,8 +8,8 @@ from prefect import flow, task
 from prefect.artifacts import create_markdown_artifact
 from prefect.cache_policies import NO_CACHE
 
+from flows.allowed_files import check_run
 from flows.faults import hide_foreign_words
-from flows.permissions import check_run
 from flows.retrain import may_help
 from sentiflow.commands.score import ScoreRequest, answer_request
 from sentiflow.markup import escape_markdown

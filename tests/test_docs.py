@@ -187,10 +187,10 @@ def read_sources(*names: str) -> str:
 
 def test_every_route_error_and_metric_of_the_service_is_described() -> None:
     # Read as text: the modules themselves bring FastAPI and MLflow along.
-    doorkeeper = read_sources("doorkeeper")
-    routes = set(re.findall(r'"(/[a-z0-9/.]+)"', doorkeeper))
+    middleware = read_sources("middleware")
+    routes = set(re.findall(r'"(/[a-z0-9/.]+)"', middleware))
     assert routes == list_described(read_section("serving.md", "The service"))
-    sources = read_sources("app", "connections", "doorkeeper", "schemas")
+    sources = read_sources("app", "connections", "middleware", "schemas")
     codes = set(re.findall(r'Refusal\(\s*(?:[a-z.]+|\d+),\s*"([a-z_]+)"', sources))
     codes |= set(re.findall(r'\d{3}: "([a-z_]+)"', sources)) | {"error"}
     assert len(codes) >= 18

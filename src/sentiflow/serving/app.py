@@ -31,8 +31,8 @@ from sentiflow.release.story import OUTCOME_TAG
 from sentiflow.serving.batching import Batcher, ModelFailed, NotReady, TooManyWaiting
 from sentiflow.serving.champion import ChampionFollower
 from sentiflow.serving.connections import BACKLOG, Connections, compute_room, guard_connections
-from sentiflow.serving.doorkeeper import Application, LimitsMiddleware
 from sentiflow.serving.measurements import Measurements
+from sentiflow.serving.middleware import Application, LimitsMiddleware
 from sentiflow.serving.schemas import (
     ErrorAnswer,
     Health,

@@ -19,7 +19,7 @@ from typing import Any, Final, Literal, cast
 
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
-from sentiflow.serving.doorkeeper import OPEN_ROUTES, Application, Receive, Scope, Send
+from sentiflow.serving.middleware import OPEN_ROUTES, Application, Receive, Scope, Send
 from sentiflow.serving.schemas import Refusal
 from sentiflow.settings import ServingSettings
 
@@ -35,7 +35,7 @@ _MOST_HEAD_BYTES: Final = 65_536
 # A chunk of one byte comes in six, so that no honest body has more around it.
 _MOST_AROUND: Final = 8
 _MOST_PIPELINED: Final = 64
-# After this the doorkeeper has told the sender of a slow body; the connection itself ends then.
+# After this the middleware has told the sender of a slow body; the connection itself ends then.
 _AFTER_BODY_SECONDS: Final = 2.0
 _RETRY: Final = {"Retry-After": "1"}
 

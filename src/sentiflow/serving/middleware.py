@@ -1,4 +1,4 @@
-"""Stand before the application: who may come in, how much they may bring, what is noted.
+"""Look at each request before the application: who may come in, how large it may be, what is noted.
 
 Plain ASGI, because it has to see every request, also those that no route takes.
 """

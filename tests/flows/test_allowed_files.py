@@ -13,8 +13,8 @@ from prefect.client.orchestration import SyncPrefectClient
 from prefect.flow_engine import run_flow
 from prefect.flows import Flow
 
+from flows.allowed_files import AllowedFiles
 from flows.maintenance import maintenance
-from flows.permissions import Permissions
 from flows.promote import roll_back
 from flows.retrain import retrain
 from flows.score import score
@@ -99,7 +99,7 @@ def test_permissions_come_from_the_deployment_and_from_the_nights(tmp_path: Path
     config = tmp_path / "mine.toml"
     config.write_text("[data]\nallowed_roots = ['s3://more']\noutput_roots = ['/out']\n")
     nightly = {"request": {"data": ["/shop/reviews"], "businesses": "/shop/b.jsonl"}}
-    permissions = Permissions.of({"config": str(config)}, nightly)
+    permissions = AllowedFiles.of({"config": str(config)}, nightly)
     permissions.check_sources(["/shop/reviews", "/shop/b.jsonl"], ())
     permissions.sources.check("s3://more/x")
     assert permissions.outputs == ("/out",)

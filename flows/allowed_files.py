@@ -24,7 +24,7 @@ _NIGHTLY: Final = "retrain/nightly"
 
 
 @dataclass(frozen=True)
-class Permissions:
+class AllowedFiles:
     """What runs of one deployment may read and write.
 
     Attributes:
@@ -38,7 +38,7 @@ class Permissions:
     outputs: tuple[str, ...]
 
     @classmethod
-    def of(cls, parameters: Mapping[str, Any], nightly: Mapping[str, Any] | None) -> Permissions:
+    def of(cls, parameters: Mapping[str, Any], nightly: Mapping[str, Any] | None) -> AllowedFiles:
         """Return what deployments allow by the parameters they were registered with.
 
         Args:
@@ -103,19 +103,19 @@ def check_run(
     deployment_id = run.flow_run.deployment_id if run and run.flow_run else None
     if deployment_id is None:
         return
-    permissions = _read_permissions(deployment_id)
-    permissions.check_config(config)
-    permissions.check_sources([source for source in sources if source], overrides)
+    allowed = _read_allowed(deployment_id)
+    allowed.check_config(config)
+    allowed.check_sources([source for source in sources if source], overrides)
     if output is not None:
         folder = read_home() / "scores"
         folder.mkdir(parents=True, exist_ok=True)
-        check_output_place(output, (folder, *permissions.outputs))
+        check_output_place(output, (folder, *allowed.outputs))
 
 
-def _read_permissions(deployment_id: UUID) -> Permissions:
+def _read_allowed(deployment_id: UUID) -> AllowedFiles:
     with get_client(sync_client=True) as client:
         deployment = client.read_deployment(deployment_id)
-        return Permissions.of(deployment.parameters, _look_up_nightly(client))
+        return AllowedFiles.of(deployment.parameters, _look_up_nightly(client))
 
 
 def _look_up_nightly(client: SyncPrefectClient) -> Mapping[str, Any] | None:

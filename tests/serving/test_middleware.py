@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 
-from sentiflow.serving.doorkeeper import LimitsMiddleware, Message, Receive, Scope, Send
 from sentiflow.serving.measurements import Measurements
+from sentiflow.serving.middleware import LimitsMiddleware, Message, Receive, Scope, Send
 
 LIMIT = 1_000
 
@@ -177,7 +177,7 @@ def test_what_nobody_foresaw_is_one_clear_error_and_keeps_the_review_out_of_the_
     assert b"dreadful" not in caller.body
     assert b"Traceback" not in caller.body
     assert "RuntimeError" in caplog.text
-    assert "test_doorkeeper.py" in caplog.text, "where it came from is logged"
+    assert "test_middleware.py" in caplog.text, "where it came from is logged"
 
 
 def test_requests_are_counted_by_route_never_by_what_the_caller_wrote(
@@ -185,7 +185,7 @@ def test_requests_are_counted_by_route_never_by_what_the_caller_wrote(
 ) -> None:
     measurements = Measurements("model")
     door = LimitsMiddleware(echo, measurements, LIMIT, None, None)
-    caplog.set_level("INFO", "sentiflow.serving.doorkeeper")
+    caplog.set_level("INFO", "sentiflow.serving.middleware")
     for path in ("/v1/predict", "/v1/predict", "/a-dreadful-review"):
         Caller(door, [b""], path=path, query_string=b"text=dreadful").ask()
     Caller(door, [b"x" * 2_000], method="DREADFUL").ask()
