@@ -82,7 +82,7 @@ def _read_settings(request: NightRequest) -> Settings:
     try:
         return read_settings(request)
     except SentiflowError:
-        # Settings that are wrong are what is to be told: the defaults and the environment do it.
+        # Wrong settings are the news itself: it is sent by the defaults and the environment.
         return Settings()
 
 
@@ -112,7 +112,7 @@ def _notify_block(notices: Sequence[Notice], settings: NoticeSettings) -> list[s
         return []
     try:
         block = _load_block(settings.block)
-        # Without it most blocks keep a failure to themselves.
+        # Without it most blocks hide a failure.
         with block.raise_on_failure():
             for notice in notices:
                 waiting: object = block.notify(notice.text, notice.title)

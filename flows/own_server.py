@@ -73,7 +73,7 @@ def run_own_server(home: Path) -> Iterator[Callable[[], None]]:
     try:
         yield lambda: _wait_until_it_answers(process, url, log, start)
     finally:
-        # What is still to be sent is sent while there is somebody to send it to.
+        # Send what is left while the server is still there.
         for worker in (EventsWorker, APILogWorker):
             worker.drain_all(timeout=_DRAIN_SECONDS)
         _end(process)

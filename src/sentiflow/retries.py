@@ -23,14 +23,14 @@ _LONGEST_PAUSE: Final = 15.0
 # database is locked or away; 500 is a request that it cannot carry out, now or later.
 _NOT_NOW: Final = frozenset({408, 429, 502, 503, 504})
 _BROKEN: Final = 500
-# How urllib3 tells of a status that MLflow's client would have asked again for.
+# How urllib3 names the status when MLflow's client tried again in vain.
 _TOO_MANY: Final = re.compile(r"too many (\d{3}) error responses")
-# What a database says when it is there and will not have us, or cannot go on.
+# What a database says when it answers but refuses us, or cannot go on.
 _DATABASE_REFUSALS: Final = (
     "authentication failed", "no password supplied", "does not exist", "No space left",
 )  # fmt: skip
 
-# What the network's own long errors come down to.
+# Short words for the network's long errors.
 _SIGNS: Final = (
     ("Read timed out", "no answer in time"),
     ("Connection refused", "connection refused"),
@@ -157,7 +157,7 @@ def is_unreachable(error: Exception) -> bool:
 
 
 def shorten_error(error: Exception) -> str:
-    """Return in a line, without secrets, what is wrong."""
+    """Return what is wrong in one line, without secrets."""
     # SQLAlchemy quotes the statement and its values after what went wrong.
     said = str(error).split("[SQL:", 1)[0]
     line = " ".join(hide_secrets(said).split())

@@ -57,7 +57,7 @@ class Run:
         self.id = run_id
         self.experiment_id = experiment_id
         self.uri = uri
-        # Its work is done, however its block is left from now on.
+        # True once its work is done: however the block ends, the run is FINISHED.
         self.is_done = False
 
     @property
@@ -133,7 +133,7 @@ class Run:
         try:
             stage = self._client.get_run(self.id).info.lifecycle_stage
         except _FAILURES as unknown:
-            # A refusal to show it is the answer; a server that went away meanwhile is none.
+            # If MLflow refuses to show it, it is gone; if MLflow went away, nobody knows.
             if is_failure(unknown):
                 return describe_failure(self.uri, unknown)
             stage = "gone"

@@ -20,9 +20,9 @@ def main() -> None:
     except SystemExit as end:
         if end.code not in ENDED_CODES:
             raise
-        # All is closed and said. To take TensorFlow and the rest apart takes seconds more.
+        # Everything is closed and printed. Unloading TensorFlow and the rest would take seconds.
         for stream in (sys.stdout, sys.stderr):
-            # Whoever read it may be gone: a closed terminal.
+            # The reader may be gone: a closed terminal.
             with suppress(OSError):
                 stream.flush()
         os._exit(int(end.code))

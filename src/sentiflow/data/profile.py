@@ -18,7 +18,7 @@ class Profile:
     Attributes:
         rows_read: rows found in the sources, readable or not.
         quarantined: rows that could not be used.
-        superseded: older rows with the id of a newer one.
+        superseded: outdated rows: older ones with the id of a newer one.
         left_out_after_night: rows dated after the night.
         left_out_neutral: rows the label rule leaves out.
         left_out_category: rows of other categories than the one asked for.

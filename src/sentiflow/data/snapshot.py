@@ -2,7 +2,7 @@
 
 Chunks are staged by a hash of the review id into PARTITIONS files, so that rows with the
 same id meet in one partition and no more than one partition is ever held in memory. Each
-partition is then cleaned of superseded rows, labelled, filtered, sorted by row digest and
+partition is then cleaned of outdated rows, labelled, filtered, sorted by row digest and
 appended to shards. The fingerprint does not depend on the order of rows or files.
 """
 
@@ -153,7 +153,7 @@ class SnapshotWriter:
         """Write the shards, unless a snapshot with the same content lies there already.
 
         Args:
-            prepare: called with each partition once superseded rows are gone and the
+            prepare: called with each partition once outdated rows are gone and the
                 columns row_digest and text_digest are there; labels and filters it and may
                 count. It must treat each row alike wherever it stands.
             scheme: what, beside the rows, decides the content (the label rule).

@@ -36,7 +36,7 @@ from sentiflow.settings import (
 
 logger = logging.getLogger(__name__)
 
-# Settings that say where and how patiently a night runs, not what comes out of it.
+# Settings that say where a night runs and how long it waits, not what comes out of it.
 _NOT_IDENTITY: Final[dict[str, Any]] = {
     "tracking": True,
     "ledger": True,

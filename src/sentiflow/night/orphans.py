@@ -30,7 +30,7 @@ logger = logging.getLogger(__name__)
 # else it knows to be dead; returns the ids of those it ended.
 CloseFlowRuns = Callable[[Sequence[str], Sequence[str]], list[str]]
 
-# Of another machine's processes nothing is certain. Whatever works writes something every day.
+# Whether another machine's process lives cannot be looked up; one that works writes every day.
 _STALE_SECONDS: Final = 86_400.0
 
 

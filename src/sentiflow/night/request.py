@@ -29,5 +29,5 @@ class NightRequest(BaseModel):
         False, description="Let the night's model replace a champion that no longer loads."
     )
     reason: str | None = Field(
-        None, description="Why a new lineage is started, or a champion superseded."
+        None, description="Why a new lineage is started, or why the champion is replaced."
     )

@@ -60,7 +60,7 @@ def name_runs(events: Iterable[_Event]) -> tuple[_Event, ...]:
         number = event.to_version
         run = read_run(event)
         if run is None and event.kind == "registered":
-            # The night that registers is the one that made it, but for a crash in between.
+            # The night that registers a version made it, unless it crashed in between.
             run = event.details.get("run_id") or None
         if number is not None and run is None:
             run = runs.get(number)

@@ -87,7 +87,7 @@ class LedgerDatabase:
         if self.is_sqlite and not os.path.exists(str(self._url.database)):
             return False
         with self._explain(), self._open(writes=False) as connection:
-            # What an older version lacks beside these is nothing that is only read.
+            # Tables that an older version lacks besides are not needed for reading.
             self._has_tables = has_events(connection)
         return self._has_tables
 

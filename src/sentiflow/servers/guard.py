@@ -106,7 +106,7 @@ def end_marked(mark: str, seconds: float) -> int:
 def main() -> None:
     """Wait for the end of the input, then end what carries the mark."""
     mark, seconds = sys.argv[1], float(sys.argv[2])
-    # Only its owner's end ends it, not a signal that was meant for all.
+    # It ends with its owner, not by a signal that was sent to all.
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, signal.SIG_IGN)
     while sys.stdin.buffer.read(1):

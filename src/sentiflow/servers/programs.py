@@ -86,7 +86,7 @@ def plan_programs(
             ("deploy", "mlflow"),
             # A night that runs goes on; its own heartbeats say so.
             spares_children=True,
-            # When all is stopped it is told to end, while Prefect still hears of it.
+            # When everything stops it is ended first, while Prefect can still record that.
             ends_children_first=True,
         ),
         Program(

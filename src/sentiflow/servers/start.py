@@ -54,13 +54,13 @@ def read_options(arguments: Sequence[str] | None = None) -> ServerOptions:
 def main() -> None:
     """Run a server until it is ended."""
     options = read_options()
-    # Processes that answer beside this one read it again; it holds no secret.
+    # Worker processes of this server read their options there; they hold no secret.
     os.environ[_OPTIONS] = json.dumps(asdict(options))
     if options.service == "prefect":
         _run(options, make_prefect(), _read_prefect_options())
     else:
         _prepare_mlflow(options)
-        # Several processes each make their own.
+        # Several worker processes make an application each.
         is_shared = options.workers > 1
         application = "sentiflow.servers.start:make_mlflow" if is_shared else make_mlflow()
         _run(options, application, {"log_level": "warning", "factory": is_shared})

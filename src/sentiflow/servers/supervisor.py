@@ -26,11 +26,11 @@ logger = logging.getLogger(__name__)
 _TICK_SECONDS: Final = 0.2
 _FIRST_DELAY: Final = 1.0
 _LONGEST_DELAY: Final = 60.0
-# Who lived so long did not die of its start.
+# A program that ran for so long did not fail at its start.
 _STEADY_SECONDS: Final = 60.0
 _STOP_SECONDS: Final = 15.0
 _KILL_SECONDS: Final = 5.0
-# What a parent may take to tell what became of its children.
+# How long a parent may take to report how its children ended.
 _TELL_SECONDS: Final = 1.0
 
 

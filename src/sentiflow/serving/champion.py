@@ -107,7 +107,7 @@ class ChampionFollower:
             if version is not None:
                 self._serve_champion(version, explained.look_up_known_files(version))
         except Exception as error:
-            # Whatever a registry, a network or a disk comes up with, following must go on.
+            # Whatever error a registry, a network or a disk raises, following must go on.
             if self.state.unreachable_since is None:
                 logger.warning("The registry fails, what is loaded goes on: %s", _shorten(error))
                 self._update(unreachable_since=datetime.now(UTC))
@@ -173,7 +173,7 @@ class ChampionFollower:
         try:
             explained = self._reader.read(alias)
         except Exception as error:
-            # Whatever a database comes up with, what it explained last goes on.
+            # Whatever error a database raises, the last explanation goes on.
             if self.state.ledger_silent_since is None:
                 logger.warning("The ledger fails, what is loaded goes on: %s", _shorten(error))
                 self._update(ledger_silent_since=datetime.now(UTC))

@@ -95,7 +95,7 @@ def score_sources(
     """Answer every row of the sources, in their order, into one file.
 
     Only the text counts: a source without stars, labels or dates, or with bad ones, is
-    answered all the same. Nothing supersedes anything here: of rows with one id each is
+    answered all the same. No row is outdated here: of rows with one id each is
     answered. Every row read is in the output or in quarantine, which is checked. A missing
     review id is derived from the content, as a night derives it.
 

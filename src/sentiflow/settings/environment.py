@@ -196,7 +196,7 @@ def prepare_environment(home: Path) -> None:
     }
     if os.environ.get("PREFECT_API_URL") or "PREFECT_API_URL" in found:
         # Of every run at a server that stays, by whatever way it was started: an automation
-        # there takes a run whose heart has stopped for dead.
+        # there takes a run without heartbeats for dead.
         defaults["PREFECT_FLOWS_HEARTBEAT_FREQUENCY"] = "30"
     for key, value in {**defaults, **found}.items():
         os.environ.setdefault(key, value)

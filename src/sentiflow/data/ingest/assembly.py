@@ -37,7 +37,7 @@ class Assembled:
         snapshot: the reviews that are used.
         profile: the counts of the night.
         quarantine: the JSON-lines file of rejected rows.
-        latest: the newest date among the rows taken, superseded ones included; None where no
+        latest: the newest date among the rows taken, outdated ones included; None where no
             row has one.
         earliest_left_out: the oldest date among the rows left out as later than the night.
     """

@@ -21,7 +21,7 @@ from sentiflow.settings import DataSettings
 
 FORMAT: Final = 1
 
-# Settings of data that play a part only once the rows are checked, or not in what comes out.
+# Settings that decide only what happens after the rows are checked, or change no row.
 _LATER: Final = {
     "stall_seconds", "allowed_roots", "output_roots",
     "max_rejected_share", "positive_above", "neutral", "category",

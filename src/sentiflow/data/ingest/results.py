@@ -25,7 +25,7 @@ from sentiflow.errors import ArtifactError
 from sentiflow.files import digest_file, digest_json
 from sentiflow.settings import Settings
 
-# They say how patiently and by whose leave sources are read, not what comes out.
+# How long to wait for sources, and which are allowed: no row depends on it.
 _NOT_COUNTED: Final = {"stall_seconds", "allowed_roots", "output_roots"}
 
 

@@ -195,7 +195,7 @@ class ByteStream(io.RawIOBase):
         try:
             block = self._read(size)
         except SourceError:
-            # It gives nothing any more: that is no end, and no damage.
+            # The source stalled: the file neither ended nor is damaged.
             raise
         except Exception as error:
             # Whatever a decompressor or the library behind a URL raises.
