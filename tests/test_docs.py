@@ -6,7 +6,7 @@ import ast
 import re
 from dataclasses import fields
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import numpy as np
 import pytest
@@ -20,7 +20,7 @@ from sentiflow.gate.comparison import Comparison, Difference, SliceComparison
 from sentiflow.gate.decision import Decision, decide
 from sentiflow.gate.findings import ChangedLabel, Findings
 from sentiflow.gate.inspection import Inspection
-from sentiflow.gate.rules import Rule
+from sentiflow.gate.rule import KEYS, Group
 from sentiflow.gate.significance import (
     BOUND_ALPHA,
     compute_lower_bound,
@@ -31,6 +31,7 @@ from sentiflow.gate.significance import (
 from sentiflow.model.evaluation import Metrics
 from sentiflow.release.state import KINDS, Event
 from sentiflow.reporting.decision_record import SCHEMA_VERSION, DecisionRecord
+from sentiflow.rounding import Unit
 from sentiflow.settings import GateSettings, Settings, list_keys
 
 REPOSITORY = Path(__file__).parents[1]
@@ -48,7 +49,6 @@ COMMANDS = sorted(
 )
 SECTIONS: dict[str, type] = {
     "decision": Decision,
-    "rules": Rule,
     "findings": Findings,
     "inspection": Inspection,
     "behaviours entries": BehaviourResult,
@@ -144,7 +144,9 @@ def test_what_a_decision_writes_is_what_its_classes_have() -> None:
     assert set(value["behaviours"][0]) == list_names(BehaviourResult)
     assert set(value["metrics"]) == list_names(Metrics)
     assert set(decision) == list_names(Decision)
-    assert set(decision["rules"][0]) == list_names(Rule)
+    section = read_section("gate.md", "rules")
+    assert list_described(section) == set(decision["rules"][0]) == set(KEYS)
+    assert set(re.findall(r"`([^`]+)`", section)) >= {*get_args(Unit), *get_args(Group)}
 
 
 def test_every_rule_is_in_the_table_in_its_order() -> None:

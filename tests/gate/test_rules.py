@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterable
 from dataclasses import replace
 
 import pytest
@@ -10,15 +11,17 @@ from gate.forging import SOUND, make_behaviour
 
 from sentiflow.gate.comparison import Comparison, Difference, SliceComparison
 from sentiflow.gate.findings import Findings
+from sentiflow.gate.rule import Rule
 from sentiflow.gate.rules import (
-    Rule,
     rule_on_artifact,
     rule_on_baseline,
     rule_on_behaviours,
-    rule_on_changes,
+    rule_on_churn,
     rule_on_floors,
     rule_on_freshness,
+    rule_on_newest,
     rule_on_policy,
+    rule_on_slices,
     rule_on_superiority,
 )
 from sentiflow.settings import GateSettings
@@ -43,6 +46,7 @@ FINDINGS = Findings(
     baseline_accuracy=0.75,
     inspection=SOUND,
     champion_age=GATE.max_champion_age,
+    comparison=COMPARISON,
 )
 SLICE = SliceComparison(
     kind="stars",
@@ -58,7 +62,11 @@ SLICE = SliceComparison(
     smallest_drop=0.0234,
 )
 # measure_power(3000, 0.03, 0.01, 0.05) is 0.909, which tests/gate/test_significance.py checks.
-POWER = "power 91%"
+POWER = "power 91 %"
+
+
+def describe(rules: Iterable[Rule]) -> list[tuple[str, str, str]]:
+    return [(rule.label, rule.unit, rule.group) for rule in rules]
 
 
 def tell_outcomes(rules: list[Rule]) -> list[tuple[str, float, str, float, bool]]:
@@ -80,23 +88,28 @@ def test_the_floors_in_words() -> None:
         "Test ROC AUC 0.8500 reaches the floor 0.65.",
         "Test calibration error 0.0512 exceeds the limit 0.05.",
     ]
-    assert [rule.required for rule in rules] == [True] * len(rules)
+    assert describe(rules) == [
+        ("Test accuracy", "number", "required"),
+        ("Test balanced accuracy", "number", "required"),
+        ("Test ROC AUC", "number", "required"),
+        ("Test calibration error", "number", "required"),
+    ]
+    assert [rule.is_shown for rule in rules] == [True, True, False, False]
     within = list(rule_on_floors(FINDINGS, GATE))[-1]
     assert within.sentence == "Test calibration error 0.0512 stays within the limit 0.2."
 
 
 def test_the_baseline_in_words() -> None:
     behind = replace(FINDINGS, baseline_accuracy=0.8125)
-    assert rule_on_baseline(behind, GATE) == Rule(
-        "baseline_margin",
-        -0.0625,
-        ">=",
-        -0.015,
-        False,
-        True,
-        "Accuracy against the tuned TF-IDF baseline -6.25 points is below the floor -0.015.",
-    )
-    ahead = rule_on_baseline(replace(FINDINGS, baseline_accuracy=0.5), GATE)
+    label = "Accuracy against the tuned TF-IDF baseline"
+    assert list(rule_on_baseline(behind, GATE)) == [
+        Rule(
+            name="baseline_margin", label=label, unit="points", value=-0.0625, relation=">=",
+            threshold=-0.015, passed=False, is_shown=True,
+            sentence=f"{label} −6.25 points is below the floor −1.5 points.",
+        )
+    ]  # fmt: skip
+    (ahead,) = rule_on_baseline(replace(FINDINGS, baseline_accuracy=0.5), GATE)
     assert (ahead.value, ahead.passed) == (0.25, True)
 
 
@@ -111,37 +124,36 @@ def test_the_artifact_in_words() -> None:
         ("max_artifact_mb", 20.0, "<=", 250.0, True),
     ]
     assert [rule.sentence for rule in rules] == [
-        "Largest difference of an answer in a fresh process 1.2e-06 stays within the limit 1e-05.",
+        "Largest difference of an answer in a fresh process 1.2 × 10⁻⁶ stays within the limit "
+        "1 × 10⁻⁵.",
         "Labels that differ in a fresh process 2 exceeds the limit 0.",
         "Odd texts without a sound answer 3 of 1,000 exceeds the limit 0.",
-        "Milliseconds for one text of 100 words 8.0 stays within the limit 250.",
-        "Megabytes of the artifact 20.0 stays within the limit 250.",
+        "Latency of one text of 100 words 8.0 ms stays within the limit 250 ms.",
+        "Size of the artifact 20.0 MB stays within the limit 250 MB.",
     ]
-    assert [rule.required for rule in rules] == [True] * len(rules)
+    assert describe(rules) == [
+        ("Largest difference of an answer in a fresh process", "small", "required"),
+        ("Labels that differ in a fresh process", "count", "required"),
+        ("Odd texts without a sound answer", "count", "required"),
+        ("Latency of one text of 100 words", "ms", "required"),
+        ("Size of the artifact", "MB", "required"),
+    ]
 
 
 def test_the_behaviours_in_words() -> None:
     behaviours = (make_behaviour(name="mild_negation"), make_behaviour(floor=0.9))
     rules = list(rule_on_behaviours(replace(FINDINGS, behaviours=behaviours), GATE))
-    assert rules == [
-        Rule(
-            "behaviour_mild_negation",
-            0.8,
-            ">=",
-            0.6,
-            True,
-            True,
-            "Behaviour mild negation: passed 32 of 40, share 0.80 reaches the floor 0.6.",
-        ),
-        Rule(
-            "behaviour_negation",
-            0.8,
-            ">=",
-            0.9,
-            False,
-            True,
-            "Behaviour negation: passed 32 of 40, share 0.80 is below the floor 0.9.",
-        ),
+    assert tell_outcomes(rules) == [
+        ("behaviour_mild_negation", 0.8, ">=", 0.6, True),
+        ("behaviour_negation", 0.8, ">=", 0.9, False),
+    ]
+    assert [rule.sentence for rule in rules] == [
+        "Behaviour mild negation: passed 32 of 40, share 80.0 % reaches the floor 60 %.",
+        "Behaviour negation: passed 32 of 40, share 80.0 % is below the floor 90 %.",
+    ]
+    assert describe(rules) == [
+        ("Behaviour mild negation", "share", "required"),
+        ("Behaviour negation", "share", "required"),
     ]
 
 
@@ -154,6 +166,7 @@ def test_behaviours_are_required_by_setting_and_never_of_the_sample(
 ) -> None:
     findings = replace(FINDINGS, behaviours=(make_behaviour(),), is_sample=is_sample)
     (rule,) = rule_on_behaviours(findings, GATE.model_copy(update={"behaviours": setting}))
+    assert rule.group == ("required" if required else "reported")
     assert rule.required is required
 
 
@@ -161,16 +174,11 @@ def test_changes_and_slices_in_words() -> None:
     worse = replace(SLICE, name="3", p_adjusted=0.0312, smallest_drop=math.inf)
     better = replace(worse, name="5", value=0.0)
     findings = replace(FINDINGS, slices=(SLICE, worse, better))
-    churn, *slices = rule_on_changes(findings, COMPARISON, GATE)
-    assert churn == Rule(
-        "max_churn",
-        0.03,
-        "<=",
-        0.2,
-        True,
-        True,
-        "Share of labels changed against the champion 0.0300 stays within the limit 0.2.",
-    )
+    (churn,), slices = rule_on_churn(findings, GATE), list(rule_on_slices(findings, GATE))
+    assert tell_outcomes([churn]) == [("max_churn", 0.03, "<=", 0.2, True)]
+    label = "Share of labels changed against the champion"
+    assert churn.sentence == f"{label} 3.0 % stays within the limit 20 %."
+    assert describe([churn]) == [(label, "share", "required")]
     assert tell_outcomes(slices) == [
         ("slice_stars_4", 0.0625, ">=", 0.05, True),
         ("slice_stars_3", 0.0312, ">=", 0.05, False),
@@ -178,14 +186,16 @@ def test_changes_and_slices_in_words() -> None:
         ("slice_stars_5", 0.0312, ">=", 0.05, True),
     ]
     assert [rule.sentence for rule in slices] == [
-        "Slice stars 4 (1,200 rows): -1.25 points, not significantly worse (Holm-adjusted p "
+        "Slice stars 4 (1,200 rows): −1.25 points, not significantly worse (Holm-adjusted p "
         "0.0625, level 0.05; the smallest drop that could have been seen is 2.3 points).",
-        "Slice stars 3 (1,200 rows): -1.25 points, significantly worse (Holm-adjusted p "
+        "Slice stars 3 (1,200 rows): −1.25 points, significantly worse (Holm-adjusted p "
         "0.0312, level 0.05; too few rows to see any drop).",
-        "Slice stars 5 (1,200 rows): +0.00 points, not significantly worse (Holm-adjusted p "
+        "Slice stars 5 (1,200 rows): 0.00 points, not significantly worse (Holm-adjusted p "
         "0.0312, level 0.05; too few rows to see any drop).",
     ]
-    assert [rule.required for rule in slices] == [True] * len(slices)
+    assert describe(slices) == [
+        (f"No worse in slice stars: {stars} (p)", "p", "required") for stars in (4, 3, 5)
+    ]
 
 
 @pytest.mark.parametrize(
@@ -196,17 +206,14 @@ def test_changes_and_slices_in_words() -> None:
 def test_the_newest_rows_in_words(setting: str, p_worse: float, passed: bool, state: str) -> None:
     newest = replace(COMPARISON, rows=1_100, p_worse=p_worse)
     gate = GATE.model_copy(update={"newest": setting})
-    _, rule = rule_on_changes(replace(FINDINGS, newest=newest, newest_rows=1_100), COMPARISON, gate)
+    (rule,) = rule_on_newest(replace(FINDINGS, newest=newest, newest_rows=1_100), gate)
     assert rule == Rule(
-        "newest_rows",
-        p_worse,
-        ">=",
-        0.05,
-        passed,
-        setting == "require",
-        "Newest rows (1,100 since the champion's training): +2.00 points, "
+        name="newest_rows", label="No worse on the newest rows (p)", unit="p",
+        group="required" if setting == "require" else "reported", value=p_worse, relation=">=",
+        threshold=0.05, passed=passed,
+        sentence="Newest rows (1,100 since the champion's training): +2.00 points, "
         f"{state} (p {p_worse:.4f}).",
-    )
+    )  # fmt: skip
 
 
 @pytest.mark.parametrize(
@@ -216,10 +223,23 @@ def test_newest_rows_that_are_too_few_fail_in_words_where_required(
     rows: int | None, value: float, known: str
 ) -> None:
     gate = GateSettings(newest="require", min_newest_rows=2_000)
-    _, rule = rule_on_changes(replace(FINDINGS, newest_rows=rows), COMPARISON, gate)
-    sentence = f"Newest rows: {known}, 2000 are needed to judge (gate.newest=require)."
-    assert rule == Rule("newest_rows", value, ">=", 2_000.0, False, True, sentence)
-    assert len(list(rule_on_changes(replace(FINDINGS, newest_rows=rows), COMPARISON, GATE))) == 1
+    findings = replace(FINDINGS, newest_rows=rows)
+    assert list(rule_on_newest(findings, gate)) == [
+        Rule(
+            name="newest_rows", label="Newest rows, enough to judge", unit="count", value=value,
+            relation=">=", threshold=2_000.0, passed=False,
+            sentence=f"Newest rows: {known}, 2000 are needed to judge (gate.newest=require).",
+        )
+    ]  # fmt: skip
+    assert list(rule_on_newest(findings, GATE)) == []
+
+
+def test_without_a_champion_there_are_no_paired_rules() -> None:
+    alone, gate = replace(FINDINGS, comparison=None), GateSettings(newest="require")
+    for make in (
+        rule_on_churn, rule_on_slices, rule_on_newest, rule_on_superiority, rule_on_freshness
+    ):  # fmt: skip
+        assert list(make(alone, gate)) == []
 
 
 @pytest.mark.parametrize(
@@ -233,23 +253,22 @@ def test_newest_rows_that_are_too_few_fail_in_words_where_required(
 def test_superiority_in_words(p_better: float, value: float, passed: bool, outcome: str) -> None:
     accuracy = replace(COMPARISON.accuracy, value=value)
     comparison = replace(COMPARISON, accuracy=accuracy, p_better=p_better)
-    assert rule_on_superiority(comparison, 0.05 / 30) == Rule(
-        "superior",
-        p_better,
-        "<=",
-        0.05 / 30,
-        passed,
-        False,
-        "Accuracy 0.8900 against the champion's 0.8700 on the same 3,000 rows, "
-        f"{100 * value:+.2f} points (+1.25 to +2.75): {outcome} (exact McNemar p {p_better}, "
-        "tonight's level 0.001667).",
-    )
+    shown = {0.02: "+2.00", 0.0: "0.00"}[value]
+    assert list(rule_on_superiority(replace(FINDINGS, comparison=comparison), GATE)) == [
+        Rule(
+            name="superior", label="Better than the champion (p)", unit="p", group="superior",
+            value=p_better, relation="<=", threshold=0.05 / 30, passed=passed,
+            sentence="Accuracy 0.8900 against the champion's 0.8700 on the same 3,000 rows, "
+            f"{shown} points (+1.25 to +2.75): {outcome} (exact McNemar p {p_better}, tonight's "
+            "level 0.001667).",
+        )
+    ]  # fmt: skip
 
 
 def test_freshness_in_words() -> None:
     worse = replace(COMPARISON, lower_bound=-0.0123)
     findings = replace(FINDINGS, best_version=7, best_comparison=worse)
-    rules = list(rule_on_freshness(findings, COMPARISON, GATE))
+    rules = list(rule_on_freshness(findings, GATE))
     assert tell_outcomes(rules) == [
         ("champion_age", 30.0, ">=", 30.0, True),
         ("not_a_copy", 1.0, ">=", 1.0, True),
@@ -263,14 +282,20 @@ def test_freshness_in_words() -> None:
         "Against the champion no worse within the margin of 1.0 points: lower bound (95 %, "
         f"one-sided) +1.28 points, {POWER} on 3,000 rows.",
         "Against version 7, the best of the last year, not shown to be no worse within the margin "
-        f"of 1.0 points: lower bound (95 %, one-sided) -1.23 points, {POWER} on 3,000 rows.",
+        f"of 1.0 points: lower bound (95 %, one-sided) −1.23 points, {POWER} on 3,000 rows.",
     ]
-    assert [rule.required for rule in rules] == [False] * 4
-    assert len(list(rule_on_freshness(FINDINGS, COMPARISON, GATE))) == 3
+    assert describe(rules) == [
+        ("Age of the champion", "nights", "fresh"),
+        ("No copy of the champion", "yes/no", "fresh"),
+        ("No worse than the champion (lower bound)", "points", "fresh"),
+        ("No worse than the best of the year (lower bound)", "points", "fresh"),
+    ]
+    assert [rule.comes_first for rule in rules] == [True, False, False, False]
+    assert len(list(rule_on_freshness(FINDINGS, GATE))) == 3
 
 
 def test_the_margin_is_told_in_points() -> None:
-    age, _, champion = rule_on_freshness(FINDINGS, COMPARISON, GateSettings(margin=0.06))
+    age, _, champion = rule_on_freshness(FINDINGS, GateSettings(margin=0.06))
     assert "no worse within 6.0 points" in age.sentence
     assert "within the margin of 6.0 points" in champion.sentence
     assert champion.threshold == -0.06
@@ -278,7 +303,7 @@ def test_the_margin_is_told_in_points() -> None:
 
 @pytest.mark.parametrize(("age", "words"), [(0, "0 nights"), (1, "1 night"), (2, "2 nights")])
 def test_nights_are_counted_in_words(age: int, words: str) -> None:
-    rule = next(rule_on_freshness(replace(FINDINGS, champion_age=age), COMPARISON, GATE))
+    rule = next(rule_on_freshness(replace(FINDINGS, champion_age=age), GATE))
     assert rule.sentence.startswith(f"The champion is {words} old; ")
     assert (rule.value, rule.passed) == (float(age), False)
 
@@ -291,7 +316,7 @@ def test_a_copy_has_the_same_labels_and_the_same_log_loss(
 ) -> None:
     difference = replace(COMPARISON.log_loss, value=log_loss)
     comparison = replace(COMPARISON, churn=churn, log_loss=difference)
-    rule = list(rule_on_freshness(FINDINGS, comparison, GATE))[1]
+    rule = list(rule_on_freshness(replace(FINDINGS, comparison=comparison), GATE))[1]
     assert (rule.value, rule.passed) == (float(not is_copy), not is_copy)
     assert (
         rule.sentence == "The challenger answers every row as the champion does: a copy is no "
@@ -301,14 +326,18 @@ def test_a_copy_has_the_same_labels_and_the_same_log_loss(
 
 def test_there_is_no_freshness_without_an_age_or_by_policy() -> None:
     unknown = replace(FINDINGS, champion_age=None)
-    assert list(rule_on_freshness(unknown, COMPARISON, GATE)) == []
+    assert list(rule_on_freshness(unknown, GATE)) == []
     superior_only = GateSettings(policy="superior")
-    assert list(rule_on_freshness(FINDINGS, COMPARISON, superior_only)) == []
+    assert list(rule_on_freshness(FINDINGS, superior_only)) == []
 
 
 def test_the_policy_in_words() -> None:
-    met = "Policy superior or fresh: met, the challenger is fresh."
-    assert rule_on_policy("fresh", GATE) == Rule("policy", 1.0, ">=", 1.0, True, True, met)
+    met = rule_on_policy("fresh", GATE)
+    assert met == Rule(
+        name="policy", label="Superior or, where the policy allows it, fresh", unit="yes/no",
+        value=1.0, relation=">=", threshold=1.0, passed=True,
+        sentence="Policy superior or fresh: met, the challenger is fresh.",
+    )  # fmt: skip
     missed = "Policy superior: not met, so the champion stays."
-    gate = GateSettings(policy="superior")
-    assert rule_on_policy(None, gate) == Rule("policy", 0.0, ">=", 1.0, False, True, missed)
+    missing = replace(met, value=0.0, passed=False, sentence=missed)
+    assert rule_on_policy(None, GateSettings(policy="superior")) == missing

@@ -138,7 +138,7 @@ def test_its_policy_forbids_everything_but_its_own_styles_before_any_are_met(pag
 
 
 def test_markup_in_any_value_of_a_record_stays_text(page: Page, tmp_path: Path) -> None:
-    kept = ("verdict", "basis", "relation", "policy", "night")
+    kept = ("verdict", "basis", "relation", "group", "policy", "night")
     record = DecisionRecord.model_validate(
         spoil_strings(make_record().model_dump(mode="json"), kept)
     )

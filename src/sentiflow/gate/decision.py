@@ -7,23 +7,13 @@ whatever cannot be ruled on keeps the champion.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
-from typing import Any, Final, Literal
+from typing import Any, Literal
 
 from sentiflow.gate.findings import Findings
-from sentiflow.gate.rules import (
-    Basis,
-    Rule,
-    rule_on_artifact,
-    rule_on_baseline,
-    rule_on_behaviours,
-    rule_on_changes,
-    rule_on_floors,
-    rule_on_freshness,
-    rule_on_policy,
-    rule_on_superiority,
-)
+from sentiflow.gate.rule import POLICY, Rule
+from sentiflow.gate.rules import RULES, Basis, RuleMaker, rule_on_policy, spend_alpha
 from sentiflow.settings import GateSettings
 
 Verdict = Literal["promoted", "waiting", "kept", "not_evaluated"]
@@ -52,22 +42,19 @@ class Decision:
 
     def as_dict(self) -> dict[str, Any]:
         """Return a JSON value; numbers that are none become None."""
-        value = asdict(self)
-        for rule in value["rules"]:
-            rule["value"] = rule["value"] if math.isfinite(rule["value"]) else None
-        return value
+        return asdict(self) | {"rules": tuple(rule.as_dict() for rule in self.rules)}
 
 
-def decide(findings: Findings, gate: GateSettings) -> Decision:
+def decide(findings: Findings, gate: GateSettings, makers: Sequence[RuleMaker] = RULES) -> Decision:
     """Decide whether the challenger becomes champion.
 
-    It must pass every required rule: the floors, the baseline, the release checks, the
-    behaviours and, where there is a champion, churn, slices and one of two: be significantly
+    It must pass every required rule and, where there is a champion, one of two: be significantly
     better (superior), or no worse than an old champion within the margin (fresh).
 
     Args:
         findings: what is known about the challenger.
         gate: the thresholds.
+        makers: what makes the rules.
 
     Returns:
         The decision.
@@ -75,53 +62,22 @@ def decide(findings: Findings, gate: GateSettings) -> Decision:
     broken = tuple(_list_broken(findings))
     if broken:
         return Decision("not_evaluated", None, (f"Not evaluated: {'; '.join(broken)}.",))
-    rules = [
-        *rule_on_floors(findings, gate),
-        rule_on_baseline(findings, gate),
-        *rule_on_artifact(findings, gate),
-        *rule_on_behaviours(findings, gate),
-    ]
+    rules = [rule for make in makers for rule in make(findings, gate)]
     basis: Basis | None = "first"
     alpha = None
     if findings.comparison is not None:
+        basis = _find_basis(rules)
+        rules.append(rule_on_policy(basis, gate))
         alpha = spend_alpha(gate, findings.looks)
-        superior = rule_on_superiority(findings.comparison, alpha)
-        fresh = tuple(rule_on_freshness(findings, findings.comparison, gate))
-        is_fresh = bool(fresh) and all(rule.passed for rule in fresh)
-        basis = "superior" if superior.passed else "fresh" if is_fresh else None
-        rules += [
-            *rule_on_changes(findings, findings.comparison, gate),
-            superior,
-            *fresh,
-            rule_on_policy(basis, gate),
-        ]
-    failed = [rule.sentence for rule in rules if rule.required and not rule.passed]
-    failed += findings.blockers
+    failed = (*_explain_failures(rules), *findings.blockers, *_explain_policy(basis, rules))
     warnings = tuple(_list_warnings(findings, rules))
     if failed:
-        reasons = _put_policy_last(failed, rules)
-        return Decision("kept", None, reasons, warnings, tuple(rules), alpha)
+        return Decision("kept", None, failed, warnings, tuple(rules), alpha)
     reasons = (_explain_basis(basis, rules), *_explain_passes(rules))
     if gate.approval == "manual":
         waiting = "It waits for a person: sentiflow promote N --reason … (gate.approval=manual)."
         return Decision("waiting", basis, (*reasons, waiting), warnings, tuple(rules), alpha)
     return Decision("promoted", basis, reasons, warnings, tuple(rules), alpha)
-
-
-def spend_alpha(gate: GateSettings, looks: int) -> float:
-    """Return the level tonight's superiority is tested at.
-
-    `gate.alpha` is spent in equal parts over `gate.alpha_nights` decisions (Bonferroni), so that
-    the chance that any of them moves the champion to an equal model is at most `gate.alpha`.
-
-    Args:
-        gate: alpha and alpha_nights are used.
-        looks: decisions that have spent their part within the horizon.
-
-    Returns:
-        The level; 0.0 when all of it is spent.
-    """
-    return gate.alpha / gate.alpha_nights if looks < gate.alpha_nights else 0.0
 
 
 def _list_broken(findings: Findings) -> Iterator[str]:
@@ -156,38 +112,43 @@ def _list_warnings(findings: Findings, rules: list[Rule]) -> Iterator[str]:
             f"{-100 * difference:.2f} points of accuracy."
         )
     for rule in rules:
-        if not rule.required and not rule.passed and rule.name.startswith(("behav", "newest")):
+        if rule.group == "reported" and not rule.passed:
             yield f"{rule.sentence} Reported only."
 
 
-def _put_policy_last(failed: list[str], rules: list[Rule]) -> tuple[str, ...]:
-    """Return why it is kept: the rules that failed, and for the policy what it rests on."""
-    policy = [rule.sentence for rule in rules if rule.name == "policy" and not rule.passed]
-    rests_on = [rule for rule in rules if rule.name in _POLICY_RULES and not rule.passed]
-    if any(rule.name == "champion_age" for rule in rests_on):
-        # A young champion need not be held against what only counts when it is old.
-        rests_on = [rule for rule in rests_on if rule.name in ("superior", "champion_age")]
-    others = tuple(sentence for sentence in failed if sentence not in policy)
-    return others + tuple([*(rule.sentence for rule in rests_on), *policy] if policy else [])
+def _find_basis(rules: list[Rule]) -> Basis | None:
+    """Return the first group of the policy that has rules and passes them all."""
+    bases: tuple[Basis, ...] = ("superior", "fresh")
+    for basis in bases:
+        outcomes = [rule.passed for rule in rules if rule.group == basis]
+        if outcomes and all(outcomes):
+            return basis
+    return None
 
 
-_POLICY_RULES: Final = (
-    "superior", "champion_age", "not_a_copy", "non_inferior_to_champion",
-    "non_inferior_to_best_of_year",
-)  # fmt: skip
+def _explain_failures(rules: list[Rule]) -> Iterator[str]:
+    for rule in rules:
+        if rule.required and not rule.passed and rule.name != POLICY:
+            yield rule.sentence
+
+
+def _explain_policy(basis: Basis | None, rules: list[Rule]) -> Iterator[str]:
+    """Return what the policy lacks, and then the policy; nothing where it is met."""
+    if basis is not None:
+        return
+    failed = [rule for rule in rules if rule.group in ("superior", "fresh") and not rule.passed]
+    moot = {rule.group for rule in failed if rule.comes_first}
+    yield from (rule.sentence for rule in failed if rule.comes_first or rule.group not in moot)
+    yield from (rule.sentence for rule in rules if rule.name == POLICY)
 
 
 def _explain_basis(basis: Basis | None, rules: list[Rule]) -> str:
     if basis == "first":
         return "First night of this lineage: every rule but the paired ones decides."
-    names = ("superior", "champion_age") if basis == "superior" else _POLICY_RULES[1:]
-    return " ".join(rule.sentence for rule in rules if rule.name in names)
+    return " ".join(rule.sentence for rule in rules if rule.group == basis or rule.comes_first)
 
 
 def _explain_passes(rules: list[Rule]) -> Iterator[str]:
     required = [rule for rule in rules if rule.required]
     yield f"All {len(required)} required rules pass."
-    yield from (rule.sentence for rule in required if rule.name in _SHOWN_PASSES)
-
-
-_SHOWN_PASSES: Final = ("min_accuracy", "min_balanced_accuracy", "baseline_margin")
+    yield from (rule.sentence for rule in required if rule.is_shown)

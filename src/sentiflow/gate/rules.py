@@ -1,14 +1,18 @@
-"""The rules of the gate: each turns findings into a value, a threshold and a sentence."""
+"""The rules of the gate: each function makes its rules from the findings, whole in one place.
+
+A new one is a function here, and its name in `RULES`.
+"""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator
 from typing import Final, Literal
 
+from sentiflow import rounding
 from sentiflow.gate.comparison import Comparison
 from sentiflow.gate.findings import Findings
+from sentiflow.gate.rule import POLICY, Rule, require, space_plainly
 from sentiflow.gate.significance import BOUND_ALPHA, measure_power
 from sentiflow.settings import GateSettings
 
@@ -17,160 +21,145 @@ Basis = Literal["first", "superior", "fresh"]
 PARITY_TOLERANCE: Final = 1e-5
 
 
-@dataclass(frozen=True)
-class Rule:
-    """One rule of the gate and how it came out.
-
-    Attributes:
-        name: the rule's name.
-        value: what was measured.
-        relation: how value and threshold must stand.
-        threshold: what was required.
-        passed: whether it was met.
-        required: whether failing it keeps the champion; if not, it is only reported.
-        sentence: the outcome in words.
-    """
-
-    name: str
-    value: float
-    relation: Literal[">=", "<="]
-    threshold: float
-    passed: bool
-    required: bool
-    sentence: str
-
-
 def rule_on_floors(findings: Findings, gate: GateSettings) -> Iterator[Rule]:
     """Require the challenger's own metrics to reach their floors."""
-    metrics = findings.metrics
-    for name, floor in (
-        ("accuracy", gate.min_accuracy),
-        ("balanced_accuracy", gate.min_balanced_accuracy),
-        ("roc_auc", gate.min_roc_auc),
+    for name, label, floor, is_shown in (
+        ("accuracy", "Test accuracy", gate.min_accuracy, True),
+        ("balanced_accuracy", "Test balanced accuracy", gate.min_balanced_accuracy, True),
+        ("roc_auc", "Test ROC AUC", gate.min_roc_auc, False),
     ):
-        label = {"roc_auc": "ROC AUC"}.get(name, name.replace("_", " "))
-        yield _require_at_least(
-            f"min_{name}", metrics[name], floor, f"Test {label} {metrics[name]:.4f}"
-        )
-    yield _require_at_most(
-        "max_ece", metrics["ece"], gate.max_ece, f"Test calibration error {metrics['ece']:.4f}"
-    )
+        value = findings.metrics[name]
+        yield require(f"min_{name}", label, "number", value, ">=", floor, is_shown=is_shown)
+    ece = findings.metrics["ece"]
+    yield require("max_ece", "Test calibration error", "number", ece, "<=", gate.max_ece)
 
 
-def rule_on_baseline(findings: Findings, gate: GateSettings) -> Rule:
+def rule_on_baseline(findings: Findings, gate: GateSettings) -> Iterator[Rule]:
     """Require the accuracy to be within a margin of the tuned TF-IDF baseline's."""
-    difference = findings.metrics["accuracy"] - findings.baseline_accuracy
-    return _require_at_least(
+    yield require(
         "baseline_margin",
-        difference,
+        "Accuracy against the tuned TF-IDF baseline",
+        "points",
+        findings.metrics["accuracy"] - findings.baseline_accuracy,
+        ">=",
         -gate.baseline_margin,
-        f"Accuracy against the tuned TF-IDF baseline {_points(difference)}",
+        is_shown=True,
     )
 
 
 def rule_on_artifact(findings: Findings, gate: GateSettings) -> Iterator[Rule]:
     """Require the registered artifact to answer alike, soundly, fast and to be small."""
-    inspection = findings.inspection
-    yield _require_at_most(
-        "fresh_process_difference",
-        inspection.difference,
-        PARITY_TOLERANCE,
-        f"Largest difference of an answer in a fresh process {inspection.difference:.2g}",
-    )
-    yield _require_at_most(
-        "fresh_process_labels",
-        inspection.changed_labels,
-        0,
-        f"Labels that differ in a fresh process {inspection.changed_labels}",
-    )
-    yield _require_at_most(
-        "odd_text_failures",
-        inspection.odd_failures,
-        0,
-        f"Odd texts without a sound answer {inspection.odd_failures} of {inspection.odd_texts:,}",
-    )
-    yield _require_at_most(
-        "max_latency_ms",
-        inspection.latency_ms,
-        gate.max_latency_ms,
-        f"Milliseconds for one text of 100 words {inspection.latency_ms:.1f}",
-    )
-    yield _require_at_most(
-        "max_artifact_mb",
-        inspection.artifact_mb,
-        gate.max_artifact_mb,
-        f"Megabytes of the artifact {inspection.artifact_mb:.1f}",
-    )
+    found = findings.inspection
+    label = "Largest difference of an answer in a fresh process"
+    tolerance = PARITY_TOLERANCE
+    yield require("fresh_process_difference", label, "small", found.difference, "<=", tolerance)
+    label = "Labels that differ in a fresh process"
+    yield require("fresh_process_labels", label, "count", found.changed_labels, "<=", 0)
+    label, words = "Odd texts without a sound answer", f"{{label}} {{value}} of {found.odd_texts:,}"
+    yield require("odd_text_failures", label, "count", found.odd_failures, "<=", 0, words=words)
+    label = "Latency of one text of 100 words"
+    yield require("max_latency_ms", label, "ms", found.latency_ms, "<=", gate.max_latency_ms)
+    label = "Size of the artifact"
+    yield require("max_artifact_mb", label, "MB", found.artifact_mb, "<=", gate.max_artifact_mb)
 
 
 def rule_on_behaviours(findings: Findings, gate: GateSettings) -> Iterator[Rule]:
     """Require each behaviour's pass rate; the embedded sample's lineage only reports."""
     is_required = gate.behaviours == "require" and not findings.is_sample
     for behaviour in findings.behaviours:
-        yield _require_at_least(
+        yield require(
             f"behaviour_{behaviour.name}",
+            f"Behaviour {behaviour.name.replace('_', ' ')}",
+            "share",
             behaviour.pass_rate,
+            ">=",
             behaviour.floor,
-            f"Behaviour {behaviour.name.replace('_', ' ')}: passed {behaviour.passed} of "
-            f"{behaviour.cases}, share {behaviour.pass_rate:.2f}",
-            required=is_required,
+            group="required" if is_required else "reported",
+            words=f"{{label}}: passed {behaviour.passed} of {behaviour.cases}, share {{value}}",
         )
 
 
-def rule_on_changes(
-    findings: Findings, comparison: Comparison, gate: GateSettings
-) -> Iterator[Rule]:
-    """Limit changed labels; no slice and no newest rows may be significantly worse."""
-    yield _require_at_most(
-        "max_churn",
-        comparison.churn,
-        gate.max_churn,
-        f"Share of labels changed against the champion {comparison.churn:.4f}",
-    )
+def rule_on_churn(findings: Findings, gate: GateSettings) -> Iterator[Rule]:
+    """Limit the labels that differ from the champion's."""
+    if findings.comparison is not None:
+        label = "Share of labels changed against the champion"
+        yield require("max_churn", label, "share", findings.comparison.churn, "<=", gate.max_churn)
+
+
+def rule_on_slices(findings: Findings, gate: GateSettings) -> Iterator[Rule]:
+    """Require that no slice is significantly worse."""
     for part in findings.slices:
+        # A slice without a drop is not worse, whatever its p-value.
         passed = part.value >= 0 or part.p_adjusted > gate.slice_alpha
-        state = "not significantly worse" if passed else "significantly worse"
         yield Rule(
-            f"slice_{part.kind}_{part.name}",
-            part.p_adjusted,
-            ">=",
-            gate.slice_alpha,
-            passed,
-            True,
-            f"Slice {part.kind} {part.name} ({part.rows:,} rows): {_points(part.value)}, {state} "
-            f"(Holm-adjusted p {part.p_adjusted:.4f}, level {gate.slice_alpha:g}; "
+            name=f"slice_{part.kind}_{part.name}",
+            label=f"No worse in slice {part.kind}: {part.name} (p)",
+            unit="p",
+            value=part.p_adjusted,
+            relation=">=",
+            threshold=gate.slice_alpha,
+            passed=passed,
+            sentence=f"Slice {part.kind} {part.name} ({part.rows:,} rows): "
+            f"{_points(part.value)}, {_tell_worse(passed)} (Holm-adjusted p "
+            f"{part.p_adjusted:.4f}, level {gate.slice_alpha:g}; "
             f"{_describe_smallest(part.smallest_drop)}).",
         )
-    if findings.newest is not None:
-        newest = findings.newest
+
+
+def rule_on_newest(findings: Findings, gate: GateSettings) -> Iterator[Rule]:
+    """Require, or report, that the newest rows are not significantly worse."""
+    newest, is_required = findings.newest, gate.newest == "require"
+    if newest is not None:
         passed = newest.p_worse > gate.slice_alpha
-        state = "not significantly worse" if passed else "significantly worse"
         yield Rule(
-            "newest_rows",
-            newest.p_worse,
-            ">=",
-            gate.slice_alpha,
-            passed,
-            gate.newest == "require",
-            f"Newest rows ({newest.rows:,} since the champion's training): "
-            f"{_points(newest.accuracy.value)}, {state} (p {newest.p_worse:.4f}).",
+            name="newest_rows",
+            label="No worse on the newest rows (p)",
+            unit="p",
+            group="required" if is_required else "reported",
+            value=newest.p_worse,
+            relation=">=",
+            threshold=gate.slice_alpha,
+            passed=passed,
+            sentence=f"Newest rows ({newest.rows:,} since the champion's training): "
+            f"{_points(newest.accuracy.value)}, {_tell_worse(passed)} "
+            f"(p {newest.p_worse:.4f}).",
         )
-    elif gate.newest == "require":
+    elif findings.comparison is not None and is_required:
         known = "unknown" if findings.newest_rows is None else f"{findings.newest_rows:,}"
         yield Rule(
-            "newest_rows",
-            float(findings.newest_rows or 0),
-            ">=",
-            float(gate.min_newest_rows),
-            False,
-            True,
-            f"Newest rows: {known}, {gate.min_newest_rows} are needed to judge (gate.newest="
-            "require).",
+            name="newest_rows",
+            label="Newest rows, enough to judge",
+            unit="count",
+            value=float(findings.newest_rows or 0),
+            relation=">=",
+            threshold=float(gate.min_newest_rows),
+            passed=False,
+            sentence=f"Newest rows: {known}, {gate.min_newest_rows} are needed to judge "
+            "(gate.newest=require).",
         )
 
 
-def rule_on_superiority(comparison: Comparison, alpha: float) -> Rule:
+def spend_alpha(gate: GateSettings, looks: int) -> float:
+    """Return the level tonight's superiority is tested at.
+
+    `gate.alpha` is spent in equal parts over `gate.alpha_nights` decisions (Bonferroni), so that
+    the chance that any of them moves the champion to an equal model is at most `gate.alpha`.
+
+    Args:
+        gate: alpha and alpha_nights are used.
+        looks: decisions that have spent their part within the horizon.
+
+    Returns:
+        The level; 0.0 when all of it is spent.
+    """
+    return gate.alpha / gate.alpha_nights if looks < gate.alpha_nights else 0.0
+
+
+def rule_on_superiority(findings: Findings, gate: GateSettings) -> Iterator[Rule]:
     """Say whether the challenger is significantly better than the champion."""
+    comparison, alpha = findings.comparison, spend_alpha(gate, findings.looks)
+    if comparison is None:
+        return
     passed = comparison.p_better <= alpha
     difference = comparison.accuracy
     if passed:
@@ -179,117 +168,136 @@ def rule_on_superiority(comparison: Comparison, alpha: float) -> Rule:
         outcome = "a tie: ties keep"
     else:
         outcome = "not significantly better"
-    return Rule(
-        "superior",
-        comparison.p_better,
-        "<=",
-        alpha,
-        passed,
-        False,
-        f"Accuracy {difference.challenger:.4f} against the champion's {difference.champion:.4f} on "
-        f"the same {comparison.rows:,} rows, {_points(difference.value)} "
-        f"({100 * difference.lower:+.2f} to {100 * difference.upper:+.2f}): {outcome} (exact "
-        f"McNemar p {comparison.p_better:.4g}, tonight's level {alpha:.4g}).",
+    lower, upper = (rounding.show_signed(100 * end) for end in (difference.lower, difference.upper))
+    yield Rule(
+        name="superior",
+        label="Better than the champion (p)",
+        unit="p",
+        group="superior",
+        value=comparison.p_better,
+        relation="<=",
+        threshold=alpha,
+        passed=passed,
+        sentence=f"Accuracy {difference.challenger:.4f} against the champion's "
+        f"{difference.champion:.4f} on the same {comparison.rows:,} rows, "
+        f"{_points(difference.value)} ({lower} to {upper}): {outcome} (exact McNemar p "
+        f"{comparison.p_better:.4g}, tonight's level {alpha:.4g}).",
     )
 
 
-def rule_on_freshness(
-    findings: Findings, comparison: Comparison, gate: GateSettings
-) -> Iterator[Rule]:
+def rule_on_freshness(findings: Findings, gate: GateSettings) -> Iterator[Rule]:
     """Say whether an old champion may be replaced by a model that is no worse.
 
     Empty when the policy or the lineage's first night leaves no room for it.
     """
-    if gate.policy != "superior_or_fresh" or findings.champion_age is None:
+    comparison, age = findings.comparison, findings.champion_age
+    if gate.policy != "superior_or_fresh" or comparison is None or age is None:
         return
-    age = findings.champion_age
-    is_old = age >= gate.max_champion_age
     yield Rule(
-        "champion_age",
-        float(age),
-        ">=",
-        float(gate.max_champion_age),
-        is_old,
-        False,
-        f"The champion is {age} night{'s' * (age != 1)} old; from {gate.max_champion_age} on a "
-        f"model may replace it that is no worse within {100 * gate.margin:.1f} points (on "
-        f"{comparison.rows:,} rows an equal one is found so with power "
-        f"{_measure_power(comparison, gate):.0%}).",
+        name="champion_age",
+        label="Age of the champion",
+        unit="nights",
+        group="fresh",
+        value=float(age),
+        relation=">=",
+        threshold=float(gate.max_champion_age),
+        passed=age >= gate.max_champion_age,
+        sentence=f"The champion is {age} night{'s' * (age != 1)} old; from "
+        f"{gate.max_champion_age} on a model may replace it that is no worse within "
+        f"{100 * gate.margin:.1f} points (on {comparison.rows:,} rows an equal one is found so "
+        f"with power {_tell_power(comparison, gate)}).",
+        # A young champion need not be held against what only counts when it is old.
+        comes_first=True,
     )
     is_copy = comparison.churn == 0 and comparison.log_loss.value == 0
     yield Rule(
-        "not_a_copy",
-        float(not is_copy),
-        ">=",
-        1.0,
-        not is_copy,
-        False,
-        "The challenger answers every row as the champion does: a copy is no fresher."
+        name="not_a_copy",
+        label="No copy of the champion",
+        unit="yes/no",
+        group="fresh",
+        value=float(not is_copy),
+        relation=">=",
+        threshold=1.0,
+        passed=not is_copy,
+        sentence="The challenger answers every row as the champion does: a copy is no fresher."
         if is_copy
         else "The challenger is no copy of the champion.",
     )
-    yield _rule_on_noninferiority(comparison, "the champion", "champion", gate)
+    yield _rule_on_noninferiority(comparison, "champion", "the champion", "the champion", gate)
     if findings.best_comparison is not None:
         against = f"version {findings.best_version}, the best of the last year,"
-        yield _rule_on_noninferiority(findings.best_comparison, against, "best_of_year", gate)
+        short, best = "the best of the year", findings.best_comparison
+        yield _rule_on_noninferiority(best, "best_of_year", short, against, gate)
 
 
 def _rule_on_noninferiority(
-    comparison: Comparison, against: str, name: str, gate: GateSettings
+    comparison: Comparison, name: str, short: str, against: str, gate: GateSettings
 ) -> Rule:
     passed = comparison.lower_bound > -gate.margin
     state = "no worse" if passed else "not shown to be no worse"
     return Rule(
-        f"non_inferior_to_{name}",
-        comparison.lower_bound,
-        ">=",
-        -gate.margin,
-        passed,
-        False,
-        f"Against {against} {state} within the margin of {100 * gate.margin:.1f} points: lower "
-        f"bound (95 %, one-sided) {_points(comparison.lower_bound)}, power "
-        f"{_measure_power(comparison, gate):.0%} on {comparison.rows:,} rows.",
+        name=f"non_inferior_to_{name}",
+        label=f"No worse than {short} (lower bound)",
+        unit="points",
+        group="fresh",
+        value=comparison.lower_bound,
+        relation=">=",
+        threshold=-gate.margin,
+        passed=passed,
+        sentence=f"Against {against} {state} within the margin of {100 * gate.margin:.1f} points: "
+        f"lower bound (95 %, one-sided) {_points(comparison.lower_bound)}, power "
+        f"{_tell_power(comparison, gate)} on {comparison.rows:,} rows.",
     )
-
-
-def _measure_power(comparison: Comparison, gate: GateSettings) -> float:
-    """Return the chance that a model equal to the champion is found no worse."""
-    discordant_share = (comparison.wins + comparison.losses) / comparison.rows
-    return measure_power(comparison.rows, discordant_share, gate.margin, BOUND_ALPHA)
 
 
 def rule_on_policy(basis: Basis | None, gate: GateSettings) -> Rule:
     """Require that the challenger is superior or, where the policy allows it, fresh."""
     asked = gate.policy.replace("_", " ")
-    sentence = (
-        f"Policy {asked}: met, the challenger is {basis}."
+    return Rule(
+        name=POLICY,
+        label="Superior or, where the policy allows it, fresh",
+        unit="yes/no",
+        value=float(basis is not None),
+        relation=">=",
+        threshold=1.0,
+        passed=basis is not None,
+        sentence=f"Policy {asked}: met, the challenger is {basis}."
         if basis
-        else f"Policy {asked}: not met, so the champion stays."
+        else f"Policy {asked}: not met, so the champion stays.",
     )
-    return Rule("policy", float(basis is not None), ">=", 1.0, basis is not None, True, sentence)
 
 
-def _require_at_least(
-    name: str, value: float, floor: float, what: str, required: bool = True
-) -> Rule:
-    passed = value >= floor
-    outcome = "reaches" if passed else "is below"
-    sentence = f"{what} {outcome} the floor {floor:g}."
-    return Rule(name, value, ">=", floor, passed, required, sentence)
+RuleMaker = Callable[[Findings, GateSettings], Iterator[Rule]]
+# In the order of decision.json and docs/gate.md; the policy, which sums up, comes after them.
+RULES: Final[tuple[RuleMaker, ...]] = (
+    rule_on_floors,
+    rule_on_baseline,
+    rule_on_artifact,
+    rule_on_behaviours,
+    rule_on_churn,
+    rule_on_slices,
+    rule_on_newest,
+    rule_on_superiority,
+    rule_on_freshness,
+)
 
 
-def _require_at_most(name: str, value: float, limit: float, what: str) -> Rule:
-    passed = value <= limit
-    outcome = "stays within" if passed else "exceeds"
-    sentence = f"{what} {outcome} the limit {limit:g}."
-    return Rule(name, value, "<=", limit, passed, True, sentence)
+def _points(difference: float) -> str:
+    return space_plainly(rounding.show_points(difference))
+
+
+def _tell_power(comparison: Comparison, gate: GateSettings) -> str:
+    """Return the chance that a model equal to the champion is found no worse."""
+    discordant_share = (comparison.wins + comparison.losses) / comparison.rows
+    power = measure_power(comparison.rows, discordant_share, gate.margin, BOUND_ALPHA)
+    return space_plainly(rounding.show_percent(power, 0))
+
+
+def _tell_worse(passed: bool) -> str:
+    return "not significantly worse" if passed else "significantly worse"
 
 
 def _describe_smallest(drop: float) -> str:
     if not math.isfinite(drop):
         return "too few rows to see any drop"
     return f"the smallest drop that could have been seen is {100 * drop:.1f} points"
-
-
-def _points(difference: float) -> str:
-    return f"{100 * difference:+.2f} points"

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from sentiflow.gate.significance import compute_lower_bound
-from sentiflow.reporting.rounding import show_signed
+from sentiflow.rounding import show_signed
 
 # So that no mark touches the edge of its panel.
 _PADDING: Final = 0.06

@@ -12,8 +12,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
+from sentiflow import rounding
 from sentiflow.files import write_text
-from sentiflow.reporting import rounding
+from sentiflow.gate.rule import POLICY
 from sentiflow.reporting.canvas import BLUE, VERMILION
 from sentiflow.reporting.decision_record import DecisionRecord
 from sentiflow.reporting.intervals import lay_out_panels
@@ -120,9 +121,7 @@ def tell_verdict(record: DecisionRecord) -> Verdict:
 def _is_unfit(record: DecisionRecord) -> bool:
     """Say whether a rule failed besides the policy, which most nights do not meet."""
     rules = record.decision["rules"]
-    return any(
-        rule["required"] and not rule["passed"] and rule["name"] != "policy" for rule in rules
-    )
+    return any(rule["required"] and not rule["passed"] and rule["name"] != POLICY for rule in rules)
 
 
 def _tell_promotion(record: DecisionRecord) -> str:

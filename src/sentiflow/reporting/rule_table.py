@@ -1,8 +1,4 @@
-"""Tell each rule of the gate in words: what it is about, its value, what was required, how it went.
-
-A rule that is not known here is shown by its name with plain numbers, so that a new one need not
-be entered before it can be read.
-"""
+"""Lay out the gate's rules as a table, from what each says of itself in a decision."""
 
 from __future__ import annotations
 
@@ -10,18 +6,19 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final, Literal
 
-from sentiflow.reporting.rounding import (
-    Show,
-    show_apart,
-    show_megabytes,
-    show_milliseconds,
-    show_number,
-    show_percent,
-    show_points,
-    show_significant,
-)
+from sentiflow.rounding import show_in_unit
 
 State = Literal["passed", "failed", "noted"]
+
+_POLICY: Final = "What the policy rests on"
+_TITLES: Final = {
+    "required": "Required: failing one keeps the champion",
+    "superior": _POLICY,
+    "fresh": _POLICY,
+    "reported": "Reported only",
+}
+# Of decisions from before rules named their group, or from a version that has others.
+_UNNAMED: Final = "Not required by themselves"
 
 
 @dataclass(frozen=True)
@@ -56,60 +53,6 @@ class RuleGroup:
     rows: tuple[RuleRow, ...]
 
 
-@dataclass(frozen=True)
-class _Manner:
-    """How a rule is told: its name in words, and how its numbers are shown."""
-
-    words: str
-    show: Show
-    digits: int
-
-
-def _show_yes(value: float | None, digits: int) -> str:
-    """Return yes or no; there are no digits to choose."""
-    del digits
-    return "yes" if value else "no"
-
-
-def _show_nights(value: float | None, digits: int) -> str:
-    return show_number(value, digits) + ("\u00a0night" if value == 1 else "\u00a0nights")
-
-
-_MANNERS: Final = {
-    "min_accuracy": _Manner("Accuracy", show_number, 4),
-    "min_balanced_accuracy": _Manner("Balanced accuracy", show_number, 4),
-    "min_roc_auc": _Manner("ROC AUC", show_number, 4),
-    "max_ece": _Manner("Calibration error", show_number, 4),
-    "baseline_margin": _Manner("Accuracy against the tuned TF-IDF baseline", show_points, 2),
-    "fresh_process_difference": _Manner(
-        "Fresh process: largest difference of an answer", show_significant, 2
-    ),
-    "fresh_process_labels": _Manner("Fresh process: other labels", show_number, 0),
-    "odd_text_failures": _Manner("Odd texts without a sound answer", show_number, 0),
-    "max_latency_ms": _Manner("Latency of one text of 100 words", show_milliseconds, 1),
-    "max_artifact_mb": _Manner("Size of the artifact", show_megabytes, 1),
-    "max_churn": _Manner("Labels changed against the champion", show_percent, 2),
-    "newest_rows": _Manner("No worse on the newest rows (p)", show_significant, 3),
-    "superior": _Manner("Better than the champion (p)", show_significant, 3),
-    "champion_age": _Manner("Age of the champion", _show_nights, 0),
-    "not_a_copy": _Manner("No copy of the champion", _show_yes, 0),
-    "non_inferior_to_champion": _Manner("No worse than the champion (lower bound)", show_points, 2),
-    "non_inferior_to_best_of_year": _Manner(
-        "No worse than the best of the year (lower bound)", show_points, 2
-    ),
-    "policy": _Manner("Superior or, where the policy allows it, fresh", _show_yes, 0),
-}
-_SLICE: Final = "slice_"
-_BEHAVIOUR: Final = "behaviour_"
-# What the rule "policy" sums up.
-_POLICY_PARTS: Final = ("superior", "champion_age", "not_a_copy", "non_inferior_to_")
-_GROUPS: Final = (
-    "Required: failing one keeps the champion",
-    "What the policy rests on",
-    "Reported only",
-)
-
-
 def tell_rules(rules: Sequence[Mapping[str, Any]]) -> list[RuleGroup]:
     """Return the rules in words, grouped by what they decide.
 
@@ -120,45 +63,32 @@ def tell_rules(rules: Sequence[Mapping[str, Any]]) -> list[RuleGroup]:
         The groups that hold a rule: those that decide alone, those that the policy rests on,
         those that are only reported.
     """
-    groups: dict[str, list[RuleRow]] = {title: [] for title in _GROUPS}
+    groups: dict[str, list[RuleRow]] = {title: [] for title in (*_TITLES.values(), _UNNAMED)}
     for rule in rules:
-        groups[_GROUPS[_choose_group(rule)]].append(_tell_rule(rule))
+        groups[_TITLES.get(_choose_group(rule), _UNNAMED)].append(_tell_rule(rule))
     return [RuleGroup(title, tuple(rows)) for title, rows in groups.items() if rows]
 
 
-def _choose_group(rule: Mapping[str, Any]) -> int:
-    if rule["required"]:
-        return 0
-    return 1 if rule["name"].startswith(_POLICY_PARTS) else 2
+def _choose_group(rule: Mapping[str, Any]) -> str:
+    return "required" if rule["required"] else rule.get("group", "")
 
 
 def _tell_rule(rule: Mapping[str, Any]) -> RuleRow:
-    manner = _choose_manner(rule)
-    value, threshold = show_apart(rule["value"], rule["threshold"], manner.show, manner.digits)
+    """Return a rule's row; one from before rules had a label and a unit by its name alone."""
+    unit = rule.get("unit", "number")
+    value, threshold = show_in_unit(rule["value"], rule["threshold"], unit)
     relation = "≥" if rule["relation"] == ">=" else "≤"
     state: State = "noted"
-    if rule["required"]:
-        state = "passed" if rule["passed"] else "failed"
-    group = _choose_group(rule)
-    met = "met" if rule["passed"] else "not met"
+    outcome = "met" if rule["passed"] else "not met"
+    match _choose_group(rule):
+        case "required":
+            outcome = state = "passed" if rule["passed"] else "failed"
+        case "reported":
+            outcome = f"reported only: {outcome}"
     return RuleRow(
-        name=manner.words,
+        name=rule.get("label") or rule["name"].replace("_", " ").capitalize(),
         value=value,
-        required=threshold if manner.show is _show_yes else f"{relation}\u00a0{threshold}",
-        outcome=(state, met, f"reported only: {met}")[group],
+        required=threshold if unit == "yes/no" else f"{relation}\u00a0{threshold}",
+        outcome=outcome,
         state=state,
     )
-
-
-def _choose_manner(rule: Mapping[str, Any]) -> _Manner:
-    name = rule["name"]
-    if name == "newest_rows" and rule["threshold"] >= 1:
-        # Too few to be compared, so they were counted instead.
-        return _Manner("Newest rows, enough to judge", show_number, 0)
-    if name.startswith(_SLICE):
-        kind, _, part = name.removeprefix(_SLICE).partition("_")
-        return _Manner(f"No worse in slice {kind}: {part} (p)", show_significant, 3)
-    if name.startswith(_BEHAVIOUR):
-        words = name.removeprefix(_BEHAVIOUR).replace("_", " ")
-        return _Manner(f"Behaviour: {words}", show_percent, 1)
-    return _MANNERS.get(name) or _Manner(name.replace("_", " "), show_number, 4)

@@ -6,12 +6,16 @@ What is no number reads "not known". Minus is a minus sign, and a unit stays wit
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Callable
-from typing import Final
+from typing import Final, Literal
 
 NOT_KNOWN: Final = "not known"
 
 Show = Callable[[float | None, int], str]
+Unit = Literal[
+    "number", "count", "share", "points", "p", "small", "ms", "MB", "nights", "yes/no"
+]  # fmt: skip
 
 # A double differs from its neighbour in the 17th significant digit at the latest.
 _MOST_DIGITS: Final = 17
@@ -100,6 +104,54 @@ def show_apart(value: float | None, threshold: float, show: Show, digits: int) -
     ):
         digits += 1
     return show(value, digits), show(threshold, digits)
+
+
+def show_in_unit(value: float | None, threshold: float, unit: str) -> tuple[str, str]:
+    """Return a value and its threshold in their unit; an unknown unit is a plain number's.
+
+    >>> show_in_unit(0.838, 0.9, "share")[1].replace(chr(160), " ")
+    '90.0 %'
+
+    Args:
+        value: what was measured.
+        threshold: what was required.
+        unit: a `Unit`, or what another version of this program calls one.
+    """
+    return show_apart(value, threshold, *_UNITS.get(unit, _UNITS["number"]))
+
+
+def trim_zeros(text: str) -> str:
+    """Return a text whose decimal fractions end with the last digit that means something.
+
+    >>> trim_zeros("0.6000"), trim_zeros("-1.50 points"), trim_zeros("250.0 ms"), trim_zeros("100")
+    ('0.6', '-1.5 points', '250 ms', '100')
+    """
+    return re.sub(r"\.0+(?!\d)|(\.\d*?)0+(?!\d)", r"\1", text)
+
+
+def _show_nights(nights: float | None, decimals: int) -> str:
+    return _join(show_number(nights, decimals), "night" if nights == 1 else "nights")
+
+
+def _show_yes(value: float | None, digits: int) -> str:
+    """Return yes or no; there are no digits to choose."""
+    del digits
+    return NOT_KNOWN if value is None else "yes" if value else "no"
+
+
+# How the numbers of a unit are shown, and with how many digits at least.
+_UNITS: Final[dict[str, tuple[Show, int]]] = {
+    "number": (show_number, 4),
+    "count": (show_number, 0),
+    "share": (show_percent, 1),
+    "points": (show_points, 2),
+    "p": (show_significant, 3),
+    "small": (show_significant, 2),
+    "ms": (show_milliseconds, 1),
+    "MB": (show_megabytes, 1),
+    "nights": (_show_nights, 0),
+    "yes/no": (_show_yes, 0),
+}
 
 
 def _times_hundred(share: float | None) -> float | None:

@@ -1,12 +1,16 @@
 import math
+from typing import get_args
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sentiflow.reporting.rounding import (
+from sentiflow.rounding import (
+    NOT_KNOWN,
     Show,
+    Unit,
     show_apart,
+    show_in_unit,
     show_megabytes,
     show_milliseconds,
     show_number,
@@ -15,6 +19,7 @@ from sentiflow.reporting.rounding import (
     show_seconds,
     show_signed,
     show_significant,
+    trim_zeros,
 )
 
 FINITE = st.floats(-1e6, 1e6, allow_nan=False)
@@ -82,3 +87,23 @@ def test_values_far_apart_keep_the_digits_asked_for() -> None:
 
 def test_a_value_that_is_none_keeps_the_threshold_readable() -> None:
     assert show_apart(None, 0.6, show_number, 2) == ("not known", "0.60")
+
+
+def test_every_unit_is_shown_in_its_own_way() -> None:
+    plain = show_in_unit(0.5, 2.0, "parsecs")
+    assert plain == ("0.5000", "2.0000") == show_in_unit(0.5, 2.0, "number")
+    shown = {unit: show_in_unit(0.5, 2.0, unit) for unit in get_args(Unit)}
+    assert len(set(shown.values())) == len(shown)
+    assert {show_in_unit(None, 2.0, unit)[0] for unit in shown} == {NOT_KNOWN}
+
+
+@pytest.mark.parametrize(
+    ("text", "trimmed"),
+    [
+        ("0.6000", "0.6"), ("−1.50 points", "−1.5 points"), ("250.0 ms", "250 ms"),
+        ("1.0 × 10⁻⁵", "1 × 10⁻⁵"), ("1,000", "1,000"), ("0.0", "0"), ("0.6004", "0.6004"),
+        ("30 nights", "30 nights"),
+    ],
+)  # fmt: skip
+def test_only_zeros_that_end_a_fraction_go(text: str, trimmed: str) -> None:
+    assert trim_zeros(text) == trimmed
