@@ -224,11 +224,11 @@ def _read_crons(schedules: Sequence[Mapping[str, Any]]) -> list[CronSchedule]:
 
 def _has_no_event(request: NightRequest) -> bool:
     from sentiflow.night.night import describe_request_lineage, read_settings
-    from sentiflow.release.ledger import Ledger
-    from sentiflow.settings import read_home, resolve_ledger_url
+    from sentiflow.release.open_home import HomeContext
+    from sentiflow.settings import read_home
 
     settings = read_settings(request)
-    ledger = Ledger(resolve_ledger_url(settings.ledger, read_home()))
+    ledger = HomeContext(settings, read_home()).ledger
     return not ledger.read(describe_request_lineage(request, settings).name)
 
 

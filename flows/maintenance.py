@@ -28,7 +28,8 @@ from sentiflow.markup import escape_markdown
 from sentiflow.night.orphans import sweep
 from sentiflow.night.request import NightRequest
 from sentiflow.notices.moves import notice_moves
-from sentiflow.settings import is_own_prefect, load_settings, prepare_environment, read_home
+from sentiflow.release.open_home import open_home
+from sentiflow.settings import is_own_prefect, prepare_environment, read_home
 
 logger = logging.getLogger(__name__)
 
@@ -49,10 +50,11 @@ def maintenance(
     home = read_home()
     prepare_environment(home)
     check_run(config)
-    settings = load_settings(config, overrides)
+    context = open_home(config, overrides, home)
+    settings = context.settings
     # First, because the sweep needs MLflow and the ledger, which may be what is down.
     done = tell_late(settings)
-    done += notice_moves(settings, home, send)
+    done += notice_moves(context, send)
     tell = partial(tell_crash, NightRequest(config=config, overrides=overrides))
     done += sweep(home, settings, close_flow_runs, tell_crash=tell)
     create_markdown_artifact(

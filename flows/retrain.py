@@ -17,7 +17,7 @@ from flows.allowed_files import check_run
 from flows.faults import hide_foreign_words
 from flows.maintenance import close_flow_runs, collapse_missed
 from flows.notices import list_problems, tell, tell_crash
-from sentiflow.data.ingest.ingest import Ingested
+from sentiflow.data.ingest.results import Ingested
 from sentiflow.errors import (
     LedgerUnreachable,
     RegistryUnreachable,

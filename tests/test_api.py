@@ -33,6 +33,7 @@ from sentiflow.errors import (
     UnknownFiles,
     UsageError,
 )
+from sentiflow.release.open_home import open_home
 from sentiflow.settings import load_settings
 
 pytestmark = pytest.mark.filterwarnings("ignore")
@@ -67,7 +68,7 @@ def test_every_public_name_is_there_and_no_other() -> None:
 
 
 def test_the_answers_are_the_commands(released_home: Path) -> None:
-    said = predict_texts(TEXTS, "champion", None, [], released_home)
+    said = predict_texts(open_home(None, [], released_home), TEXTS, "champion")
     answers = sentiflow.predict(iter(TEXTS), home=released_home)
     assert answers.shape == (3,)
     assert answers.dtype == np.float32

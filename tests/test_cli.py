@@ -21,6 +21,7 @@ import typer
 from outside import make_environment, type_in
 from small import QUICK
 
+from sentiflow.cli import app
 from sentiflow.cli.common import answer_with, show_progress
 
 Run = Callable[..., subprocess.CompletedProcess[str]]
@@ -230,3 +231,15 @@ def test_what_is_told_to_a_reader_who_is_gone_ends_nothing(
             logging.getLogger("sentiflow.night").info("ingest: 400 rows read")
             went_on = True
     assert went_on, "sentiflow run 2>&1 | head -1 would end the night"
+
+
+def test_every_command_of_a_home_takes_settings_and_answers_as_json() -> None:
+    names = (
+        "promote", "rollback", "release-hold", "adopt", "revert", "attest", "history",
+        "evaluate", "predict", "status", "prune", "forget", "sweep",
+    )  # fmt: skip
+    commands = typer.main.get_group(app).commands
+    for name in names:
+        listed = [option.opts[-1] for option in commands[name].params]
+        assert listed[-3:] == ["--config", "--set", "--json"], name
+        assert commands[name].help

@@ -46,6 +46,7 @@ from sentiflow.errors import (
 )
 from sentiflow.night.request import NightRequest
 from sentiflow.night.stages import data as data_stage
+from sentiflow.release.open_home import open_home
 from sentiflow.settings import load_settings
 from tests.conftest import make_review
 
@@ -300,7 +301,7 @@ def test_commands_on_models_quote_no_file_either(
     request = ScoreRequest(data=(str(source),), output=str(tmp_path / "answers.csv"))
     ask: Callable[[], object] = {
         "evaluate": lambda: evaluate_version(
-            [str(source)], None, "champion", None, LABELLED, released_home
+            open_home(None, LABELLED, released_home), [str(source)], None, "champion"
         ),
         "score": lambda: answer_request(request, released_home),
     }[command]

@@ -143,8 +143,9 @@ def load(
     with use_home(home) as folder:
         # MLflow reads the environment when it is imported.
         from sentiflow.release.chosen_version import choose_version
+        from sentiflow.release.open_home import HomeContext
 
-        return Model(choose_version(read, str(model), folder).load())
+        return Model(choose_version(HomeContext(read, folder), str(model)).load())
 
 
 def run(

@@ -7,7 +7,8 @@ import base64
 import json
 from typing import Any
 
-from sentiflow.access.middleware import AccessMiddleware, AccessRules, Message, Receive, Scope, Send
+from sentiflow.access.asgi import Message, Receive, Scope, Send
+from sentiflow.access.middleware import AccessMiddleware, AccessRules
 from sentiflow.access.origins import list_own_hosts
 from sentiflow.access.sessions import LINK_PARAMETER, Sessions
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -96,11 +95,11 @@ def test_a_rollback_and_a_promotion_lead_out(
 
 
 def test_a_ledger_that_an_earlier_revert_locked_opens_and_notes_it_once(
-    context: ReleaseContext, home: Path
+    context: ReleaseContext,
 ) -> None:
     lock_as_before(context)
     for _ in range(2):
-        described = describe_models(None, [], home)
+        described = describe_models(context)
         (model,) = [entry for entry in described["models"] if entry["model"] == context.model]
         assert model["champion"]["version"] == 2
         assert "must stand at version 2" in model["moved_outside"]

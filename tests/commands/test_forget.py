@@ -15,7 +15,8 @@ import pytest
 
 from sentiflow.commands import forget as forget_rows
 from sentiflow.commands.forget import Forgotten, forget, read_replacements
-from sentiflow.data.ingest.ingest import Ingested, read_sources
+from sentiflow.data.ingest.ingest import read_sources
+from sentiflow.data.ingest.results import Ingested
 from sentiflow.data.snapshot import check_snapshot, open_snapshot, read_split
 from sentiflow.data.splitting import SPLITS
 from sentiflow.errors import ArtifactError, UsageError

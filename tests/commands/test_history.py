@@ -12,7 +12,6 @@ from sentiflow.commands.context import ReleaseContext
 from sentiflow.commands.history import describe_live, format_live
 from sentiflow.errors import UsageError
 from sentiflow.release.ledger import Ledger
-from sentiflow.release.registry import Registry
 from sentiflow.release.state import Kind, NewEvent
 from sentiflow.settings import load_settings
 
@@ -35,8 +34,7 @@ def open_release_context(folder: Path, *happened: Happened) -> ReleaseContext:
             kind=kind, actor="ada", reason="a reason", from_version=before, to_version=after
         )
         ledger.append("sentiflow", sequence, [event])
-    registry = Registry(f"sqlite:///{folder / 'mlflow.db'}")
-    return ReleaseContext(load_settings(None, []), folder, "sentiflow", registry, ledger, "ada")
+    return ReleaseContext(load_settings(None, []), folder, "ada")
 
 
 def test_a_moment_while_the_alias_stood_elsewhere_says_where(

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -138,10 +137,10 @@ def test_another_mlflow_under_the_ledger_is_refused_in_a_line(
 
 
 def test_status_tells_of_another_mlflow_and_shows_the_ledgers(
-    context: ReleaseContext, home: Path
+    context: ReleaseContext,
 ) -> None:
     go_elsewhere(context)
-    described = describe_models(None, [], home)
+    described = describe_models(context)
     (model,) = [entry for entry in described["models"] if entry["model"] == "elsewhere"]
     assert model["champion"]["version"] == 1
     assert "do not belong together" in model["registry_error"]
@@ -150,12 +149,12 @@ def test_status_tells_of_another_mlflow_and_shows_the_ledgers(
 
 
 def test_nothing_is_pruned_in_another_mlflow(
-    context: ReleaseContext, home: Path, monkeypatch: pytest.MonkeyPatch
+    context: ReleaseContext, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     go_elsewhere(context)
     monkeypatch.setattr(Registry, "list_models", lambda _: ["elsewhere"])
     with pytest.raises(ForeignRegistry):
-        prune_home(None, [], home, keep=1, dry_run=False)
+        prune_home(context, keep=1, dry_run=False)
 
 
 def test_a_person_may_let_the_ledger_go_on_with_another_mlflow(context: ReleaseContext) -> None:

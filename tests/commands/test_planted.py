@@ -67,7 +67,7 @@ def plant(at: ReleaseContext, number: int, *, in_bundle: bool) -> Path:
 
 
 def predict(at: ReleaseContext, which: str = "champion") -> int:
-    return int(predict_texts(["good food"], which, None, [], at.home)["model_version"])
+    return int(predict_texts(at, ["good food"], which)["model_version"])
 
 
 def make_follower(at: ReleaseContext) -> ChampionFollower:

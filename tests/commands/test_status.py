@@ -50,7 +50,7 @@ def run_night(context: ReleaseContext, day: int, kind: Kind, reason: str = "Why.
 
 
 def look(context: ReleaseContext) -> tuple[Any, str]:
-    described = describe_models(None, [], context.home)
+    described = describe_models(context)
     described["models"] = [one for one in described["models"] if one["model"] == context.model]
     return described["models"][0], format_models(described)
 

@@ -20,11 +20,10 @@ from sentiflow.gate.comparison import (
     Comparison,
     compare,
     compare_slices,
-    compute_lower_bound,
-    compute_smallest_drop,
     merge_rare,
     select_changed,
 )
+from sentiflow.gate.significance import compute_lower_bound, compute_smallest_drop
 
 few_examples = settings(max_examples=40, deadline=None)
 probability = st.integers(0, 8).map(lambda n: n / 8)

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import logging
 import time
 from datetime import date, timedelta
 from pathlib import Path
 from typing import Any
 
+import httpx
 import pytest
 from listening import Answer, Listener, listen
 
@@ -358,3 +360,54 @@ def test_an_address_that_is_none_is_named_before_anybody_must_be_told() -> None:
         "notices.mlflow_url must be an http or https address without a user's name. Received: "
         "something else. Correct or unset it."
     ]
+
+
+@pytest.mark.parametrize("status", [200, 302])
+def test_the_http_clients_own_log_has_no_secret_and_speaks_again_afterwards(
+    webhook: Listener, caplog: pytest.LogCaptureFixture, status: int
+) -> None:
+    caplog.set_level(logging.DEBUG)
+    webhook.answers = [Answer(status=status, location=f"{webhook.url}/{SECRET}")]
+    send(make_record())
+    assert len(webhook.requests) == 1
+    assert SECRET not in caplog.text
+    httpx.get(webhook.url)
+    assert "HTTP Request: GET" in caplog.text
+
+
+def set_proxy(monkeypatch: pytest.MonkeyPatch, address: str) -> None:
+    for name in ("NO_PROXY", "no_proxy", "https_proxy", "all_proxy", "HTTPS_PROXY", "ALL_PROXY"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("http_proxy", address)
+
+
+def test_an_address_of_this_machine_is_called_by_no_proxy(
+    webhook: Listener, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with listen() as proxy:
+        set_proxy(monkeypatch, proxy.url)
+        assert send(make_record()) == []
+        assert proxy.requests == []
+    assert len(webhook.requests) == 1
+
+
+def test_an_address_outside_is_called_by_the_proxy_that_the_environment_names(
+    listener: Listener, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("SENTIFLOW_WEBHOOK_URL", f"http://hooks.example/{SECRET}")
+    set_proxy(monkeypatch, listener.url)
+    assert send(make_record()) == []
+    assert [request.path for request in listener.requests] == [f"http://hooks.example/{SECRET}"]
+
+
+@pytest.mark.parametrize(
+    "proxy", ["socks9://nowhere", "http://127.0.0.1:port", "http://127.0.0.1:1"]
+)
+def test_a_proxy_that_is_none_is_told_and_raises_nothing(
+    monkeypatch: pytest.MonkeyPatch, proxy: str
+) -> None:
+    monkeypatch.setenv("SENTIFLOW_WEBHOOK_URL", f"http://hooks.example/{SECRET}")
+    set_proxy(monkeypatch, proxy)
+    (problem,) = send(make_record())
+    assert "hooks.example must take it. Received: no " in problem
+    assert SECRET not in problem

@@ -60,10 +60,10 @@ def list_moves(at: ReleaseContext) -> list[int | None]:
 
 
 def test_maintenance_writes_a_move_down_and_tells_it_once(at: ReleaseContext, told: Told) -> None:
-    (sentence,) = notice_moves(at.settings, at.home, told)
+    (sentence,) = notice_moves(at, told)
     assert "must stand at version 3. Received: somebody moved it to 4" in sentence
     assert "sentiflow adopt --reason … or sentiflow revert --reason …" in sentence
-    assert notice_moves(at.settings, at.home, told) == []
+    assert notice_moves(at, told) == []
     (notice,) = told.notices
     assert (notice.kind, notice.model, notice.version) == ("moved_outside", "sentiflow", 4)
     assert notice.reasons == (sentence,)
@@ -78,15 +78,14 @@ def test_a_command_that_is_first_to_notice_tells_and_maintenance_does_not_repeat
 ) -> None:
     assert revert(at, "nobody knows who did it")["version"] == 3
     assert [notice.kind for notice in told.notices] == ["moved_outside", "reverted"]
-    assert notice_moves(at.settings, at.home, told) == []
+    assert notice_moves(at, told) == []
     assert len(told.notices) == 2
     assert list_moves(at) == [4]
 
 
 def test_status_tells_too(at: ReleaseContext, monkeypatch: pytest.MonkeyPatch, told: Told) -> None:
-    monkeypatch.setattr("sentiflow.commands.status.send_notices", told)
     monkeypatch.setattr(os, "environ", os.environ.copy())
-    described = describe_models(None, [], at.home)
+    described = describe_models(at)
     assert "somebody moved it to 4" in described["models"][0]["moved_outside"]
     assert [notice.kind for notice in told.notices] == ["moved_outside"]
 
@@ -120,7 +119,7 @@ def test_a_model_of_another_registry_hides_no_move_of_the_others(
         kind="registered", actor="night", to_version=1, details={"run_id": "elsewhere"}
     )
     at.ledger.append("another", 0, [elsewhere])
-    (sentence,) = notice_moves(at.settings, at.home, told)
+    (sentence,) = notice_moves(at, told)
     assert "somebody moved it to 4" in sentence
 
 

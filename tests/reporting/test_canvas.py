@@ -15,7 +15,6 @@ from sentiflow.reporting.canvas import (
     open_figure,
     place_legend,
     save_figure,
-    show_share,
     style_axes,
     write_instead,
 )
@@ -84,8 +83,3 @@ def test_counts_of_nothing_have_an_axis_that_starts_at_zero():
     axes = open_figure(3.0, "title").subplots()
     draw_counts(axes, np.array([0.0, 1.0]), np.array([0]), BLUE)
     assert axes.get_ylim() == pytest.approx((0, 1.05))
-
-
-def test_shares_are_shown_as_percentages_with_one_decimal():
-    assert show_share(0.92468) == "92.5 %"
-    assert show_share(1.0) == "100.0 %"

@@ -10,6 +10,7 @@ from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
 
 import pytest
+from listening import Answer, listen
 
 from sentiflow.night.request import NightRequest
 from sentiflow.servers.addresses import Addresses, Credentials
@@ -178,3 +179,21 @@ def test_a_server_that_is_not_there_is_not_healthy(tmp_path: Path) -> None:
         asked = plan(tmp_path, places=places)[name].is_healthy
         assert asked is not None
         assert not asked()
+
+
+def test_the_servers_of_this_machine_are_asked_by_no_proxy_and_a_redirect_is_no_health(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("NO_PROXY", "no_proxy"):
+        monkeypatch.delenv(name, raising=False)
+    with listen() as server, listen() as proxy:
+        monkeypatch.setenv("http_proxy", proxy.url)
+        port = server.server_address[1]
+        places = Addresses("127.0.0.1", 4200, port, "127.0.0.1", 8080)
+        is_healthy = plan(tmp_path, places=places)["mlflow"].is_healthy
+        assert is_healthy is not None
+        server.answers = [Answer(), Answer(status=302, location="/elsewhere"), Answer(status=500)]
+        assert [is_healthy() for _ in range(3)] == [True, False, False]
+        assert [request.path for request in server.requests] == ["/health"] * 3
+        assert proxy.requests == []
+    assert not is_healthy()

@@ -339,11 +339,12 @@ SERVE = """
 import logging, sys
 from pathlib import Path
 logging.basicConfig(level=logging.INFO, stream=sys.stderr)
-from sentiflow.settings import load_settings, prepare_environment
+from sentiflow.settings import prepare_environment
 home = Path(sys.argv[1])
 prepare_environment(home)
+from sentiflow.release.open_home import open_home
 from sentiflow.serving.app import serve
-serve(load_settings(None, sys.argv[2:]), home, "model")
+serve(open_home(None, ["model.name=model", *sys.argv[2:]], home))
 """
 
 

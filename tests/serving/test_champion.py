@@ -584,14 +584,14 @@ from pathlib import Path
 logging.basicConfig(level=logging.WARNING, stream=sys.stderr)
 logging.getLogger("sentiflow.serving.app").setLevel(logging.INFO)
 logging.getLogger("sentiflow.serving.champion").setLevel(logging.INFO)
-from sentiflow.settings import load_settings, prepare_environment
+from sentiflow.settings import prepare_environment
 home = Path(sys.argv[1])
 prepare_environment(home)
+from sentiflow.release.open_home import open_home
 from sentiflow.serving.app import serve
-settings = load_settings(None, [
-    "serving.port=0", "serving.poll_seconds=0.2", f"tracking.uri={sys.argv[2]}",
-])
-serve(settings, home, "model")
+serve(open_home(None, [
+    "model.name=model", "serving.port=0", "serving.poll_seconds=0.2", f"tracking.uri={sys.argv[2]}",
+], home))
 """
 
 # Steady load from a process of its own: every answer is written down, a failure with its reason.

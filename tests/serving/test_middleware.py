@@ -6,8 +6,9 @@ from typing import Any
 
 import pytest
 
+from sentiflow.access.asgi import Message, Receive, Scope, Send
 from sentiflow.serving.measurements import Measurements
-from sentiflow.serving.middleware import LimitsMiddleware, Message, Receive, Scope, Send
+from sentiflow.serving.middleware import LimitsMiddleware
 
 LIMIT = 1_000
 

@@ -8,19 +8,13 @@ from __future__ import annotations
 import base64
 import hmac
 import json
-from collections.abc import Awaitable, Callable, MutableMapping
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Final
 from urllib.parse import parse_qsl, urlencode
 
+from sentiflow.access.asgi import Application, Message, Receive, Scope, Send, send_answer
 from sentiflow.access.origins import Headers, explain_foreign, is_navigation, read_header
 from sentiflow.access.sessions import LINK_PARAMETER, Sessions
-
-Scope = MutableMapping[str, Any]
-Message = MutableMapping[str, Any]
-Receive = Callable[[], Awaitable[Message]]
-Send = Callable[[Message], Awaitable[None]]
-Application = Callable[[Scope, Receive, Send], Awaitable[None]]
 
 # What tells nothing but that a server lives; container probes call it by any name.
 _OPEN_PATHS: Final = frozenset(("/api/health", "/api/ready", "/health", "/version"))
@@ -133,7 +127,7 @@ class AccessMiddleware:
         # One slash: two would be the address of another server.
         path = "/" + scope.get("raw_path", b"/").decode("latin-1").split("?")[0].lstrip("/\\")
         headers["Location"] = f"{path}?{left}" if left else path
-        await _answer(send, 303, b"", headers)
+        await send_answer(send, 303, b"", headers)
 
     async def _let_in(self, scope: Scope, receive: Receive, send: Send) -> None:
         scope = self._add_credentials(scope)
@@ -210,11 +204,4 @@ async def _refuse(
     send: Send, status: int, text: str, content_type: str = "text/plain; charset=utf-8"
 ) -> None:
     headers = {"Content-Type": content_type, "Cache-Control": "no-store"}
-    await _answer(send, status, text.encode(), headers)
-
-
-async def _answer(send: Send, status: int, body: bytes, headers: dict[str, str]) -> None:
-    headers = {**headers, "Content-Length": str(len(body))}
-    raw = [(name.lower().encode(), value.encode("latin-1")) for name, value in headers.items()]
-    await send({"type": "http.response.start", "status": status, "headers": raw})
-    await send({"type": "http.response.body", "body": body})
+    await send_answer(send, status, text.encode(), headers)

@@ -7,8 +7,9 @@ import logging
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
+from inspect import Parameter, Signature, signature
 from pathlib import Path
-from typing import Annotated, Any, Final
+from typing import Annotated, Any, Final, get_type_hints
 
 import typer
 
@@ -43,6 +44,59 @@ JsonOption = Annotated[
 ReasonOption = Annotated[
     str, typer.Option("--reason", help="Why; it is kept in the ledger.", prompt=False)
 ]
+
+
+Act = Callable[..., tuple[dict[str, Any], str]]
+
+# Every command that works in a home ends its list of options with these.
+_OF_A_HOME: Final = tuple(
+    Parameter(name, Parameter.KEYWORD_ONLY, default=default, annotation=annotation)
+    for name, default, annotation in (
+        ("config", None, ConfigOption),
+        ("overrides", None, SetOption),
+        ("as_json", False, JsonOption),
+    )
+)
+
+
+def add_home_command(name: str | None = None) -> Callable[[Act], Callable[..., None]]:
+    """Register a command that works in the home: with its own options, and --config, --set, --json.
+
+    What it decorates takes the opened home and the command's own options, and returns the answer
+    as JSON and as text.
+
+    Args:
+        name: what a user types; None: the function's name.
+    """
+
+    def register(act: Act) -> Callable[..., None]:
+        def answer(
+            config: str | None, overrides: list[str] | None, as_json: bool, **own: Any
+        ) -> None:
+            def work() -> tuple[dict[str, Any], str, int]:
+                from sentiflow.commands.context import open_release_context
+
+                home = prepare_home()
+                return *act(open_release_context(config, tuple(overrides or ()), home), **own), 0
+
+            answer_with(as_json, work, {})
+
+        # The context is no option, and its module is not loaded before a command runs.
+        hints = get_type_hints(act, localns={"ReleaseContext": Any}, include_extras=True)
+        _, *own = signature(act).parameters.values()
+        options = [
+            *(
+                option.replace(kind=Parameter.KEYWORD_ONLY, annotation=hints[option.name])
+                for option in own
+            ),
+            *_OF_A_HOME,
+        ]
+        answer.__name__, answer.__doc__ = act.__name__, act.__doc__
+        answer.__signature__ = Signature(options)  # type: ignore[attr-defined]
+        answer.__annotations__ = {option.name: option.annotation for option in options}
+        return app.command(name)(answer)
+
+    return register
 
 
 def answer_with(

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from datetime import date, datetime
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -15,12 +15,16 @@ from sentiflow.cli.common import (
     JsonOption,
     ModelOption,
     SetOption,
+    add_home_command,
     answer_with,
     app,
     prepare_home,
     show_progress,
 )
 from sentiflow.errors import SentiflowError, UnforeseenError, UsageError, describe_error
+
+if TYPE_CHECKING:
+    from sentiflow.commands.context import ReleaseContext
 
 
 @app.command()
@@ -88,49 +92,35 @@ def run(
     )
 
 
-@app.command()
+@add_home_command()
 def evaluate(
+    context: ReleaseContext,
     data: Annotated[list[str], typer.Option("--data", help="Labelled reviews; may be repeated.")],
     model: ModelOption = "champion",
     businesses: Annotated[str | None, typer.Option(help="Businesses file, for slices.")] = None,
-    config: ConfigOption = None,
-    overrides: SetOption = None,
-    as_json: JsonOption = False,
-) -> None:
+) -> tuple[dict[str, Any], str]:
     """Score a registered model on labelled reviews."""
+    from sentiflow.commands.evaluate import evaluate_version, format_evaluation
 
-    def work() -> tuple[dict[str, Any], str, int]:
-        from sentiflow.commands.evaluate import evaluate_version, format_evaluation
-
-        evaluation = evaluate_version(
-            data, businesses, model, config, tuple(overrides or ()), prepare_home()
-        )
-        return evaluation, format_evaluation(evaluation), 0
-
-    answer_with(as_json, work, {})
+    evaluation = evaluate_version(context, data, businesses, model)
+    return evaluation, format_evaluation(evaluation)
 
 
-@app.command()
+@add_home_command()
 def predict(
+    context: ReleaseContext,
     texts: Annotated[list[str], typer.Argument(help="One or more texts.")],
     model: ModelOption = "champion",
-    config: ConfigOption = None,
-    overrides: SetOption = None,
-    as_json: JsonOption = False,
-) -> None:
+) -> tuple[dict[str, Any], str]:
     """Answer each text with a label and P(positive)."""
+    from sentiflow.commands.predict import predict_texts
 
-    def work() -> tuple[dict[str, Any], str, int]:
-        from sentiflow.commands.predict import predict_texts
-
-        answer = predict_texts(texts, model, config, tuple(overrides or ()), prepare_home())
-        lines = [
-            f"{row['label']:<8}  {row['probability']:.4f}  {row['text']}"
-            for row in answer["predictions"]
-        ]
-        return answer, "\n".join(lines), 0
-
-    answer_with(as_json, work, {})
+    answer = predict_texts(context, texts, model)
+    lines = [
+        f"{row['label']:<8}  {row['probability']:.4f}  {row['text']}"
+        for row in answer["predictions"]
+    ]
+    return answer, "\n".join(lines)
 
 
 @app.command()
@@ -159,19 +149,13 @@ def sample(
     answer_with(as_json, work, {})
 
 
-@app.command()
-def status(
-    config: ConfigOption = None, overrides: SetOption = None, as_json: JsonOption = False
-) -> None:
+@add_home_command()
+def status(context: ReleaseContext) -> tuple[dict[str, Any], str]:
     """Show champion, challenger, last night, what waits and what is held, of every model."""
+    from sentiflow.commands.status import describe_models, format_models
 
-    def work() -> tuple[dict[str, Any], str, int]:
-        from sentiflow.commands.status import describe_models, format_models
-
-        described = describe_models(config, tuple(overrides or ()), prepare_home())
-        return described, format_models(described), 0
-
-    answer_with(as_json, work, {})
+    described = describe_models(context)
+    return described, format_models(described)
 
 
 def _parse_date(text: str | None) -> date | None:

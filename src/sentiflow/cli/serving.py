@@ -29,17 +29,16 @@ def serve(
     """Answer over REST with the champion, and follow it when it changes."""
 
     def work() -> tuple[dict[str, Any], str, int]:
+        from sentiflow.release.open_home import open_home
         from sentiflow.serving.app import serve
-        from sentiflow.settings import load_settings
 
         asked = tuple(overrides or ())
         if port is not None:
             asked += (f"serving.port={port}",)
-        settings = load_settings(config, asked)
-        home = prepare_home()
+        context = open_home(config, asked, prepare_home())
         with show_progress():
-            serve(settings, home, settings.model.name)
-        return {"model": settings.model.name, "stopped": True}, "", 0
+            serve(context)
+        return {"model": context.model, "stopped": True}, "", 0
 
     answer_with(as_json, work, {})
 

@@ -16,55 +16,35 @@ from sentiflow.errors import ReleaseForbidden, UsageError
 from sentiflow.notices.messages import Tell, send_notices
 from sentiflow.notices.moves import reconcile_and_tell
 from sentiflow.notices.releases import compose_release
+from sentiflow.release.open_home import HomeContext, open_home
 from sentiflow.release.state import NewEvent, ReleaseState
-from sentiflow.settings import (
-    Settings,
-    load_settings,
-    read_actor,
-    resolve_ledger_url,
-    resolve_tracking_uri,
-)
 
 if TYPE_CHECKING:
-    from sentiflow.release.ledger import Ledger
-    from sentiflow.release.registry import Registry, Version
+    from sentiflow.release.registry import Version
 
 
 Show = Callable[[str], None]
 
 
 @dataclass(frozen=True)
-class ReleaseContext:
-    """Where releases are made: one model's registry and ledger, and who acts.
+class ReleaseContext(HomeContext):
+    """A home in which releases are made, and how people are told of them.
 
     Attributes:
-        settings: all settings.
-        home: SENTIFLOW_HOME.
-        model: the registered model's name.
-        registry: the model registry.
-        ledger: the release ledger.
-        actor: who acts.
         tell: sends notices; raises nothing.
     """
 
-    settings: Settings
-    home: Path
-    model: str
-    registry: Registry
-    ledger: Ledger
-    actor: str
     tell: Tell = send_notices
 
-    def reconcile(self) -> ReleaseState:
-        """Let the alias follow the ledger and return how the model stands.
+    def reconcile(self, model: str | None = None) -> ReleaseState:
+        """Let a model's alias follow the ledger and return how the model stands.
 
         A move outside that nobody noticed before is told.
+
+        Args:
+            model: its name; None: the one that the settings name.
         """
-        notices = self.settings.notices
-        reconciled = reconcile_and_tell(
-            self.registry, self.ledger, self.model, self.actor, notices, self.tell
-        )
-        return reconciled.state
+        return reconcile_and_tell(self, model or self.model, self.tell).state
 
 
 def open_release_context(
@@ -74,7 +54,7 @@ def open_release_context(
     actor: str | None = None,
     tell: Tell = send_notices,
 ) -> ReleaseContext:
-    """Return the desk of the model that the settings name.
+    """Return a home as `open_home` does, to make releases in.
 
     Args:
         config: a preset's name or a TOML file.
@@ -83,19 +63,8 @@ def open_release_context(
         actor: who acts; None: whoever runs this process.
         tell: sends notices; without Prefect that is the webhook.
     """
-    from sentiflow.release.ledger import Ledger
-    from sentiflow.release.registry import Registry
-
-    settings = load_settings(config, overrides)
-    return ReleaseContext(
-        settings=settings,
-        home=home,
-        model=settings.model.name,
-        registry=Registry(resolve_tracking_uri(settings.tracking, home)),
-        ledger=Ledger(resolve_ledger_url(settings.ledger, home)),
-        actor=actor or read_actor(),
-        tell=tell,
-    )
+    opened = open_home(config, overrides, home, actor)
+    return ReleaseContext(opened.settings, home, opened.actor, tell)
 
 
 def describe_gone(context: ReleaseContext, number: int, run_id: str | None) -> str | None:

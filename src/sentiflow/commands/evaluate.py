@@ -18,16 +18,11 @@ from sentiflow.dates import read_today
 from sentiflow.errors import DataRejected
 from sentiflow.files import make_temporary_prefix
 from sentiflow.release.chosen_version import choose_version
-from sentiflow.settings import load_settings
+from sentiflow.release.open_home import HomeContext
 
 
 def evaluate_version(
-    data: Sequence[str],
-    businesses: str | None,
-    which: str,
-    config: str | None,
-    overrides: Sequence[str],
-    home: Path,
+    context: HomeContext, data: Sequence[str], businesses: str | None, which: str
 ) -> dict[str, Any]:
     """Score a registered model on every labelled review of the sources.
 
@@ -41,10 +36,10 @@ def evaluate_version(
     """
     from sentiflow.model.evaluation import count_words, score, score_slices
 
-    settings = load_settings(config, overrides)
+    settings, home = context.settings, context.home
     # A wrong path is told before a model is loaded for it.
     list_source_files(data, settings.data)
-    model = choose_version(settings, which, home).load()
+    model = choose_version(context, which).load()
     with tempfile.TemporaryDirectory(prefix=make_temporary_prefix(), dir=home) as folder:
         ingested = read_sources(
             data, businesses, settings, read_today(settings.schedule), Path(folder)
@@ -63,8 +58,6 @@ def evaluate_version(
             texts = reviews.pop("text").tolist()
             parts.append(reviews.assign(probability=model.predict(texts), words=count_words(texts)))
     reviews = pd.concat(parts, ignore_index=True)
-    if reviews["categories"].isna().all():
-        reviews = reviews.drop(columns="categories")
     labels = reviews["label"].to_numpy(np.int8)
     probabilities = reviews["probability"].to_numpy(np.float32)
     edges = json.loads(model.version.tags["sentiflow.length_edges"])

@@ -3,30 +3,24 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Any
 
+from sentiflow.model.labels import name_labels
 from sentiflow.release.chosen_version import choose_version
-from sentiflow.settings import load_settings
+from sentiflow.release.open_home import HomeContext
 
 
-def predict_texts(
-    texts: Sequence[str], which: str, config: str | None, overrides: Sequence[str], home: Path
-) -> dict[str, Any]:
+def predict_texts(context: HomeContext, texts: Sequence[str], which: str) -> dict[str, Any]:
     """Return the answers of a registered model to texts.
 
     Raises:
         NoModelError: there is no such version.
     """
-    settings = load_settings(config, overrides)
-    model = choose_version(settings, which, home).load()
+    model = choose_version(context, which).load()
+    answers = model.predict(texts)
     rows = [
-        {
-            "text": text,
-            "label": "positive" if probability >= 0.5 else "negative",
-            "probability": round(float(probability), 6),
-        }
-        for text, probability in zip(texts, model.predict(texts), strict=True)
+        {"text": text, "label": label, "probability": round(float(probability), 6)}
+        for text, label, probability in zip(texts, name_labels(answers), answers, strict=True)
     ]
     return {
         "model": model.version.name,

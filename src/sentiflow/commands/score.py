@@ -9,9 +9,10 @@ from typing import TYPE_CHECKING, Any
 from pydantic import BaseModel, ConfigDict, Field
 
 from sentiflow.release.chosen_version import choose_version
+from sentiflow.release.open_home import open_home
 from sentiflow.serving.answers import check_output
 from sentiflow.serving.scoring import Scored, score_sources
-from sentiflow.settings import load_settings, prepare_environment
+from sentiflow.settings import prepare_environment
 
 if TYPE_CHECKING:
     from sentiflow.release.registry import RegisteredModel
@@ -49,8 +50,8 @@ def answer_request(request: ScoreRequest, home: Path) -> tuple[str, int, Scored]
     output = Path(request.output).expanduser().absolute()
     # A wrong path is told before a server is asked.
     check_output(output)
-    settings = load_settings(request.config, request.overrides)
-    answering = choose_version(settings, request.model, home)
+    context = open_home(request.config, request.overrides, home)
+    answering = choose_version(context, request.model)
     version = answering.version
 
     @cache
@@ -64,7 +65,7 @@ def answer_request(request: ScoreRequest, home: Path) -> tuple[str, int, Scored]
         version.number,
         request.data,
         output,
-        settings,
+        context.settings,
         home,
     )
     return version.name, version.number, scored

@@ -6,10 +6,10 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from sentiflow.commands.context import ReleaseContext
 from sentiflow.commands.history import format_time
 from sentiflow.errors import ForeignRegistry, RegistryUnreachable
-from sentiflow.notices.messages import send_notices
-from sentiflow.notices.moves import describe_move, reconcile_and_tell
+from sentiflow.notices.moves import describe_move
 from sentiflow.release.identity import name_runs, read_run, select_events
 from sentiflow.release.state import (
     MAKES_CHAMPION,
@@ -19,20 +19,16 @@ from sentiflow.release.state import (
 )
 from sentiflow.release.story import read_night
 from sentiflow.reporting.record import NightRecord, format_no_champion, read_last_records
-from sentiflow.settings import load_settings, read_actor, resolve_ledger_url, resolve_tracking_uri
 
 
-def describe_models(config: str | None, overrides: Sequence[str], home: Path) -> dict[str, Any]:
+def describe_models(context: ReleaseContext) -> dict[str, Any]:
     """Return champion, challenger, what waits or holds, and the last night of each model.
 
     The ledger says what is live. A registry that does not answer is named, not an error.
     """
-    from sentiflow.release.ledger import Ledger
-    from sentiflow.release.registry import CHALLENGER, Registry
+    from sentiflow.release.registry import CHALLENGER
 
-    settings = load_settings(config, overrides)
-    registry = Registry(resolve_tracking_uri(settings.tracking, home))
-    ledger = Ledger(resolve_ledger_url(settings.ledger, home))
+    registry, ledger, home = context.registry, context.ledger, context.home
     unreachable = None
     names = set(ledger.list_models())
     try:
@@ -45,9 +41,7 @@ def describe_models(config: str | None, overrides: Sequence[str], home: Path) ->
         state = fold_events(ledger.read(name))
         if unreachable is None:
             try:
-                state = reconcile_and_tell(
-                    registry, ledger, name, read_actor(), settings.notices, send_notices
-                ).state
+                state = context.reconcile(name)
             except ForeignRegistry as error:
                 foreign = str(error)
             else:

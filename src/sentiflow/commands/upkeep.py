@@ -4,36 +4,27 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from contextlib import AbstractContextManager, nullcontext
-from datetime import UTC, datetime, timedelta
-from pathlib import Path
+from datetime import UTC, datetime
 from typing import Any, Final
 
+from sentiflow.commands.context import ReleaseContext
 from sentiflow.commands.forget import forget
 from sentiflow.commands.prune import prune
 from sentiflow.night.lease import hold_lease
 from sentiflow.night.orphans import sweep
-from sentiflow.notices.messages import compose_notices, send_notices
-from sentiflow.notices.moves import reconcile_and_tell
+from sentiflow.notices.messages import compose_notices
+from sentiflow.release.open_home import HomeContext
 from sentiflow.release.state import MAKES_CHAMPION, Event, fold_events
+from sentiflow.release.year import is_of_year
 from sentiflow.reporting.record import NightRecord
-from sentiflow.settings import (
-    Settings,
-    load_settings,
-    read_actor,
-    resolve_ledger_url,
-    resolve_tracking_uri,
-)
 
-_YEAR: Final = timedelta(days=365)
 _KINDS: Final = (
     "versions", "runs", "artifacts", "snapshots", "quarantine", "checkpoints", "steps", "scoring",
     "ingest", "leftovers",
 )  # fmt: skip
 
 
-def prune_home(
-    config: str | None, overrides: Sequence[str], home: Path, keep: int, dry_run: bool
-) -> dict[str, Any]:
+def prune_home(context: ReleaseContext, keep: int, dry_run: bool) -> dict[str, Any]:
     """Remove what no version that counts needs any more.
 
     Raises:
@@ -42,28 +33,17 @@ def prune_home(
         RegistryUnreachable: the registry did not answer; nothing was removed.
         LedgerUnreachable: the ledger did not answer; nothing was removed.
     """
-    from sentiflow.release.ledger import Ledger
-    from sentiflow.release.registry import Registry
-
-    settings = load_settings(config, overrides)
-    registry = Registry(resolve_tracking_uri(settings.tracking, home))
-    ledger = Ledger(resolve_ledger_url(settings.ledger, home))
     protected = {}
-    with nullcontext() if dry_run else _keep_nights_away(settings, home):
-        for name in registry.list_models():
-            reconcile_and_tell(registry, ledger, name, read_actor(), settings.notices, send_notices)
-            protected[name] = select_protected(ledger.read(name), datetime.now(UTC))
-        pruned = prune(registry, protected, home, keep, dry_run)
+    with nullcontext() if dry_run else _keep_nights_away(context):
+        for name in context.registry.list_models():
+            context.reconcile(name)
+            protected[name] = select_protected(context.ledger.read(name), datetime.now(UTC))
+        pruned = prune(context.registry, protected, context.home, keep, dry_run)
     return {**pruned.as_dict(), "dry_run": dry_run}
 
 
 def forget_rows(
-    config: str | None,
-    overrides: Sequence[str],
-    home: Path,
-    review_ids: Sequence[str],
-    user_ids: Sequence[str],
-    reason: str,
+    context: HomeContext, review_ids: Sequence[str], user_ids: Sequence[str], reason: str
 ) -> dict[str, Any]:
     """Remove a person's rows; see `forget`.
 
@@ -72,29 +52,27 @@ def forget_rows(
         NightRefused: a night is running; nothing was removed.
         LedgerUnreachable: the ledger did not answer; nothing was removed.
     """
-    with _keep_nights_away(load_settings(config, overrides), home):
-        return forget(home, review_ids, user_ids, reason, read_actor()).as_dict()
+    with _keep_nights_away(context):
+        return forget(context.home, review_ids, user_ids, reason, context.actor).as_dict()
 
 
-def sweep_home(config: str | None, overrides: Sequence[str], home: Path) -> dict[str, Any]:
+def sweep_home(context: ReleaseContext) -> dict[str, Any]:
     """Close what dead nights left and tell of them by webhook.
 
     Prefect's runs are its own maintenance flow's to close, and its block that one's to use.
     """
-    settings = load_settings(config, overrides)
-    uri = resolve_tracking_uri(settings.tracking, home)
+    notices = context.settings.notices
 
     def tell(record: NightRecord) -> None:
-        send_notices(compose_notices(record, settings.notices, uri), settings.notices)
+        context.tell(compose_notices(record, notices, context.tracking_uri), notices)
 
-    return {"closed": sweep(home, settings, tell_crash=tell)}
+    return {"closed": sweep(context.home, context.settings, tell_crash=tell)}
 
 
-def _keep_nights_away(settings: Settings, home: Path) -> AbstractContextManager[object]:
+def _keep_nights_away(context: HomeContext) -> AbstractContextManager[object]:
     from sentiflow.release.leases import UPKEEP
 
-    url = resolve_ledger_url(settings.ledger, home)
-    return hold_lease(url, UPKEEP, read_actor(), settings.lease, {})
+    return hold_lease(context.ledger_url, UPKEEP, context.actor, context.settings.lease, {})
 
 
 def select_protected(events: Sequence[Event], now: datetime) -> frozenset[int]:
@@ -110,7 +88,7 @@ def select_protected(events: Sequence[Event], now: datetime) -> frozenset[int]:
         versions.add(event.to_version if event else None)
     for index, event in enumerate(events):
         replaced = [later for later in events[index + 1 :] if later.kind in MAKES_CHAMPION]
-        if event.kind in MAKES_CHAMPION and (not replaced or now - replaced[0].time < _YEAR):
+        if event.kind in MAKES_CHAMPION and (not replaced or is_of_year(replaced[0].time, now)):
             versions.add(event.to_version)
     return frozenset(version for version in versions if version is not None)
 

@@ -12,7 +12,7 @@ import os
 import shutil
 import tempfile
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
@@ -66,15 +66,6 @@ class Snapshot:
     def paths(self) -> tuple[Path, ...]:
         """The shards' paths, in order."""
         return tuple(Path(self.folder) / shard for shard in self.shards)
-
-    def as_dict(self) -> dict[str, Any]:
-        """Return the snapshot as a JSON value."""
-        return {**asdict(self), "shards": list(self.shards)}
-
-    @classmethod
-    def from_dict(cls, value: dict[str, Any]) -> Snapshot:
-        """Return the snapshot that `as_dict` described."""
-        return cls(**{**value, "shards": tuple(value["shards"])})
 
 
 def drop_outdated(reviews: pd.DataFrame, digests: npt.NDArray[np.object_]) -> pd.DataFrame:

@@ -6,8 +6,8 @@ A probability of 0.5 or more counts as positive, here as everywhere.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass, fields
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
@@ -63,14 +63,6 @@ class Metrics:
         values["confusion"] = [list(row) for row in self.confusion]
         return values
 
-    @classmethod
-    def from_dict(cls, values: Mapping[str, Any]) -> Metrics:
-        """Return the metrics that `as_dict` wrote."""
-        named = {field.name: values[field.name] for field in fields(cls)}
-        named = {name: math.nan if value is None else value for name, value in named.items()}
-        (tn, fp), (fn, tp) = named.pop("confusion")
-        return cls(**named, confusion=((tn, fp), (fn, tp)))
-
 
 @dataclass(frozen=True)
 class SliceMetrics:
@@ -96,12 +88,6 @@ class SliceMetrics:
             "rows": self.rows,
             "metrics": self.metrics.as_dict(),
         }
-
-    @classmethod
-    def from_dict(cls, values: Mapping[str, Any]) -> SliceMetrics:
-        """Return the slice that `as_dict` wrote."""
-        metrics = Metrics.from_dict(values["metrics"])
-        return cls(values["kind"], values["name"], values["rows"], metrics)
 
 
 def score(labels: npt.ArrayLike, probabilities: npt.ArrayLike) -> Metrics:

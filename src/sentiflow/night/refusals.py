@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from datetime import UTC, datetime, timedelta
-from typing import TYPE_CHECKING, Final
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING
 
 from sentiflow.release.known_files import explain_unknown, look_up_known_files
 from sentiflow.release.state import MAKES_CHAMPION, Event, fold_events
+from sentiflow.release.year import is_of_year
 
 if TYPE_CHECKING:
     from sentiflow.release.registry import Registry
-
-_YEAR: Final = timedelta(days=365)
 
 
 def refuse_unknown_champion(
@@ -36,11 +35,13 @@ def refuse_unknown_champion(
         return
     if look_up_known_files(events, version) is not None:
         return
-    since = datetime.now(UTC) - _YEAR
+    now = datetime.now(UTC)
     former = {
         event.to_version
         for event in events
-        if event.kind in MAKES_CHAMPION and event.to_version is not None and event.time >= since
+        if event.kind in MAKES_CHAMPION
+        and event.to_version is not None
+        and is_of_year(event.time, now)
     }
     unknown = {version.number} | {
         number

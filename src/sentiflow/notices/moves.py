@@ -7,23 +7,15 @@ tells of it with its own ending, every time until it is settled.
 from __future__ import annotations
 
 import logging
-from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from sentiflow.errors import SentiflowError
 from sentiflow.notices.messages import Notice, Tell, join_page, make_notice
-from sentiflow.settings import (
-    NoticeSettings,
-    Settings,
-    read_actor,
-    resolve_ledger_url,
-    resolve_tracking_uri,
-)
+from sentiflow.release.open_home import HomeContext
+from sentiflow.settings import NoticeSettings
 
 if TYPE_CHECKING:
     from sentiflow.release.alias import Reconciled
-    from sentiflow.release.ledger import Ledger
-    from sentiflow.release.registry import Registry
     from sentiflow.release.state import Event
 
 logger = logging.getLogger(__name__)
@@ -31,14 +23,7 @@ logger = logging.getLogger(__name__)
 _PAGE: Final = "/#/models/{}"
 
 
-def reconcile_and_tell(
-    registry: Registry,
-    ledger: Ledger,
-    model: str,
-    actor: str,
-    settings: NoticeSettings,
-    tell: Tell,
-) -> Reconciled:
+def reconcile_and_tell(context: HomeContext, model: str, tell: Tell) -> Reconciled:
     """Let the alias follow the ledger, and tell of a move outside that this call noticed first.
 
     Raises:
@@ -47,34 +32,27 @@ def reconcile_and_tell(
     """
     from sentiflow.release.alias import reconcile
 
-    reconciled = reconcile(registry, ledger, model, actor)
+    registry, settings = context.registry, context.settings.notices
+    reconciled = reconcile(registry, context.ledger, model, context.actor)
     if reconciled.moved is not None:
         tell([compose_move(reconciled.moved, settings, registry.uri)], settings)
     return reconciled
 
 
-def notice_moves(settings: Settings, home: Path, tell: Tell) -> list[str]:
+def notice_moves(context: HomeContext, tell: Tell) -> list[str]:
     """Look at the alias of every model of the ledger; return what was noticed, in sentences.
 
     Args:
-        settings: where registry and ledger are, and who is told.
-        home: SENTIFLOW_HOME.
+        context: the home; its settings say who is told.
         tell: sends notices; raises nothing.
 
     Raises:
         LedgerUnreachable: the ledger did not answer.
     """
-    from sentiflow.release.ledger import Ledger
-    from sentiflow.release.registry import Registry
-
-    registry = Registry(resolve_tracking_uri(settings.tracking, home))
-    ledger = Ledger(resolve_ledger_url(settings.ledger, home))
     noticed = []
-    for model in ledger.list_models():
+    for model in context.ledger.list_models():
         try:
-            reconciled = reconcile_and_tell(
-                registry, ledger, model, read_actor(), settings.notices, tell
-            )
+            reconciled = reconcile_and_tell(context, model, tell)
         except SentiflowError as error:
             # One model's registry that is another's, or is away, hides no move of the others.
             logger.warning("The alias of %s cannot be looked at: %s", model, error)

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from sentiflow.errors import NoModelError
-from sentiflow.settings import Settings, resolve_ledger_url, resolve_tracking_uri
+from sentiflow.release.open_home import HomeContext
 
 if TYPE_CHECKING:
     from sentiflow.release.known_files import KnownFiles
@@ -45,7 +45,7 @@ class ChosenVersion:
         return self.registry.load(self.version, self.known, self.scratch)
 
 
-def choose_version(settings: Settings, which: str, home: Path) -> ChosenVersion:
+def choose_version(context: HomeContext, which: str) -> ChosenVersion:
     """Return the version meant by `champion`, `challenger` or a number.
 
     The champion is the ledger's: an alias that was moved by hand is told, not followed.
@@ -56,18 +56,18 @@ def choose_version(settings: Settings, which: str, home: Path) -> ChosenVersion:
         LedgerUnreachable, RegistryUnreachable: one of them did not answer.
     """
     from sentiflow.release.known_files import require_known
-    from sentiflow.release.ledger import Ledger
-    from sentiflow.release.registry import CHAMPION, Registry
+    from sentiflow.release.registry import CHAMPION
 
-    name = settings.model.name
-    registry = Registry(resolve_tracking_uri(settings.tracking, home))
-    events = Ledger(resolve_ledger_url(settings.ledger, home), may_create=False).read(name)
+    name, registry = context.model, context.registry
+    events = context.ledger_to_read.read(name)
     version = (
         _look_up_champion(registry, name, events)
         if which == CHAMPION
         else registry.resolve(name, which)
     )
-    return ChosenVersion(version, require_known(events, version), registry, home / "scratch")
+    return ChosenVersion(
+        version, require_known(events, version), registry, context.home / "scratch"
+    )
 
 
 def _look_up_champion(registry: Registry, name: str, events: tuple[Event, ...]) -> Version:

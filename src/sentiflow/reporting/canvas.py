@@ -87,11 +87,6 @@ def write_instead(axes: Axes, sentence: str) -> None:
     axes.text(0.5, 0.5, sentence, fontsize=TEXT_POINTS, color=INK, **place)
 
 
-def show_share(share: float) -> str:
-    """Return a share as readers read it, such as "92.5 %"."""
-    return f"{100 * share:.1f} %"
-
-
 def draw_counts(
     axes: Axes, edges: npt.NDArray[np.float64], counts: npt.NDArray[np.int64], color: str
 ) -> None:

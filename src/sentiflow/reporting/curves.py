@@ -24,19 +24,15 @@ from sentiflow.reporting.canvas import (
     open_figure,
     place_legend,
     save_figure,
-    show_share,
     style_axes,
     write_instead,
 )
+from sentiflow.reporting.titles import describe_baseline
+from sentiflow.rounding import show_percent
 
 # More points than pixels only cost time: a million rows give a curve of a million corners.
 _MAX_CURVE_POINTS: Final = 2_000
 
-_BASELINES: Final = {
-    "majority": "constant share of positives",
-    "tfidf_logreg": "TF-IDF + logistic regression, tuned",
-    "tfidf_logreg_default": "TF-IDF + logistic regression, default",
-}
 _DASHES: Final = ((0, (1, 1.5)), "-", (0, (4, 2)), (0, (6, 2, 1, 2)))
 
 
@@ -79,7 +75,7 @@ def draw_ranking_curves(
     for row, (name, answers) in enumerate(baselines.items()):
         dashes = _DASHES[row % len(_DASHES)]
         style = {"color": GREY, "linewidth": 1.1, "linestyle": dashes}
-        lines.append((_BASELINES.get(name, name), answers, style))
+        lines.append((describe_baseline(name), answers, style))
     for name, answers, style in lines:
         metrics = score(labels, answers)
         legend = (
@@ -169,7 +165,7 @@ def draw_score_histogram(
         title = f"{len(members):,} {name} reviews"
         if len(members) > 0:
             wrong = ((members >= 0.5) != label).sum()
-            share = show_share(wrong / len(members))
+            share = show_percent(wrong / len(members))
             title += f"; the {wrong:,} on the {side} ({share}) are called {other}"
         axes.set_title(title, fontsize=TEXT_POINTS, loc="left", color=color)
         draw_counts(axes, edges, np.histogram(members, edges)[0], color)

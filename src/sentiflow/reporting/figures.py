@@ -24,11 +24,11 @@ from sentiflow.reporting.canvas import (
     open_figure,
     place_legend,
     save_figure,
-    show_share,
     style_axes,
     write_instead,
 )
 from sentiflow.reporting.curves import draw_ranking_curves, draw_reliability, draw_score_histogram
+from sentiflow.rounding import show_percent
 
 _MAX_NAME_CHARACTERS: Final = 30
 
@@ -103,7 +103,7 @@ def draw_learning_curves(path: Path, history: Sequence[Mapping[str, float]]) -> 
     best = min(history, key=lambda log: log["val_loss"])
     kept = (
         f"epoch {best['epoch']:.0f}, which is kept: loss {best['val_loss']:.3f}, "
-        f"accuracy {show_share(best['val_accuracy'])}"
+        f"accuracy {show_percent(best['val_accuracy'])}"
     )
     ring = {"color": BLUE, "markersize": 10, "markerfacecolor": "white", "markeredgewidth": 2}
     for axes, name, scale in ((loss, "loss", 1), (accuracy, "accuracy", 100)):
@@ -136,13 +136,13 @@ def draw_confusion_matrix(path: Path, metrics: Metrics) -> Path:
     names = ("negative", "positive")
     figure = open_figure(
         4.8,
-        f"What the model calls each review: {show_share(metrics.accuracy)} of "
+        f"What the model calls each review: {show_percent(metrics.accuracy)} of "
         f"{metrics.rows:,} right",
     )
     axes = figure.subplots()
     axes.imshow(shares, cmap="Blues", vmin=0, vmax=1.25, aspect="auto")
     for truth, called in np.ndindex(2, 2):
-        name, share = names[truth], show_share(shares[truth, called])
+        name, share = names[truth], show_percent(shares[truth, called])
         note = f"{share} of {name} reviews" if totals[truth] else f"there are no {name} reviews"
         color = "white" if shares[truth, called] > 0.6 else INK
         center: dict[str, Any] = {"ha": "center", "color": color}
@@ -170,7 +170,9 @@ def draw_slices(path: Path, slices: Sequence[SliceMetrics], overall: Metrics) ->
     kinds = [part.kind for part in slices]
     # A kind's name takes a line of its own above its slices.
     lines = [row + len(set(kinds[: row + 1])) for row in range(len(slices))]
-    title = f"Where the model does better or worse than its {show_share(overall.accuracy)} overall"
+    title = (
+        f"Where the model does better or worse than its {show_percent(overall.accuracy)} overall"
+    )
     figure = open_figure(1.6 + 0.28 * max(lines, default=4), title)
     axes = figure.subplots()
     style_axes(axes, "Accuracy (% of the slice's reviews) with 95 % interval", "")

@@ -7,7 +7,7 @@ from a record is escaped by the template. Its file is named by the decision's di
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
@@ -15,28 +15,14 @@ from typing import Any, Final
 from sentiflow import rounding
 from sentiflow.files import write_text
 from sentiflow.gate.rule import POLICY
+from sentiflow.pages import render_page
 from sentiflow.reporting.canvas import BLUE, VERMILION
 from sentiflow.reporting.decision_record import DecisionRecord
 from sentiflow.reporting.intervals import lay_out_panels
 from sentiflow.reporting.rule_table import State, tell_rules
+from sentiflow.reporting.titles import METRICS, name_baseline, sort_steps
 
-_TEMPLATES: Final = Path(__file__).with_name("templates")
-_METRICS: Final = (
-    ("accuracy", "Accuracy"),
-    ("balanced_accuracy", "Balanced accuracy"),
-    ("macro_f1", "Macro F1"),
-    ("roc_auc", "ROC AUC"),
-    ("average_precision", "Average precision"),
-    ("log_loss", "Log loss ↓"),
-    ("brier", "Brier score ↓"),
-    ("ece", "Calibration error ↓"),
-)
-_BASELINES: Final = {
-    "majority": "majority class",
-    "tfidf_logreg": "TF-IDF, tuned",
-    "tfidf_logreg_default": "TF-IDF, default",
-}
-_STEPS: Final = ("ingest", "validate", "split", "tokenize", "train", "evaluate", "register")
+_TEMPLATE: Final = Path(__file__).with_name("templates") / "report.html"
 
 
 @dataclass(frozen=True)
@@ -57,16 +43,23 @@ class Verdict:
 
 def write_report(path: Path, record: DecisionRecord) -> Path:
     """Write the decision's page and return its path."""
-    from jinja2 import Environment, FileSystemLoader, StrictUndefined
-
-    environment = Environment(
-        loader=FileSystemLoader(_TEMPLATES),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    environment.filters |= {
+    findings = record.findings
+    values = {
+        "record": record,
+        "decision": record.decision,
+        "findings": findings,
+        "gate": record.gate,
+        "verdict": tell_verdict(record),
+        "without_pair": explain_missing_pair(record),
+        "groups": tell_rules(record.decision["rules"]),
+        "panels": lay_out_panels(findings, record.gate),
+        "answerers": _list_answerers(record),
+        "metrics": METRICS,
+        "cost": list_cost(record.seconds),
+        "blue": BLUE,
+        "vermilion": VERMILION,
+    }
+    filters: dict[str, Callable[..., str]] = {
         "number": rounding.show_number,
         "points": rounding.show_points,
         "percent": rounding.show_percent,
@@ -77,22 +70,7 @@ def write_report(path: Path, record: DecisionRecord) -> Path:
         "probability": _show_probability,
         "setting": _show_setting,
     }
-    findings = record.findings
-    page = environment.get_template("report.html").render(
-        record=record,
-        decision=record.decision,
-        findings=findings,
-        gate=record.gate,
-        verdict=tell_verdict(record),
-        without_pair=explain_missing_pair(record),
-        groups=tell_rules(record.decision["rules"]),
-        panels=lay_out_panels(findings, record.gate),
-        answerers=_list_answerers(record),
-        metrics=_METRICS,
-        cost=list_cost(record.seconds),
-        blue=BLUE,
-        vermilion=VERMILION,
-    )
+    page = render_page(_TEMPLATE, values, filters)
     # An id may hold half a character (a lone surrogate), which no file can.
     write_text(path, page.encode("utf-8", "replace").decode("utf-8"))
     return path
@@ -161,8 +139,7 @@ def list_cost(seconds: Mapping[str, float]) -> list[tuple[str, float, float | No
         seconds: by step, and `total`.
     """
     total = seconds.get("total", sum(seconds.values()))
-    known = [step for step in seconds if step != "total"]
-    known.sort(key=lambda step: _STEPS.index(step) if step in _STEPS else len(_STEPS))
+    known = sort_steps(step for step in seconds if step != "total")
     rest = total - sum(seconds[step] for step in known)
     steps = [*((step, seconds[step]) for step in known), ("decide and between steps, so far", rest)]
     return [(step, value, value / total if total > 0 else None) for step, value in steps]
@@ -174,9 +151,7 @@ def _list_answerers(record: DecisionRecord) -> list[tuple[str, Mapping[str, Any]
     if record.findings["champion_metrics"]:
         champion = record.findings["champion_version"]
         answerers.append((f"champion ({champion})", record.findings["champion_metrics"]))
-    return answerers + [
-        (_BASELINES.get(name, name), held) for name, held in record.baselines.items()
-    ]
+    return answerers + [(name_baseline(name), held) for name, held in record.baselines.items()]
 
 
 def _show_probability(probability: float) -> str:

@@ -8,27 +8,8 @@ from typing import Any, Final
 
 from sentiflow.markup import escape_markdown
 from sentiflow.reporting.record import NightRecord
+from sentiflow.reporting.titles import METRICS, name_baseline, sort_steps
 
-_METRICS: Final = (
-    ("accuracy", "accuracy"),
-    ("balanced_accuracy", "balanced"),
-    ("macro_f1", "macro F1"),
-    ("roc_auc", "ROC AUC"),
-    ("log_loss", "log loss"),
-    ("brier", "Brier"),
-    ("ece", "ECE"),
-)
-_ANSWERERS: Final = {
-    "majority": "majority class",
-    "tfidf_logreg": "TF-IDF, tuned",
-    "tfidf_logreg_default": "TF-IDF, default",
-}
-_STEPS: Final = {
-    step: place
-    for place, step in enumerate(
-        ("ingest", "validate", "split", "tokenize", "train", "evaluate", "register", "decide")
-    )
-}
 _UNUSED: Final = ("quarantined", "superseded", "left_out")
 
 
@@ -123,8 +104,7 @@ def _champion(record: NightRecord) -> str:
 
 
 def _describe_seconds(record: NightRecord) -> str:
-    steps = sorted(record.seconds, key=lambda step: (step not in _STEPS, _STEPS.get(step, 0)))
-    return ", ".join(f"{step} {record.seconds[step]:.1f}" for step in steps)
+    return ", ".join(f"{step} {record.seconds[step]:.1f}" for step in sort_steps(record.seconds))
 
 
 def _describe_work(record: NightRecord) -> str:
@@ -140,13 +120,14 @@ def _describe_work(record: NightRecord) -> str:
 
 
 def _tabulate_metrics(record: NightRecord) -> list[list[str]]:
-    table = [["test rows", *(title for _, title in _METRICS)]]
+    shown = {metric.name: metric.short for metric in METRICS if metric.short}
+    table = [["test rows", *shown.values()]]
     answerers: list[tuple[str, dict[str, Any]]] = [("tonight's model", record.metrics)]
     if record.champion_metrics:
         answerers.append((f"champion ({record.champion_version})", record.champion_metrics))
-    answerers += [(_ANSWERERS.get(name, name), held) for name, held in record.baselines.items()]
+    answerers += [(name_baseline(name), held) for name, held in record.baselines.items()]
     for title, metrics in answerers:
-        table.append([title, *(_format(metrics.get(name)) for name, _ in _METRICS)])
+        table.append([title, *(_format(metrics.get(name)) for name in shown)])
     return table
 
 

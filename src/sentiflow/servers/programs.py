@@ -2,17 +2,14 @@
 
 from __future__ import annotations
 
-import base64
-import json
 import secrets
 import sys
 import time
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
+from functools import cache
 from pathlib import Path
-from typing import Final
-from urllib.error import URLError
-from urllib.request import ProxyHandler, Request, build_opener
+from typing import TYPE_CHECKING, Final
 
 from sentiflow.night.request import NightRequest
 from sentiflow.servers.addresses import Addresses, Credentials, name_host
@@ -20,6 +17,9 @@ from sentiflow.servers.databases import Databases
 from sentiflow.servers.options import ServerOptions, make_command
 from sentiflow.servers.supervisor import Program
 from sentiflow.settings import Settings, copy_environment
+
+if TYPE_CHECKING:
+    import httpx
 
 POOL: Final = "sentiflow"
 WORKER: Final = "sentiflow-up"
@@ -198,7 +198,12 @@ def _list_settings(request: NightRequest) -> list[str]:
 
 def _answers(url: str) -> Callable[[], bool]:
     def ask() -> bool:
-        return _ask(Request(url)) is not None
+        import httpx
+
+        try:
+            return _open_client().get(url).is_success
+        except httpx.HTTPError:
+            return False
 
     return ask
 
@@ -206,35 +211,32 @@ def _answers(url: str) -> Callable[[], bool]:
 def _has_worker(places: Addresses, credentials: Credentials) -> Callable[[], bool]:
     """Return what asks Prefect whether our worker has come since now."""
     began = datetime.fromtimestamp(time.time(), UTC)
-    request = Request(
-        f"{places.prefect}/api/work_pools/{POOL}/workers/filter",
-        data=b"{}",
-        headers={"Content-Type": "application/json"},
-    )
-    token = base64.b64encode(credentials.prefect.encode()).decode()
-    request.add_header("Authorization", f"Basic {token}")
+    url = f"{places.prefect}/api/work_pools/{POOL}/workers/filter"
+    user, _, password = credentials.prefect.partition(":")
 
     def ask() -> bool:
-        answer = _ask(request)
+        import httpx
+
         try:
-            workers = json.loads(answer or b"[]")
+            answer = _open_client().post(url, json={}, auth=(user, password)).raise_for_status()
             return any(
                 worker["name"] == WORKER
                 and datetime.fromisoformat(worker["last_heartbeat_time"]) > began
-                for worker in workers
+                for worker in answer.json()
             )
-        except (ValueError, KeyError, TypeError):
+        except (httpx.HTTPError, ValueError, KeyError, TypeError):
             return False
 
     return ask
 
 
-def _ask(request: Request) -> bytes | None:
-    # No proxy: the servers are on this machine.
-    opener = build_opener(ProxyHandler({}))
-    try:
-        with opener.open(request, timeout=_ANSWER_SECONDS) as answer:
-            content: bytes = answer.read()
-            return content
-    except (URLError, OSError, ValueError):
-        return None
+@cache
+def _open_client() -> httpx.Client:
+    """Return what asks the servers of this machine: by no proxy, and by a new connection each."""
+    import httpx
+
+    return httpx.Client(
+        timeout=_ANSWER_SECONDS,
+        trust_env=False,
+        limits=httpx.Limits(max_keepalive_connections=0),
+    )

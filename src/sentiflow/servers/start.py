@@ -15,7 +15,8 @@ import uuid
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any, Final, cast
 
-from sentiflow.access.middleware import AccessMiddleware, AccessRules, Application
+from sentiflow.access.asgi import Application
+from sentiflow.access.middleware import AccessMiddleware, AccessRules
 from sentiflow.access.origins import list_own_hosts
 from sentiflow.access.sessions import Sessions
 from sentiflow.servers.options import ServerOptions

@@ -13,7 +13,6 @@ import signal
 import socket
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from pathlib import Path
 from typing import Any, Final
 
 import orjson
@@ -22,17 +21,18 @@ from fastapi import FastAPI, Request, Response
 from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
 
+from sentiflow.access.asgi import Application
 from sentiflow.errors import UsageError
 from sentiflow.model.engine import load_engine
+from sentiflow.model.labels import name_labels
 from sentiflow.release.explained import ChampionReader
-from sentiflow.release.ledger import Ledger
-from sentiflow.release.registry import Registry
+from sentiflow.release.open_home import HomeContext
 from sentiflow.release.story import OUTCOME_TAG
 from sentiflow.serving.batching import Batcher, ModelFailed, NotReady, TooManyWaiting
 from sentiflow.serving.champion import ChampionFollower
 from sentiflow.serving.connections import BACKLOG, Connections, compute_room, guard_connections
 from sentiflow.serving.measurements import Measurements
-from sentiflow.serving.middleware import Application, LimitsMiddleware
+from sentiflow.serving.middleware import LimitsMiddleware
 from sentiflow.serving.schemas import (
     ErrorAnswer,
     Health,
@@ -43,13 +43,7 @@ from sentiflow.serving.schemas import (
     explain,
 )
 from sentiflow.serving.state import Served, State
-from sentiflow.settings import (
-    ServingSettings,
-    Settings,
-    read_api_key,
-    resolve_ledger_url,
-    resolve_tracking_uri,
-)
+from sentiflow.settings import ServingSettings, read_api_key
 
 _LOOPBACK: Final = frozenset(("127.0.0.1", "localhost", "[::1]"))
 _CODES: Final = {400: "bad_request", 404: "not_found", 405: "method_not_allowed"}
@@ -58,31 +52,27 @@ _RETRY: Final = {"Retry-After": "1"}
 logger = logging.getLogger(__name__)
 
 
-def serve(settings: Settings, home: Path, model_name: str) -> None:
+def serve(context: HomeContext) -> None:
     """Answer requests with the champion until a signal ends it.
 
     Args:
-        settings: the serving and tracking groups are used.
-        home: the last good bundle is kept below it.
-        model_name: the registered model whose champion is followed.
+        context: the home; the last good bundle is kept in it, and the settings' model is followed.
 
     Raises:
         UsageError: the address cannot be listened on, or would be open to everyone.
     """
-    serving = settings.serving
+    serving, model_name = context.settings.serving, context.model
     api_key = read_api_key()
     listening = listen(serving.host, serving.port, api_key is not None)
     with listening:
         # Whatever the environment says: here the next look at the registry is the retry.
         os.environ["MLFLOW_HTTP_REQUEST_MAX_RETRIES"] = "0"
         load_engine()
-        registry = Registry(resolve_tracking_uri(settings.tracking, home))
-        ledger = Ledger(resolve_ledger_url(settings.ledger, home), may_create=False)
         follower = ChampionFollower(
-            registry,
-            ChampionReader(ledger, model_name),
+            context.registry,
+            ChampionReader(context.ledger_to_read, model_name),
             model_name,
-            home / "serving" / model_name,
+            context.home / "serving" / model_name,
             serving.poll_seconds,
             serving.max_batch,
             set_garbage_aside,
@@ -255,11 +245,10 @@ def _add_routes(
                 "model": answer.model.version.name,
                 "model_version": answer.model.version.number,
                 "predictions": [
-                    {
-                        "label": "positive" if probability >= 0.5 else "negative",
-                        "probability": probability,
-                    }
-                    for probability in answer.probabilities
+                    {"label": label, "probability": probability}
+                    for label, probability in zip(
+                        name_labels(answer.probabilities), answer.probabilities, strict=True
+                    )
                 ],
             }
         )

@@ -19,7 +19,8 @@ from typing import Any, Final, Literal, cast
 
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
-from sentiflow.serving.middleware import OPEN_ROUTES, Application, Receive, Scope, Send
+from sentiflow.access.asgi import Application, Receive, Scope, Send
+from sentiflow.serving.middleware import OPEN_ROUTES
 from sentiflow.serving.schemas import Refusal
 from sentiflow.settings import ServingSettings
 

@@ -10,18 +10,12 @@ import hmac
 import logging
 import time
 import traceback
-from collections.abc import Awaitable, Callable, MutableMapping
-from typing import Any, Final
+from typing import Final
 
+from sentiflow.access.asgi import Application, Message, Receive, Scope, Send, send_answer
 from sentiflow.access.origins import explain_foreign, read_header
 from sentiflow.serving.measurements import Measurements
 from sentiflow.serving.schemas import Refusal
-
-Scope = MutableMapping[str, Any]
-Message = MutableMapping[str, Any]
-Receive = Callable[[], Awaitable[Message]]
-Send = Callable[[Message], Awaitable[None]]
-Application = Callable[[Scope, Receive, Send], Awaitable[None]]
 
 ROUTES: Final = frozenset(
     ("/v1/predict", "/v1/model", "/health", "/ready", "/metrics", "/docs", "/openapi.json")
@@ -193,10 +187,5 @@ class LimitsMiddleware:
 
 
 async def _answer(refusal: Refusal, send: Send) -> None:
-    body = refusal.as_json()
-    headers = {"content-type": "application/json", "content-length": str(len(body))}
-    raw = [
-        (key.lower().encode(), value.encode()) for key, value in (headers | refusal.headers).items()
-    ]
-    await send({"type": "http.response.start", "status": refusal.status, "headers": raw})
-    await send({"type": "http.response.body", "body": body})
+    headers = {"Content-Type": "application/json", **refusal.headers}
+    await send_answer(send, refusal.status, refusal.as_json(), headers)

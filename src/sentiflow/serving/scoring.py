@@ -39,6 +39,7 @@ from sentiflow.errors import (
     describe_error,
 )
 from sentiflow.files import TEMPORARY_PREFIX, digest_json, hide_secrets, new_file
+from sentiflow.model.labels import name_labels
 from sentiflow.progress import report_progress
 from sentiflow.serving.answers import ANSWER_SCHEMA, check_output, join_parts
 from sentiflow.settings import DataSettings, Settings
@@ -272,7 +273,7 @@ def _answer(reviews: pd.DataFrame, predict: Predict, model: str, model_version: 
     columns: list[Any] = [pa.array(reviews[name], type=pa.string()) for name in _IDS]
     columns += [
         pa.array(probabilities),
-        pa.array(np.where(probabilities >= 0.5, "positive", "negative"), type=pa.string()),
+        pa.array(name_labels(probabilities), type=pa.string()),
         pa.array(np.full(len(reviews), model_version, dtype=np.int64)),
     ]
     return pa.table(columns, schema=ANSWER_SCHEMA)

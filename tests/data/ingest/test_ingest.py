@@ -19,8 +19,9 @@ from hypothesis import strategies as st
 
 from sentiflow.data.ingest import file_state, ingest, segments
 from sentiflow.data.ingest.file_state import digest_beginnings
-from sentiflow.data.ingest.ingest import Ingested, read_sources
+from sentiflow.data.ingest.ingest import read_sources
 from sentiflow.data.ingest.manifest import list_needed
+from sentiflow.data.ingest.results import Ingested
 from sentiflow.data.reading.sources import list_source_files
 from sentiflow.data.reading.streams import SourceFile
 from sentiflow.data.snapshot import SNAPSHOT_COLUMNS, read_shards

@@ -10,11 +10,10 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from datetime import date
 from itertools import chain
 from pathlib import Path
-from typing import Any
 
 import pandas as pd
 
@@ -22,52 +21,19 @@ from sentiflow.data.ingest.assembly import Assembled, assemble
 from sentiflow.data.ingest.gathering import gather
 from sentiflow.data.ingest.manifest import Manifest, Plan, check_segments, plan_reading
 from sentiflow.data.ingest.results import (
+    Ingested,
     describe_result,
     digest_businesses,
     name_result,
     read_result,
 )
 from sentiflow.data.ingest.segments import Segment, SegmentGone, SegmentStore
-from sentiflow.data.profile import Profile
 from sentiflow.data.reading.businesses import read_categories
 from sentiflow.data.reading.sources import list_source_files
 from sentiflow.data.reading.streams import SourceFile
-from sentiflow.data.snapshot import Snapshot
 from sentiflow.settings import Settings
 
 logger = logging.getLogger(__name__)
-
-
-@dataclass(frozen=True)
-class Ingested:
-    """What one reading of the sources gave.
-
-    Attributes:
-        snapshot: the reviews that are used.
-        profile: the counts of the night.
-        quarantine: path of the JSON-lines file of rejected rows.
-    """
-
-    snapshot: Snapshot
-    profile: Profile
-    quarantine: str
-
-    def as_dict(self) -> dict[str, Any]:
-        """Return a JSON value."""
-        return {
-            "snapshot": self.snapshot.as_dict(),
-            "profile": asdict(self.profile),
-            "quarantine": self.quarantine,
-        }
-
-    @classmethod
-    def from_dict(cls, value: dict[str, Any]) -> Ingested:
-        """Return what `as_dict` described."""
-        return cls(
-            snapshot=Snapshot.from_dict(value["snapshot"]),
-            profile=Profile(**value["profile"]),
-            quarantine=value["quarantine"],
-        )
 
 
 def read_sources(
@@ -154,7 +120,7 @@ class _Reading:
                 logger.info("ingest: %s of %s files unchanged, nothing read", *[len(plans)] * 2)
                 manifest.keep(plans)
                 manifest.save()
-                return Ingested.from_dict(found)
+                return found
 
         with SegmentStore(self.home, keep=True) as store:
             gathered = gather(check_segments(plans, store), store, settings.data)

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Sequence
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Final
 
@@ -19,14 +19,30 @@ import pandas as pd
 from sentiflow.data.ingest.assembly import Assembled
 from sentiflow.data.ingest.file_state import digest_beginnings, read_file_state
 from sentiflow.data.ingest.segments import Segment
+from sentiflow.data.profile import Profile
 from sentiflow.data.reading.sources import list_source_files
-from sentiflow.data.snapshot import check_snapshot, open_snapshot
+from sentiflow.data.snapshot import Snapshot, check_snapshot, open_snapshot
 from sentiflow.errors import ArtifactError
 from sentiflow.files import digest_file, digest_json
 from sentiflow.settings import Settings
 
 # How long to wait for sources, and which are allowed: no row depends on it.
 _NOT_COUNTED: Final = {"stall_seconds", "allowed_roots", "output_roots"}
+
+
+@dataclass(frozen=True)
+class Ingested:
+    """What one reading of the sources gave.
+
+    Attributes:
+        snapshot: the reviews that are used.
+        profile: the counts of the night.
+        quarantine: path of the JSON-lines file of rejected rows.
+    """
+
+    snapshot: Snapshot
+    profile: Profile
+    quarantine: str
 
 
 def name_result(segments: Sequence[Sequence[Segment]], businesses: str, settings: Settings) -> str:
@@ -79,8 +95,8 @@ def describe_result(assembled: Assembled) -> dict[str, Any]:
 
 def read_result(
     stored: dict[str, Any] | None, night_ends: pd.Timestamp, home: Path
-) -> dict[str, Any] | None:
-    """Return what `Ingested.from_dict` takes, if the stored result is whole and true tonight.
+) -> Ingested | None:
+    """Return the stored result, if it is whole and true tonight.
 
     Args:
         stored: from the manifest; None where there is none.
@@ -102,11 +118,7 @@ def read_result(
     for used in (folder, quarantine):
         # Pruning goes by the last use.
         os.utime(used)
-    return {
-        "snapshot": snapshot.as_dict(),
-        "profile": stored["profile"],
-        "quarantine": str(quarantine),
-    }
+    return Ingested(snapshot, Profile(**stored["profile"]), str(quarantine))
 
 
 def _is_true_at(stored: dict[str, Any], night_ends: pd.Timestamp) -> bool:

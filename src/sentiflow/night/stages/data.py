@@ -8,7 +8,8 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-from sentiflow.data.ingest.ingest import Ingested, read_sources
+from sentiflow.data.ingest.ingest import read_sources
+from sentiflow.data.ingest.results import Ingested
 from sentiflow.data.profile import PreviousSnapshot
 from sentiflow.data.snapshot import Snapshot, check_snapshot, read_split
 from sentiflow.data.splitting import SPLITS

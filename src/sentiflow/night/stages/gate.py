@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from dataclasses import dataclass, field, replace
-from datetime import date, timedelta
+from datetime import date
 from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
@@ -36,6 +36,7 @@ from sentiflow.release.state import (
     count_looks,
     explain_block,
 )
+from sentiflow.release.year import begin_year
 from sentiflow.settings import SAMPLE_MODEL_NAME
 
 if TYPE_CHECKING:
@@ -44,7 +45,6 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 
 _PARITY_ROWS: Final = 200
-_YEAR: Final = timedelta(days=365)
 _COLUMNS: Final = ["review_id", "text", "text_digest", "label", "stars", "date", "categories"]
 
 
@@ -244,7 +244,7 @@ class Gate:
             for event in name_runs(events)
             if event.kind in MAKES_CHAMPION and event.to_version is not None
         }
-        since = (night.date - _YEAR).isoformat()
+        since = begin_year(night.date).isoformat()
         found = [
             version
             for number in sorted({number for number, _ in crowned} - {champion, self.number})
@@ -301,8 +301,6 @@ def open_gate(night: Night, splits: Splits, evaluated: Evaluated, version: Versi
     from sentiflow.model.evaluation import list_slices
 
     reviews = read_split(splits.snapshot, night.settings.split, "test", _COLUMNS)
-    if reviews["categories"].isna().all():
-        reviews = reviews.drop(columns="categories")
     labels = reviews["label"].to_numpy(np.int8)
     review_ids = tuple(reviews["review_id"])
     digests = reviews["text_digest"].to_numpy(np.uint64)

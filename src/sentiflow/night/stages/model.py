@@ -207,8 +207,6 @@ def _score_test_rows(
     settings = night.settings
     columns = ["review_id", "text", "label", "stars", "date", "categories"]
     reviews = read_split(splits.snapshot, settings.split, "test", columns)
-    if reviews["categories"].isna().all():
-        reviews = reviews.drop(columns="categories")
     labels = reviews["label"].to_numpy(np.int8)
     bundle = load_bundle(trained.bundle)
     started = time.monotonic()

@@ -6,7 +6,7 @@ import json
 import logging
 from typing import TYPE_CHECKING, Final, Literal
 
-from sentiflow.data.ingest.ingest import Ingested
+from sentiflow.data.ingest.results import Ingested
 from sentiflow.errors import (
     GateNotEvaluated,
     LeaseLost,
