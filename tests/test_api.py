@@ -36,7 +36,6 @@ from sentiflow.errors import (
 from sentiflow.release.open_home import open_home
 from sentiflow.settings import load_settings
 
-pytestmark = pytest.mark.filterwarnings("ignore")
 TEXTS = ["good food", "", "bad \ud800 day"]
 PAGE = (Path(__file__).parents[1] / "docs" / "python.md").read_text()
 BLOCKS = re.findall(r"```python\n(.*?)```", PAGE, flags=re.DOTALL)

@@ -15,8 +15,6 @@ from sentiflow.release.registry import Registry
 from sentiflow.reporting.record import NightRecord
 from sentiflow.tracking import track_run
 
-pytestmark = pytest.mark.filterwarnings("ignore")
-
 
 @pytest.fixture
 def client(shared_mlflow: str) -> MlflowClient:

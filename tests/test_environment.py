@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -99,3 +101,34 @@ def test_an_empty_file_is_an_address_that_was_not_given_and_never_an_open_door(
     assert read_ping_url() is None
     with pytest.raises(SettingsError, match="must not be empty"):
         read_api_key()
+
+
+REPOSITORY = Path(__file__).parents[1]
+WARNS = """
+import gc, threading, warnings
+CODE = {code!r}
+def test_it():
+    exec(compile(CODE, "odd.py", "exec"), {{"__name__": {module!r}, "warnings": warnings}})
+    gc.collect()
+"""
+AT_ONCE = 'warnings.warn("old", DeprecationWarning)'
+IN_A_DESTRUCTOR = f"class Odd:\n    def __del__(self):\n        {AT_ONCE}\nOdd()"
+
+
+@pytest.mark.parametrize(
+    ("module", "code", "fails"),
+    [
+        ("sentiflow.data.odd", AT_ONCE, True),
+        ("flows.odd", AT_ONCE, True),
+        ("sentiflow.odd", IN_A_DESTRUCTOR, True),
+        ("someone.elses", AT_ONCE, False),
+    ],
+)
+def test_what_this_project_warns_of_is_an_error(
+    tmp_path: Path, module: str, code: str, fails: bool
+) -> None:
+    (tmp_path / "test_odd.py").write_text(WARNS.format(code=code, module=module))
+    options = ["-q", "-c", str(REPOSITORY / "pyproject.toml"), "--rootdir", str(tmp_path)]
+    command = [sys.executable, "-m", "pytest", *options, str(tmp_path / "test_odd.py")]
+    done = subprocess.run(command, capture_output=True, text=True, cwd=tmp_path, check=False)
+    assert done.returncode == int(fails), done.stdout

@@ -21,7 +21,7 @@ from small import SMALL, write_plain_reviews
 
 from sentiflow.settings import load_access
 
-pytestmark = [pytest.mark.slow, pytest.mark.filterwarnings("ignore")]
+pytestmark = [pytest.mark.slow]
 
 EPOCHS = ("training.epochs=24", "training.patience=24")
 

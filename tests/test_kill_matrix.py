@@ -33,7 +33,7 @@ from sentiflow.release.ledger import Ledger
 from sentiflow.reporting.record import NightRecord
 from sentiflow.settings import load_settings
 
-pytestmark = [pytest.mark.slow, pytest.mark.filterwarnings("ignore")]
+pytestmark = [pytest.mark.slow]
 
 WAYS = ("killed", "cancelled", "worker killed")
 TESTS = Path(__file__).resolve().parent

@@ -15,7 +15,6 @@ from small import SMALL, write_plain_reviews
 pytestmark = [
     pytest.mark.slow,
     pytest.mark.usefixtures("prefect_server", "warm_children"),
-    pytest.mark.filterwarnings("ignore"),
 ]
 
 # event, what must come of it, what the ledger must get; the last one is promoted or kept.

@@ -22,7 +22,7 @@ from typing import Any
 import httpx
 import pytest
 
-pytestmark = [pytest.mark.slow, pytest.mark.filterwarnings("ignore")]
+pytestmark = [pytest.mark.slow]
 
 PLACE = Path("/srv/sentiflow")
 ARCHIVE = Path(__file__).with_name("homes") / "b0e1101.tar.xz"

@@ -33,7 +33,7 @@ from sentiflow.release.registry import CHAMPION, Registry
 from sentiflow.settings import load_settings
 from sentiflow.tracking import track_run
 
-pytestmark = [pytest.mark.slow, pytest.mark.filterwarnings("ignore")]
+pytestmark = [pytest.mark.slow]
 
 REAL = 1_000
 SURROGATE = re.compile("[\ud800-\udfff]")

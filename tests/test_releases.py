@@ -24,7 +24,6 @@ from sentiflow.reporting.decision_record import DecisionRecord, keep_decision
 pytestmark = [
     pytest.mark.slow,
     pytest.mark.usefixtures("warm_children"),
-    pytest.mark.filterwarnings("ignore"),
 ]
 
 Command = Callable[..., tuple[int, Any]]

@@ -20,7 +20,7 @@ from sentiflow.release.registry import Registry
 from sentiflow.retries import RetryPolicy
 from sentiflow.tracking import Run, query_running_runs, track_run
 
-pytestmark = [pytest.mark.slow, pytest.mark.filterwarnings("ignore")]
+pytestmark = [pytest.mark.slow]
 
 
 @pytest.fixture(scope="module")

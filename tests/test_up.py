@@ -29,7 +29,7 @@ from sentiflow.settings import load_access
 
 TOKEN = "T0KEN-4711"
 
-pytestmark = [pytest.mark.slow, pytest.mark.filterwarnings("ignore")]
+pytestmark = [pytest.mark.slow]
 
 
 @dataclass

@@ -15,8 +15,6 @@ from sentiflow.commands.rollback import roll_back
 from sentiflow.commands.status import describe_models, format_models
 from sentiflow.errors import NoModelError, ReleaseForbidden, SentiflowError
 
-pytestmark = pytest.mark.filterwarnings("ignore")
-
 
 @pytest.fixture
 def context(open_own_context: Callable[..., ReleaseContext]) -> ReleaseContext:

@@ -20,8 +20,6 @@ from sentiflow.release.alias import reconcile
 from sentiflow.release.registry import CHAMPION, Registry
 from sentiflow.release.state import NewEvent
 
-pytestmark = pytest.mark.filterwarnings("ignore")
-
 
 @pytest.fixture
 def context(open_own_context: Callable[..., ReleaseContext]) -> ReleaseContext:

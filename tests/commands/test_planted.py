@@ -29,7 +29,6 @@ from sentiflow.release.registry import CHAMPION, Version
 from sentiflow.release.state import NewEvent
 from sentiflow.serving.champion import ChampionFollower
 
-pytestmark = pytest.mark.filterwarnings("ignore")
 LINEAGE = "abc"
 
 

@@ -292,7 +292,6 @@ def test_an_empty_home_has_nothing_to_remove(home: Path) -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.filterwarnings("ignore")
 def test_with_a_real_mlflow_versions_runs_and_their_files_are_gone(home: Path) -> None:
     import mlflow
     from mlflow import MlflowClient

@@ -17,8 +17,6 @@ from sentiflow.release.registry import CHALLENGER
 from sentiflow.release.state import Kind
 from sentiflow.reporting.record import NightRecord, Outcome, save_record
 
-pytestmark = pytest.mark.filterwarnings("ignore")
-
 WAITING = "It waits for a person: sentiflow promote N --reason … (gate.approval=manual)."
 
 

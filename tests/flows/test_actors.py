@@ -78,7 +78,6 @@ def test_where_prefect_does_not_answer_the_form_or_the_process_has_to_do(
 
 
 @pytest.mark.slow
-@pytest.mark.filterwarnings("ignore")
 def test_a_run_of_a_deployment_is_asked_for_at_the_server(
     start: Callable[..., FlowRun], rewrite: Callable[..., None], monkeypatch: pytest.MonkeyPatch
 ) -> None:

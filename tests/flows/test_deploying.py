@@ -35,8 +35,6 @@ NAMES = ["retrain/nightly", "maintenance/maintenance", "promote/promote", "roll-
          "release-hold/release-hold", "adopt/adopt", "revert/revert",
          "score/score"]  # fmt: skip
 
-pytestmark = pytest.mark.filterwarnings("ignore")
-
 
 def test_every_deployment_names_a_flow_by_its_module() -> None:
     found = []

@@ -27,8 +27,6 @@ from flows.maintenance import (
 from sentiflow.release.ledger import Ledger
 from sentiflow.release.state import NewEvent
 
-pytestmark = pytest.mark.filterwarnings("ignore")
-
 
 def state_of(client: SyncPrefectClient, run: FlowRun) -> str:
     state = client.read_flow_run(run.id).state

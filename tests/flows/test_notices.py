@@ -19,7 +19,6 @@ from sentiflow.settings import NoticeSettings, Settings
 pytestmark = [
     pytest.mark.slow,
     pytest.mark.usefixtures("prefect_server", "home"),
-    pytest.mark.filterwarnings("ignore"),
 ]
 SECRET = "T0KEN-4711"
 RECORD = NightRecord(

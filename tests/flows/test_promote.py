@@ -16,7 +16,6 @@ from sentiflow.release.registry import CHAMPION, Registry
 pytestmark = [
     pytest.mark.slow,
     pytest.mark.usefixtures("prefect_server", "warm_children"),
-    pytest.mark.filterwarnings("ignore"),
 ]
 
 

@@ -40,7 +40,6 @@ from sentiflow.settings import LeaseSettings, SplitSettings
 
 pytestmark = [
     pytest.mark.usefixtures("prefect_server", "warm_children"),
-    pytest.mark.filterwarnings("ignore"),
 ]
 
 

@@ -21,7 +21,6 @@ from sentiflow.release.registry import Registry, Version
 pytestmark = [
     pytest.mark.slow,
     pytest.mark.usefixtures("prefect_server"),
-    pytest.mark.filterwarnings("ignore"),
 ]
 Review = Callable[..., dict[str, Any]]
 

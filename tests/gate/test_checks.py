@@ -20,7 +20,6 @@ from sentiflow.gate.checks import (
 from sentiflow.release.known_files import KnownFiles
 from sentiflow.release.registry import Registry, Version
 
-pytestmark = pytest.mark.filterwarnings("ignore")
 TEXTS = ["good food", "bad !", "", "half \ud800", "<b>good</b>", "\x00"]
 
 

@@ -36,8 +36,6 @@ from sentiflow.release.state import Kind, NewEvent
 from sentiflow.reporting.record import NightRecord, Outcome
 from sentiflow.settings import LeaseSettings, Settings
 
-pytestmark = pytest.mark.filterwarnings("ignore")
-
 REPOSITORY = Path(__file__).resolve().parents[2]
 MODEL = "sentiflow-sample"
 TODAY = read_today(Settings().schedule)

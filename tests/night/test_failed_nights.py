@@ -19,7 +19,7 @@ from sentiflow.release.state import Event
 from sentiflow.reporting.record import NightRecord, explain_no_champion
 from sentiflow.reporting.summary import format_markdown, write_text
 
-pytestmark = [pytest.mark.filterwarnings("ignore"), pytest.mark.usefixtures("shared_mlflow")]
+pytestmark = [pytest.mark.usefixtures("shared_mlflow")]
 
 REQUEST = NightRequest()
 

@@ -17,7 +17,7 @@ from sentiflow.errors import LedgerUnreachable
 from sentiflow.night.opening import open_night
 from sentiflow.night.request import NightRequest
 
-pytestmark = [only_root_mounts, pytest.mark.filterwarnings("ignore")]
+pytestmark = [only_root_mounts]
 NIGHT = NightRequest()
 
 

@@ -21,7 +21,7 @@ from sentiflow.night.request import NightRequest
 from sentiflow.release.ledger import Ledger
 from sentiflow.reporting.record import NightRecord
 
-pytestmark = [pytest.mark.filterwarnings("ignore"), pytest.mark.usefixtures("shared_mlflow")]
+pytestmark = [pytest.mark.usefixtures("shared_mlflow")]
 
 
 def press_ctrl_c() -> None:

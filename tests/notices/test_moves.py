@@ -24,8 +24,6 @@ from sentiflow.release.state import NewEvent
 from sentiflow.reporting.record import NightRecord
 from sentiflow.settings import NoticeSettings
 
-pytestmark = pytest.mark.filterwarnings("ignore")
-
 
 class Told:
     """Keeps what would be posted."""

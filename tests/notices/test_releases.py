@@ -21,8 +21,6 @@ from sentiflow.release.state import Event, Kind
 from sentiflow.reporting.record import NightRecord, Outcome
 from sentiflow.settings import NoticeSettings
 
-pytestmark = pytest.mark.filterwarnings("ignore")
-
 SETTINGS = NoticeSettings()
 
 

@@ -323,7 +323,6 @@ def test_a_registry_that_is_down_changes_nothing_and_holds_no_lock(
 
 
 @pytest.mark.slow
-@pytest.mark.filterwarnings("ignore")
 def test_the_real_registry_follows_the_ledger(ledger: Ledger, tmp_path: Path) -> None:
     from mlflow import MlflowClient
 

@@ -27,7 +27,7 @@ from sentiflow.release.ledger import Ledger, Watermark
 from sentiflow.release.registry import CHAMPION, Registry
 from sentiflow.release.state import Event, NewEvent, fold_events
 
-pytestmark = [pytest.mark.slow, pytest.mark.filterwarnings("ignore")]
+pytestmark = [pytest.mark.slow]
 
 MODEL = "m"
 ROUNDS = 50

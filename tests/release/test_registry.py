@@ -12,7 +12,6 @@ from sentiflow.errors import ArtifactError, NoModelError, RegistryUnreachable
 from sentiflow.release.registry import Registry, Version
 from sentiflow.tracking import track_run
 
-pytestmark = pytest.mark.filterwarnings("ignore")
 TEXTS = ["good food", "bad !", "", "half \ud800", "<b>good</b>", "\x00"]
 
 

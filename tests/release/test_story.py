@@ -126,7 +126,6 @@ def test_a_version_whose_run_becomes_known_later_has_one_story() -> None:
     assert stories[2, "B"].outcome == "rolled_back"
 
 
-@pytest.mark.filterwarnings("ignore")
 def test_mlflow_shows_the_story_and_catches_up_when_it_was_away(
     tiny_registry: Registry, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

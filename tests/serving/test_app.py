@@ -32,7 +32,6 @@ from sentiflow.serving.copies import LocalCopies
 from sentiflow.serving.state import Failure, Served, State
 from sentiflow.settings import ServingSettings
 
-pytestmark = pytest.mark.filterwarnings("ignore")
 SECRET = "dreadful"
 READER = ChampionReader(Ledger("sqlite:////nowhere/ledger.db", may_create=False), "model")
 

@@ -26,8 +26,6 @@ from sentiflow.serving.batching import Model
 from sentiflow.serving.champion import ChampionFollower
 from sentiflow.serving.copies import Copy
 
-pytestmark = pytest.mark.filterwarnings("ignore")
-
 Follow = Callable[..., ChampionFollower]
 Caplog = pytest.LogCaptureFixture
 

@@ -96,8 +96,9 @@ def train_in_child(
             if child.poll() is None:
                 child.kill()
                 child.wait()
-            if child.stdin:
-                child.stdin.close()
+            for pipe in (child.stdin, child.stdout):
+                if pipe:
+                    pipe.close()
         if failure:
             raise TrainingDiverged(failure)
         if code != 0 and time.monotonic() >= deadline:

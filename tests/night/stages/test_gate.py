@@ -22,8 +22,6 @@ from sentiflow.release.registry import Registry
 from sentiflow.release.state import Event, Kind, fold_events
 from sentiflow.settings import load_settings
 
-pytestmark = pytest.mark.filterwarnings("ignore")
-
 NAME = "gate-deleted"
 # A challenger that passes every rule that needs no champion.
 SOUND = Findings(

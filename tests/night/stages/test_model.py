@@ -19,8 +19,6 @@ from sentiflow.night.request import NightRequest
 from sentiflow.night.stages.data import Splits
 from sentiflow.night.stages.model import Tokens, tokenize
 
-pytestmark = pytest.mark.filterwarnings("ignore")
-
 # One bucket of each side, and a word that only that side has.
 SIDES = {"onlytrain": 0, "onlyvalidation": BUCKETS - 2_000, "onlytest": BUCKETS - 1}
 
