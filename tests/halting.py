@@ -17,7 +17,7 @@ from typing import Any
 from small_disk import fill_disk
 
 from flows.retrain import retrain
-from sentiflow.night import opening
+from sentiflow.night import closing
 from sentiflow.night.stages import data as data_stage
 from sentiflow.night.stages import model as model_stage
 from sentiflow.night.stages import release as release_stage
@@ -32,8 +32,8 @@ STEPS: dict[str, tuple[Any, str]] = {
     "train": (Run, "log_metrics"),
     "evaluate": (model_stage, "evaluate"),
     "register": (release_stage, "_tell_registration"),
-    "decide": (release_stage, "_finish"),
-    "close": (opening, "_log_record"),
+    "decide": (release_stage, "_follow"),
+    "close": (closing, "_log_record"),
 }
 _BEFORE = ("train", "register", "decide", "close")
 

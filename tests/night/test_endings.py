@@ -22,7 +22,16 @@ from mlflow import MlflowClient
 
 from flows.notices import tell
 from sentiflow.dates import read_today
-from sentiflow.errors import DataRejected, LeaseLost, RegistryUnreachable, UnforeseenError
+from sentiflow.errors import (
+    ArtifactError,
+    DataRejected,
+    GateNotEvaluated,
+    LeaseLost,
+    LedgerConflict,
+    RegistryUnreachable,
+    SentiflowError,
+    UnforeseenError,
+)
 from sentiflow.night.lease import hold_lease
 from sentiflow.night.night import Night
 from sentiflow.night.opening import open_night
@@ -203,6 +212,30 @@ def test_a_night_that_prefect_does_not_run_is_told(home: Path, outside: Listener
     assert line.startswith("Error: Prefect must run the night.")
     assert kinds_of(outside) == [told.strip("`")]
     assert not is_pinged(outside)
+
+
+@pytest.mark.parametrize(
+    ("error", "kind", "exit_code"),
+    [
+        (ArtifactError("The champion does not load."), "not_evaluated", 4),
+        (GateNotEvaluated("A bound is no number."), "not_evaluated", 4),
+        (UnforeseenError.of(ValueError("nobody foresaw it")), "not_evaluated", 4),
+        (RegistryUnreachable("MLflow must answer."), "failed", 4),
+        (LedgerConflict("The ledger must stand still."), "failed", 4),
+        (LeaseLost("Another night took over."), "failed", 4),
+    ],
+)
+def test_what_kept_the_gate_from_ruling_is_told_once_and_apart_from_what_was_away(
+    home: Path, shared_mlflow: str, error: SentiflowError, kind: Kind, exit_code: int
+) -> None:
+    record, _ = live_through(fail(error, is_deciding=True), home, NightRequest())
+    (event,) = Ledger(f"sqlite:///{home / 'ledger.db'}").read(MODEL)
+    assert (event.kind, record.outcome, record.exit_code) == (kind, "failed", exit_code)
+    (reason,) = record.reasons
+    assert reason == event.reason
+    assert reason == f"{error} The champion is kept." if kind == "not_evaluated" else str(error)
+    if kind == "not_evaluated":
+        assert event.from_version == 1
 
 
 AFTER_RULING = "broke, or was ended from outside, after its ruling"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, cast
@@ -16,7 +17,6 @@ from sentiflow.commands.status import describe_models
 from sentiflow.night.night import Night
 from sentiflow.night.opening import open_night
 from sentiflow.night.request import NightRequest
-from sentiflow.night.stages import release as release_stage
 from sentiflow.notices.messages import Notice
 from sentiflow.notices.moves import notice_moves
 from sentiflow.release.registry import CHAMPION
@@ -101,8 +101,9 @@ def test_a_night_tells_of_a_move_that_shows_only_when_it_decides(
         registry=at.registry, ledger=at.ledger, lineage=SimpleNamespace(name=at.model),
         record=record, note=note, warn=warnings.append,
     )  # fmt: skip
+    night.note_state = partial(Night.note_state, cast(Night, night))
     for _ in range(2):
-        state = release_stage._reconcile(cast(Night, night))
+        state = Night.reconcile(cast(Night, night))
     assert state.moved is not None
     assert "somebody moved it to 4" in record.moved_outside
     assert warnings == [record.moved_outside], "said once, and told with the night's ending"

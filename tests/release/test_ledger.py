@@ -23,7 +23,7 @@ from sentiflow.errors import (
     UsageError,
 )
 from sentiflow.release.ledger import Ledger, Watermark
-from sentiflow.release.state import Kind, NewEvent
+from sentiflow.release.state import Event, Kind, NewEvent
 
 
 def make_event(kind: Kind = "promoted", **changes: object) -> NewEvent:
@@ -320,3 +320,24 @@ def test_a_second_projector_waits_and_then_sees_what_the_first_did(url: str) -> 
         locked.set_watermark(Watermark(1, 1))
     second.join(30)
     assert seen == [Watermark(1, 1)]
+
+
+def test_what_others_wrote_meanwhile_is_decided_on_anew_ten_times(url: str) -> None:
+    ledger = Ledger(url)
+    rivals = 3
+
+    def choose(events: tuple[Event, ...]) -> list[NewEvent]:
+        nonlocal rivals
+        if rivals > 0:
+            rivals -= 1
+            Ledger(url).append("m", len(events), [make_event("kept")])
+        return [make_event("promoted", to_version=len(events))]
+
+    (written,) = ledger.append_decided("m", choose)
+    assert (written.sequence, written.to_version) == (4, 3)
+    rivals = 99
+    with pytest.raises(LedgerConflict, match="10 events of others in a row"):
+        ledger.append_decided("m", choose)
+    assert len(ledger.read("m")) == 14
+    assert ledger.append_decided("m", lambda _: []) == ()
+    assert len(ledger.read("m")) == 14

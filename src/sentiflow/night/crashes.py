@@ -9,13 +9,14 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any
 
-from sentiflow.errors import GateNotEvaluated, LedgerConflict, SentiflowError
+from sentiflow.errors import GateNotEvaluated, SentiflowError
+from sentiflow.night.endings import OUTCOMES, select_ending
+from sentiflow.night.night import shorten_reason
 from sentiflow.release.state import NewEvent, fold_events
 from sentiflow.reporting.record import (
     NightRecord,
-    Outcome,
     explain_no_champion,
     keep_record,
     read_record,
@@ -25,27 +26,11 @@ from sentiflow.settings import read_actor
 if TYPE_CHECKING:
     from sentiflow.release.leases import Lease
     from sentiflow.release.ledger import Ledger
-    from sentiflow.release.state import Event, Kind
+    from sentiflow.release.state import Event
 
 logger = logging.getLogger(__name__)
 
 TellCrash = Callable[[NightRecord], object]
-
-# What the gate ruled, and what its night became by that.
-RULED: Final[Mapping[Kind, Outcome]] = {
-    "promoted": "promoted",
-    "superseded": "promoted",
-    "kept": "kept",
-    "waiting": "waiting",
-}
-_OUTCOMES: Final[Mapping[Kind, Outcome]] = {
-    **RULED,
-    "rejected": "rejected",
-    "not_evaluated": "failed",
-    "failed": "failed",
-}
-_TRIES: Final = 5
-_MOST_REASON: Final = 2_000
 
 
 def record_crash(
@@ -89,40 +74,31 @@ def record_crash(
             tell(record)
 
 
-def select_ending(events: Sequence[Event], run_id: str | None) -> Event | None:
-    """Return the event that says what the night of an MLflow run came to; None before one."""
-    own = [event for event in events if run_id and event.details.get("run_id") == run_id]
-    return next((event for event in reversed(own) if event.kind in _OUTCOMES), None)
-
-
 def _tell_ledger(ledger: Ledger, model: str, record: NightRecord) -> None:
     """Write a crashed night into the ledger, unless it says already what came of it."""
     ids = {"run_id": record.mlflow_run_id, "flow_run_id": record.prefect_flow_run_id}
-    event = NewEvent(
+    failed = NewEvent(
         kind="failed",
         actor=read_actor(),
-        reason=" ".join(record.reasons)[:_MOST_REASON],
+        reason=shorten_reason(" ".join(record.reasons)),
         lineage=record.lineage,
         to_version=record.version,
         details={"night": record.night, "run_path": record.mlflow_run_path, **ids},
     )
-    for _ in range(_TRIES):
-        try:
-            events = ledger.read(model)
-            if any(_is_ending_of(event, ids) for event in events):
-                return
-            ledger.append(model, len(events), [event])
-        except LedgerConflict:
-            continue
-        except GateNotEvaluated as error:
-            logger.warning("That a night was cut off is not in the ledger: %s", error)
-        return
+
+    def choose(events: Sequence[Event]) -> list[NewEvent]:
+        return [] if any(_is_ending_of(event, ids) for event in events) else [failed]
+
+    try:
+        ledger.append_decided(model, choose)
+    except GateNotEvaluated as error:
+        logger.warning("That a night was cut off is not in the ledger: %s", error)
 
 
 def _is_ending_of(event: Event, ids: Mapping[str, str | None]) -> bool:
     # A flow run that Prefect starts again is another night with another MLflow run.
     name = "run_id" if ids["run_id"] and event.details.get("run_id") else "flow_run_id"
-    return event.kind in _OUTCOMES and bool(ids[name]) and event.details.get(name) == ids[name]
+    return event.kind in OUTCOMES and bool(ids[name]) and event.details.get(name) == ids[name]
 
 
 def _read_known_record(home: Path, key: str, found: NightRecord) -> NightRecord | None:
@@ -162,7 +138,7 @@ def describe_crash(
     version = next((event.to_version for event in reversed(own) if event.to_version), None)
     cut_off = f"The night was cut off: {death}."
     if ending is not None:
-        outcome = _OUTCOMES[ending.kind]
+        outcome = OUTCOMES[ending.kind]
         reasons = [f"{cut_off} Its {ending.kind} is in the ledger.", ending.reason]
     else:
         outcome = "failed"

@@ -1,6 +1,6 @@
 """Keep what is known about a night while its stages run.
 
-Opening and closing one is in opening.py; what it does is in stages/.
+Opening and closing one is in opening.py and closing.py; what it does is in stages/.
 """
 
 from __future__ import annotations
@@ -9,22 +9,20 @@ import logging
 from collections.abc import Mapping, Sequence
 from datetime import date
 from pathlib import Path
-from typing import Any, Final, cast
+from typing import TYPE_CHECKING, Any, Final
 
 from sentiflow.cost import StepClock
 from sentiflow.dates import check_past, read_today
-from sentiflow.errors import (
-    GateNotEvaluated,
-    SentiflowError,
-    UsageError,
-)
+from sentiflow.errors import SentiflowError, UsageError
 from sentiflow.files import digest_json
 from sentiflow.night.code import Code, describe_code
+from sentiflow.night.endings import RULED
 from sentiflow.night.lease import HeldLease
 from sentiflow.night.request import NightRequest
 from sentiflow.night.steps import Steps
+from sentiflow.notices.moves import describe_move
 from sentiflow.release.lineage import Lineage, describe_lineage
-from sentiflow.release.state import Event, Kind, NewEvent
+from sentiflow.release.state import Event, Kind, NewEvent, ReleaseState
 from sentiflow.reporting.record import NightRecord, Outcome
 from sentiflow.sample.reviews import SAMPLE_ROWS, SAMPLE_SEED, write_sample
 from sentiflow.settings import (
@@ -33,6 +31,11 @@ from sentiflow.settings import (
     load_settings,
     read_actor,
 )
+
+if TYPE_CHECKING:
+    from sentiflow.release.ledger import Ledger
+    from sentiflow.release.registry import Registry
+    from sentiflow.tracking import Run
 
 logger = logging.getLogger(__name__)
 
@@ -59,9 +62,9 @@ class Night:
         request: NightRequest,
         settings: Settings,
         home: Path,
-        run: Any,
-        registry: Any,
-        ledger: Any,
+        run: Run,
+        registry: Registry,
+        ledger: Ledger,
         lease: HeldLease,
         actor: str | None = None,
     ) -> None:
@@ -106,13 +109,29 @@ class Night:
             logger.warning("%s", sentence)
             self.note(warnings=[*self.record.warnings, sentence])
 
-    def tell_ledger(self, sequence: int, kind: Kind, reason: str, **values: Any) -> Event:
-        """Append an event of this night to the ledger, if it still stands at `sequence`.
+    def note_state(self, state: ReleaseState) -> None:
+        """Write down who is champion, and warn once of a move outside that is undecided."""
+        self.note(champion_version=state.champion)
+        if state.moved is not None and self.record.moved_outside is None:
+            moved = describe_move(state.moved)
+            self.warn(moved)
+            self.note(moved_outside=moved)
+
+    def reconcile(self) -> ReleaseState:
+        """Let the alias follow the ledger, write down how the model stands, and return it.
 
         Raises:
-            LedgerConflict: the ledger went on since.
-            LedgerUnreachable: it does not answer.
+            RegistryUnreachable, LedgerUnreachable: one of them did not answer.
+            LedgerConflict: others kept writing the ledger.
         """
+        from sentiflow.release.alias import reconcile
+
+        state = reconcile(self.registry, self.ledger, self.lineage.name, read_actor()).state
+        self.note_state(state)
+        return state
+
+    def make_event(self, kind: Kind, reason: str, **values: Any) -> NewEvent:
+        """Return an event of this night, to be written into the ledger."""
         details = {
             "night": self.date.isoformat(),
             "run_id": self.run.id,
@@ -120,7 +139,7 @@ class Night:
             "flow_run_id": self.record.prefect_flow_run_id,
             **values.pop("details", {}),
         }
-        event = NewEvent(
+        return NewEvent(
             kind=kind,
             actor=self.actor,
             reason=shorten_reason(reason),
@@ -128,12 +147,26 @@ class Night:
             details=details,
             **values,
         )
+
+    def tell_ledger(self, sequence: int, kind: Kind, reason: str, **values: Any) -> Event:
+        """Append an event of this night to the ledger, if it still stands at `sequence`.
+
+        Raises:
+            LedgerConflict: the ledger went on since.
+            LedgerUnreachable: it does not answer.
+        """
+        event = self.make_event(kind, reason, **values)
         (written,) = self.ledger.append(self.lineage.name, sequence, [event])
-        return cast(Event, written)
+        return written
 
     def end(self, outcome: Outcome, reasons: Sequence[str], exit_code: int) -> None:
         """Say what the night became."""
         self.note(outcome=outcome, reasons=list(reasons), exit_code=exit_code)
+
+    def end_as_ruled(self, ruling: Event) -> None:
+        """Say what the night became by the gate's ruling."""
+        self.note(decision=ruling.decision, version=ruling.to_version)
+        self.end(RULED[ruling.kind], ruling.details.get("reasons", [ruling.reason]), 0)
 
 
 def choose_date(request: NightRequest, settings: Settings) -> date:
@@ -199,11 +232,6 @@ def shorten_reason(reason: str) -> str:
     # No database stores a NUL or half a surrogate pair, which an error's text may quote.
     reason = reason.encode("utf-8", "replace").decode("utf-8").replace("\x00", " ")
     return reason if len(reason) <= _MOST_REASON else reason[: _MOST_REASON - 2] + " …"
-
-
-def not_evaluated(reasons: Sequence[str]) -> GateNotEvaluated:
-    """Return the error that ends a night whose gate could not be evaluated."""
-    return GateNotEvaluated(" ".join(reasons) + " The champion is kept.")
 
 
 def prefix_metrics(prefix: str, metrics: Mapping[str, Any]) -> dict[str, float | None]:

@@ -6,12 +6,32 @@ from collections.abc import Sequence
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
+from sentiflow.night.request import NightRequest
 from sentiflow.release.known_files import explain_unknown, look_up_known_files
+from sentiflow.release.lineage import Lineage, check_lineage
 from sentiflow.release.state import MAKES_CHAMPION, Event, fold_events
 from sentiflow.release.year import is_of_year
 
 if TYPE_CHECKING:
+    from sentiflow.release.ledger import Ledger
     from sentiflow.release.registry import Registry
+
+
+def refuse_incomparable(
+    request: NightRequest, lineage: Lineage, registry: Registry, ledger: Ledger
+) -> None:
+    """Refuse a night whose model could not be compared with the champion.
+
+    Raises:
+        LineageError: the settings are of another lineage than the registered model's.
+        UnknownFiles: the ledger does not know the champion's files.
+    """
+    if request.new_lineage:
+        return
+    check_lineage(lineage, registry.read_model_tags(lineage.name))
+    if not request.supersede:
+        events = ledger.read(lineage.name)
+        refuse_unknown_champion(registry, lineage.name, lineage.digest, events)
 
 
 def refuse_unknown_champion(

@@ -27,7 +27,6 @@ from typing import Final, Literal, Protocol
 
 from sentiflow.errors import (
     ForeignRegistry,
-    LedgerConflict,
     NoModelError,
     RegistryFailed,
     RegistryUnreachable,
@@ -49,7 +48,6 @@ from sentiflow.release.story import list_changed
 logger = logging.getLogger(__name__)
 
 _MOVES_ALIAS: Final[frozenset[Kind]] = MAKES_CHAMPION | {"reverted"}
-_ATTEMPTS: Final = 10
 
 Step = Literal["rest", "mark", "point", "record_move", "record_return"]
 
@@ -134,7 +132,7 @@ def reconcile(
         ForeignRegistry: the ledger is about the versions of another registry.
         RegistryUnreachable: the registry did not answer; the next call tries again.
         LedgerUnreachable: the ledger did not answer.
-        LedgerConflict: others kept writing the ledger through ten attempts.
+        LedgerConflict: others wrote the ledger first, ten times in a row.
     """
     # Most calls find nothing to do: they take no lock, and a registry that is down holds none.
     events = ledger.read(model)
@@ -144,13 +142,8 @@ def reconcile(
         check_registry(registry, model, events, alias)
     if plan_step(events, ledger.read_watermark(model), *_name(alias)) == "rest":
         return Reconciled(state, repaired=False, moved=None)
-    for _ in range(_ATTEMPTS - 1):
-        try:
-            return _reconcile_once(registry, ledger, model, actor)
-        except LedgerConflict:
-            # On PostgreSQL an append does not wait for this lock: look at the new head.
-            continue
-    return _reconcile_once(registry, ledger, model, actor)
+    # On PostgreSQL an append does not wait for this lock: the new head is looked at then.
+    return ledger.retry(model, lambda: _reconcile_once(registry, ledger, model, actor))
 
 
 def check_registry(

@@ -10,27 +10,29 @@ within a model is unique within each of its lineages.
 
 from __future__ import annotations
 
-import json
+import logging
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Any, Final
+from typing import Final, TypeVar
 
 from sqlalchemy import Connection, func, insert, select, update
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.exc import IntegrityError
 
-from sentiflow.errors import GateNotEvaluated, LedgerConflict, UsageError
+from sentiflow.errors import GateNotEvaluated, LedgerConflict
+from sentiflow.release.event_checks import check_event
 from sentiflow.release.ledger_database import LedgerDatabase
 from sentiflow.release.ledger_tables import EVENTS, PROJECTIONS
-from sentiflow.release.state import KINDS, MAKES_CHAMPION, Event, Kind, NewEvent
+from sentiflow.release.state import KINDS, Event, NewEvent
 
-_NEEDS_REASON: Final[frozenset[Kind]] = frozenset(
-    {"attested", "rolled_back", "hold", "released", "adopted", "reverted", "superseded"}
-)
-_LONGEST: Final = {"model": 250, "actor": 200, "reason": 2_000, "lineage": 64, "decision": 64}
-_LARGEST_DETAILS: Final = 20_000
+logger = logging.getLogger(__name__)
+
+# So often something is decided anew because somebody else wrote first.
+_TRIES: Final = 10
+
+_Answer = TypeVar("_Answer")
 
 
 @dataclass(frozen=True)
@@ -137,6 +139,48 @@ class Ledger:
         with self._database.begin(writes=True) as connection:
             return self._append(connection, model, sequence, events)
 
+    def append_decided(
+        self, model: str, choose: Callable[[tuple[Event, ...]], Sequence[NewEvent]]
+    ) -> tuple[Event, ...]:
+        """Write what follows from a model's events; decided again where others wrote meanwhile.
+
+        Args:
+            model: the registered model's name.
+            choose: given the events so far, returns those to write; none: nothing is written.
+
+        Returns:
+            The events as written.
+
+        Raises:
+            LedgerConflict: others wrote first, ten times in a row.
+            LedgerUnreachable: the database did not answer.
+            UsageError: a reason is missing, or a value is too long.
+        """
+
+        def append() -> tuple[Event, ...]:
+            events = self.read(model)
+            new = choose(events)
+            return self.append(model, len(events), new) if new else ()
+
+        return self.retry(model, append)
+
+    def retry(self, model: str, act: Callable[[], _Answer]) -> _Answer:
+        """Return what an act came to that reads the ledger and writes it; again on a conflict.
+
+        Raises:
+            LedgerConflict: others wrote first, ten times in a row.
+        """
+        for _ in range(_TRIES):
+            try:
+                return act()
+            except LedgerConflict as error:
+                conflict = error
+                logger.info("the ledger of %s went on meanwhile: deciding again", model)
+        raise LedgerConflict(
+            f"The ledger of {model} must stand still while something is decided on it. Received: "
+            f"{_TRIES} events of others in a row. The champion is kept; run again."
+        ) from conflict
+
     @contextmanager
     def lock_alias(self, model: str) -> Iterator[LockedAlias]:
         """Lock the model's alias: others who would move it wait; all writes are one transaction.
@@ -168,7 +212,7 @@ class Ledger:
     def _append(
         self, connection: Connection, model: str, sequence: int, events: Sequence[NewEvent]
     ) -> tuple[Event, ...]:
-        values = [_check_event(model, new) for new in events]
+        values = [check_event(model, new) for new in events]
         own = EVENTS.c.model == model
         head = select(EVENTS.c.sequence, EVENTS.c.time).where(own)
         last = connection.execute(head.order_by(EVENTS.c.sequence.desc()).limit(1)).first()
@@ -247,41 +291,3 @@ def _read_mark(connection: Connection, model: str) -> Watermark:
     own = select(PROJECTIONS).where(PROJECTIONS.c.model == model)
     row = connection.execute(own).first()
     return Watermark(row.sequence, row.version) if row is not None else Watermark()
-
-
-def _check_event(model: str, new: NewEvent) -> dict[str, Any]:
-    """Return the event's columns, or say what cannot be stored."""
-    columns = {name: getattr(new, name) for name in NewEvent.__dataclass_fields__}
-    for name, longest in _LONGEST.items():
-        value = model if name == "model" else columns[name]
-        if value is not None:
-            _check_text(name, value, longest)
-    for name in ("actor", "reason") if new.kind in _NEEDS_REASON else ("actor",):
-        if not columns[name].strip():
-            raise UsageError(
-                f"A ledger event that is {new.kind} must have its {name}. Received: {name}="
-                f"{columns[name]!r}. Give it, for example --reason 'worse on short reviews'."
-            )
-    if new.kind in MAKES_CHAMPION | {"waiting", "attested"} and new.to_version is None:
-        raise UsageError(
-            f"A ledger event that is {new.kind} must name a version. Received: to_version=None."
-        )
-    try:
-        details = json.dumps(dict(new.details), allow_nan=False)
-    except (TypeError, ValueError) as error:
-        raise UsageError(f"An event's details must be JSON values. Received: {error}.") from None
-    _check_text("details", details, _LARGEST_DETAILS)
-    return {**columns, "details": json.loads(details)}
-
-
-def _check_text(name: str, value: str, longest: int) -> None:
-    if len(value) > longest:
-        raise UsageError(
-            f"A ledger event's {name} must have at most {longest:,} characters. Received: "
-            f"{len(value):,}. Shorten it."
-        )
-    # PostgreSQL stores no NUL, and no database half of a surrogate pair.
-    if any(character == "\x00" or "\ud800" <= character <= "\udfff" for character in value):
-        raise UsageError(
-            f"A ledger event's {name} must be text. Received: a NUL or half a character in it."
-        )

@@ -6,7 +6,7 @@ import logging
 import tempfile
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING
 
 from sentiflow.data.ingest.ingest import read_sources
 from sentiflow.data.ingest.results import Ingested
@@ -15,6 +15,7 @@ from sentiflow.data.snapshot import Snapshot, check_snapshot, read_split
 from sentiflow.data.splitting import SPLITS
 from sentiflow.dates import read_today
 from sentiflow.errors import ArtifactError, DataRejected
+from sentiflow.night.endings import RULED
 from sentiflow.night.night import Night, list_sources, prefix_metrics
 from sentiflow.release.identity import name_runs, read_run
 from sentiflow.release.state import fold_events
@@ -23,8 +24,6 @@ if TYPE_CHECKING:
     from sentiflow.release.registry import Version
 
 logger = logging.getLogger(__name__)
-
-_ACCEPTED: Final = ("promoted", "superseded", "kept", "waiting")
 
 
 @dataclass(frozen=True)
@@ -103,11 +102,11 @@ def _look_up_last_accepted(night: Night) -> Version | None:
     ruled = {
         (event.to_version, read_run(event))
         for event in name_runs(night.ledger.read(night.lineage.name))
-        if event.kind in _ACCEPTED and event.lineage == night.lineage.digest
+        if event.kind in RULED and event.lineage == night.lineage.digest
     }
     if not ruled:
         return None
-    versions: list[Version] = [
+    versions = [
         version
         for version in night.registry.query_versions(night.lineage.name, {})
         if ruled & {(version.number, version.run_id), (version.number, None)}

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 from dataclasses import dataclass, field, replace
 from datetime import date
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Final
 
 import numpy as np
 import numpy.typing as npt
@@ -13,7 +13,7 @@ import pandas as pd
 
 from sentiflow.data.snapshot import read_split
 from sentiflow.dates import read_today
-from sentiflow.errors import ArtifactError, RegistryUnreachable
+from sentiflow.errors import ArtifactError
 from sentiflow.gate.behaviours import load_checks, run_checks
 from sentiflow.gate.checks import inspect_version
 from sentiflow.gate.findings import (
@@ -40,7 +40,7 @@ from sentiflow.release.year import begin_year
 from sentiflow.settings import SAMPLE_MODEL_NAME
 
 if TYPE_CHECKING:
-    from sentiflow.release.registry import Version
+    from sentiflow.release.registry import RegisteredModel, Version
 
 logger = logging.getLogger(__name__)
 
@@ -105,7 +105,7 @@ class Gate:
             # MLflow takes the alias away with its version: one word of a person settles both. A
             # hold stays, and so does an alias that somebody set elsewhere.
             state = replace(state, moved=None)
-        blockers = _list_blockers(state)
+        blockers = tuple(filter(None, [explain_block(state)]))
         if self._is_gone and self.superseded is None:
             return (_describe_gone(state, self.night.lineage.name, self.number), *blockers)
         return blockers
@@ -140,27 +140,28 @@ class Gate:
             is_sample=night.lineage.name == SAMPLE_MODEL_NAME,
         )
 
-    def _look_up_champion(self, state: ReleaseState) -> Any:
-        """Return the champion's version, or None where there is nothing to compare with."""
+    def _look_up_champion(self, state: ReleaseState) -> Version | None:
+        """Return the champion's version, or None where there is nothing to compare with.
+
+        Raises:
+            ArtifactError: it does not load, and the night was not asked to supersede it.
+        """
         night = self.night
         # What was found on an earlier head says nothing of this one's champion.
         self.superseded, self._is_gone = None, False
         if state.champion is None:
             return None
         champion = night.registry.look_up_version(night.lineage.name, state.champion)
-        self._is_gone = champion is None or not state.is_champion(champion.number, champion.run_id)
-        if self._is_gone:
+        if champion is None or not state.is_champion(champion.number, champion.run_id):
+            self._is_gone = True
             if night.request.supersede:
                 night.warn(f"Champion version {state.champion} is superseded: it is gone.")
                 self.superseded = state.champion
             return None
-        is_comparable = champion.tags.get("sentiflow.lineage") == night.lineage.digest
+        if champion.tags.get("sentiflow.lineage") != night.lineage.digest:
+            return None
         try:
-            if not is_comparable:
-                return None
             self._ask(champion.number)
-        except RegistryUnreachable:
-            raise
         except ArtifactError as error:
             if not night.request.supersede:
                 held = explain_block(state)
@@ -176,7 +177,7 @@ class Gate:
             night.warn(f"--supersede was not needed: champion version {champion.number} loads.")
         return champion
 
-    def _pair(self, findings: Findings, champion: Any, events: tuple[Event, ...]) -> Findings:
+    def _pair(self, findings: Findings, champion: Version, events: tuple[Event, ...]) -> Findings:
         from sentiflow.model.evaluation import score
 
         night, gate = self.night, self.night.settings.gate
@@ -215,7 +216,7 @@ class Gate:
         comparison = compare_paired(rows.labels, self._ask(self.number), self._ask(best), gate)
         return replace(findings, best_version=best, best_comparison=comparison)
 
-    def _select_newest(self, champion: Any) -> npt.NDArray[np.int64] | None:
+    def _select_newest(self, champion: Version) -> npt.NDArray[np.int64] | None:
         """Return the rows that the champion's own night did not test on, that is newer ones.
 
         Its answers are kept with its run, by id; where they cannot be read it is not known.
@@ -264,7 +265,7 @@ class Gate:
         best = max(
             known, key=lambda version: float(version.tags["sentiflow.accuracy"]), default=None
         )
-        return best and best.number
+        return best.number if best is not None else None
 
     def _ask(self, number: int) -> npt.NDArray[np.float32]:
         if number not in self._answers:
@@ -274,17 +275,13 @@ class Gate:
             self._answers[number] = answers
         return self._answers[number]
 
-    def _load(self, number: int) -> Any:
+    def _load(self, number: int) -> RegisteredModel:
         version = self._resolve(number)
         known = require_known(self._events, version)
         return self.night.registry.load(version, known, self.night.home / "scratch")
 
-    def _resolve(self, number: int) -> Any:
+    def _resolve(self, number: int) -> Version:
         return self.night.registry.resolve(self.night.lineage.name, str(number))
-
-
-def _list_blockers(state: ReleaseState) -> tuple[str, ...]:
-    return tuple(filter(None, [explain_block(state)]))
 
 
 def _describe_gone(state: ReleaseState, name: str, number: int) -> str:

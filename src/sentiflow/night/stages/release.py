@@ -4,39 +4,29 @@ from __future__ import annotations
 
 import json
 import logging
-from typing import TYPE_CHECKING, Final, Literal
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 from sentiflow.data.ingest.results import Ingested
-from sentiflow.errors import (
-    GateNotEvaluated,
-    LeaseLost,
-    LedgerConflict,
-    LedgerUnreachable,
-    RegistryUnreachable,
-    SentiflowError,
-)
+from sentiflow.errors import GateNotEvaluated
 from sentiflow.gate.decision import Decision, decide
 from sentiflow.gate.findings import Findings
-from sentiflow.night.night import Night, not_evaluated
+from sentiflow.night.endings import RULED
+from sentiflow.night.night import Night
 from sentiflow.night.stages.data import Splits
 from sentiflow.night.stages.gate import Gate, open_gate
 from sentiflow.night.stages.model import Evaluated, Trained
-from sentiflow.notices.moves import describe_move
 from sentiflow.release.identity import RUN_KEY, select_events
 from sentiflow.release.known_files import KnownFiles, digest_bundle, look_up_known_files
-from sentiflow.release.state import Event, ReleaseState
+from sentiflow.release.state import Event, NewEvent, ReleaseState
 from sentiflow.reporting.decision_record import DecisionRecord, keep_decision
 from sentiflow.reporting.report import write_report
-from sentiflow.settings import describe_settings, read_actor
+from sentiflow.settings import describe_settings
 
 if TYPE_CHECKING:
     from sentiflow.release.registry import Version
 
 logger = logging.getLogger(__name__)
-
-# Somebody else wrote the ledger between reading and writing: so often the night decides anew.
-_TRIES: Final = 5
-_RULINGS: Final = ("promoted", "superseded", "kept", "waiting")
 
 
 def register(night: Night, ingested: Ingested, trained: Trained, evaluated: Evaluated) -> int:
@@ -92,107 +82,119 @@ def register(night: Night, ingested: Ingested, trained: Trained, evaluated: Eval
     known = KnownFiles(version.run_id, digest_bundle(trained.bundle))
     _tell_registration(night, version, evaluated, known)
     registry.point(name, CHALLENGER, version.number)
-    return int(version.number)
+    return version.number
 
 
 def _tell_registration(
     night: Night, version: Version, evaluated: Evaluated, known: KnownFiles
 ) -> None:
     """Write the registration into the ledger, once per version."""
-    for _ in range(_TRIES):
-        events = night.ledger.read(night.lineage.name)
+
+    def choose(events: Sequence[Event]) -> list[NewEvent]:
         if look_up_known_files(events, version) is not None:
-            return
-        try:
-            night.tell_ledger(
-                len(events),
-                "registered",
-                f"Test accuracy {evaluated.metrics['accuracy']:.4f}.",
-                to_version=version.number,
-                details=known.as_details(),
-            )
-        except LedgerConflict:
-            continue
-        return
-    raise _too_busy(night)
+            return []
+        reason = f"Test accuracy {evaluated.metrics['accuracy']:.4f}."
+        details = known.as_details()
+        return [night.make_event("registered", reason, to_version=version.number, details=details)]
+
+    night.ledger.append_decided(night.lineage.name, choose)
 
 
 def decide_release(night: Night, splits: Splits, evaluated: Evaluated, number: int) -> None:
-    """Gather what the gate needs, rule, write the ruling into the ledger; the alias follows."""
+    """Gather what the gate needs, decide, commit the ruling; let the alias follow, and tell.
+
+    What goes wrong before the ruling is committed is told by `closing.end_by_error`.
+    """
     night.is_deciding = True
+    version = _look_up_registered(night, number)
+    ruling = select_ruling(night.ledger.read(night.lineage.name), version)
+    # Killed or cut off after the ruling: it stands, and only what follows is done again.
+    if ruling is None:
+        gate = open_gate(night, splits, evaluated, version)
+        ruling = night.ledger.retry(night.lineage.name, lambda: _rule(night, gate))
+    _follow(night, ruling)
+    _tell(night, ruling)
+
+
+def _look_up_registered(night: Night, number: int) -> Version:
     version = night.registry.look_up_version(night.lineage.name, number)
     if version is None:
-        raise not_evaluated(
-            [
-                f"Version {number} of {night.lineage.name}, which this night registered, must be "
-                "in the registry. Received: it is gone. Run the night again: finished steps are "
-                "reused."
-            ]
+        raise GateNotEvaluated(
+            f"Version {number} of {night.lineage.name}, which this night registered, must be in "
+            "the registry. Received: it is gone. Run the night again: finished steps are reused."
         )
-    ruling = select_ruling(night.ledger.read(night.lineage.name), version)
-    if ruling is not None:
-        # Killed or cut off after the ruling: it stands, and only what follows is done again.
-        _finish(night, ruling)
-        return
-    gate = open_gate(night, splits, evaluated, version)
-    for _ in range(_TRIES):
-        state = _reconcile(night)
-        night.note(champion_version=state.champion)
-        try:
-            ruling = _rule(night, gate, state, evaluated)
-        except LedgerConflict:
-            logger.info("decide: the ledger went on meanwhile, deciding again")
-            continue
-        except (RegistryUnreachable, LedgerUnreachable, LeaseLost):
-            raise
-        except SentiflowError as error:
-            raise _end_without_ruling(night, state, number, error) from error
-        _finish(night, ruling)
-        return
-    raise _too_busy(night)
-
-
-def _reconcile(night: Night) -> ReleaseState:
-    """Let the alias follow the ledger; the night tells of a move outside that shows only now."""
-    from sentiflow.release.alias import reconcile
-
-    registry, name = night.registry, night.lineage.name
-    state = reconcile(registry, night.ledger, name, read_actor()).state
-    if state.moved is not None and night.record.moved_outside is None:
-        moved = describe_move(state.moved)
-        night.warn(moved)
-        night.note(moved_outside=moved)
-    return state
+    return version
 
 
 def select_ruling(events: tuple[Event, ...], version: Version) -> Event | None:
     """Return the night's ruling on a version if the ledger holds one, else None."""
     about = select_events(events, version.number, version.run_id)
-    rulings = [event for event in about if event.kind in _RULINGS]
+    rulings = [event for event in about if event.kind in RULED]
     return next((event for event in rulings if "run_id" in event.details), None)
 
 
-def _rule(night: Night, gate: Gate, state: ReleaseState, evaluated: Evaluated) -> Event:
-    """Decide on this standing, keep the decision with its numbers, and commit it."""
-    events = night.ledger.read(night.lineage.name)
-    findings = gate.gather(events[: state.sequence], state)
+def _rule(night: Night, gate: Gate) -> Event:
+    """Gather, decide and commit on the ledger's head as it is now.
+
+    Raises:
+        LedgerConflict: the ledger went on meanwhile.
+        GateNotEvaluated: the gate cannot rule on what was found.
+    """
+    state = night.reconcile()
+    events = night.ledger.read(night.lineage.name)[: state.sequence]
+    findings = gate.gather(events, state)
     decision = decide(findings, night.settings.gate)
-    record = _record(night, gate, findings, decision, evaluated)
+    digest = _keep(night, _describe(night, gate, findings, decision))
+    if decision.verdict == "not_evaluated":
+        raise GateNotEvaluated(" ".join(decision.reasons))
+    return _commit(night, gate, state, findings, decision, digest)
+
+
+def _describe(night: Night, gate: Gate, findings: Findings, decision: Decision) -> DecisionRecord:
+    return DecisionRecord(
+        model=night.lineage.name,
+        lineage=night.lineage.digest,
+        night=night.date.isoformat(),
+        version=gate.number,
+        champion_version=night.record.champion_version,
+        fingerprint=night.record.fingerprint or "",
+        mlflow_run_id=night.run.id,
+        mlflow_run_path=night.run.path,
+        prefect_flow_run_id=night.record.prefect_flow_run_id,
+        decision=decision.as_dict(),
+        findings=findings.as_dict(),
+        baselines=gate.evaluated.baselines,
+        gate=night.settings.gate.model_dump(mode="json"),
+        seconds=night.clock.read(),
+        cpu_seconds=night.clock.read_cpu(),
+        bytes_written=night.clock.read_bytes_written(),
+    )
+
+
+def _keep(night: Night, record: DecisionRecord) -> str:
+    """Keep a decision with its numbers and its report, and return its digest."""
     digest = keep_decision(night.home, record)
     night.run.log_json(record.model_dump(mode="json"), "decision.json")
     report = write_report(night.home / "decisions" / f"{digest}.html", record)
     night.run.log_files([report], "report")
     night.note(decision=digest, report=str(report))
-    if decision.verdict == "not_evaluated":
-        raise GateNotEvaluated(" ".join(decision.reasons))
+    return digest
+
+
+def _commit(
+    night: Night,
+    gate: Gate,
+    state: ReleaseState,
+    findings: Findings,
+    decision: Decision,
+    digest: str,
+) -> Event:
+    """Write the ruling into the ledger: from then on it stands."""
     night.lease.check()
-    kind: Literal["promoted", "superseded", "waiting", "kept"] = decision.verdict
-    is_superseding = gate.superseded is not None and kind == "promoted"
-    if is_superseding:
-        kind = "superseded"
+    is_superseding = gate.superseded is not None and decision.verdict == "promoted"
     return night.tell_ledger(
         state.sequence,
-        kind,
+        "superseded" if is_superseding else decision.verdict,
         (night.request.reason or "") if is_superseding else " ".join(decision.reasons),
         from_version=state.champion,
         to_version=gate.number,
@@ -208,73 +210,17 @@ def _rule(night: Night, gate: Gate, state: ReleaseState, evaluated: Evaluated) -
     )
 
 
-def _record(
-    night: Night, gate: Gate, findings: Findings, decision: Decision, evaluated: Evaluated
-) -> DecisionRecord:
-    return DecisionRecord(
-        model=night.lineage.name,
-        lineage=night.lineage.digest,
-        night=night.date.isoformat(),
-        version=gate.number,
-        champion_version=night.record.champion_version,
-        fingerprint=night.record.fingerprint or "",
-        mlflow_run_id=night.run.id,
-        mlflow_run_path=night.run.path,
-        prefect_flow_run_id=night.record.prefect_flow_run_id,
-        decision=decision.as_dict(),
-        findings=findings.as_dict(),
-        baselines=evaluated.baselines,
-        gate=night.settings.gate.model_dump(mode="json"),
-        seconds=night.clock.read(),
-        cpu_seconds=night.clock.read_cpu(),
-        bytes_written=night.clock.read_bytes_written(),
-    )
-
-
-def _finish(night: Night, ruling: Event) -> None:
-    """Let alias, tags and descriptions follow a ruling; every part may be done twice."""
+def _follow(night: Night, ruling: Event) -> None:
+    """Let alias, tags and descriptions follow a ruling; it may be done twice."""
     # The ruling is committed: what fails from here on is no gate that was not evaluated.
     night.is_deciding = False
     night.ruling = ruling
-    state = _reconcile(night)
-    outcome: Literal["promoted", "waiting", "kept"] = (
-        "waiting" if ruling.kind == "waiting" else "kept" if ruling.kind == "kept" else "promoted"
-    )
-    night.note(champion_version=state.champion, decision=ruling.decision)
+    night.reconcile()
+
+
+def _tell(night: Night, ruling: Event) -> None:
+    """Say what the night became, in its record and in MLflow."""
     for warning in ruling.details.get("warnings", ()):
         night.warn(warning)
-    night.run.set_tags({"sentiflow.decision": outcome})
-    night.end(outcome, ruling.details["reasons"], 0)
-
-
-def _end_without_ruling(
-    night: Night, state: ReleaseState, number: int, cause: SentiflowError
-) -> GateNotEvaluated:
-    """Write down that the gate could not rule, and return the error that ends the night."""
-    ending = not_evaluated([str(cause)])
-    for _ in range(_TRIES):
-        sequence = len(night.ledger.read(night.lineage.name))
-        try:
-            night.tell_ledger(
-                sequence,
-                "not_evaluated",
-                str(ending),
-                from_version=state.champion,
-                to_version=number,
-                decision=night.record.decision,
-            )
-        except LedgerConflict:
-            continue
-        break
-    try:
-        _reconcile(night)
-    except SentiflowError as error:
-        logger.warning("MLflow does not show yet what became of version %d: %s", number, error)
-    return ending
-
-
-def _too_busy(night: Night) -> LedgerConflict:
-    return LedgerConflict(
-        f"The ledger of {night.lineage.name} must stand still while a night decides. Received: "
-        f"{_TRIES} events of others in a row. The champion is kept; run again."
-    )
+    night.run.set_tags({"sentiflow.decision": RULED[ruling.kind]})
+    night.end_as_ruled(ruling)
