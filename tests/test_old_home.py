@@ -42,7 +42,7 @@ def environment() -> Iterator[dict[str, str]]:
         pytest.skip(f"{PLACE} cannot be made here: {error.strerror}")
     try:
         with tarfile.open(ARCHIVE) as archive:
-            archive.extractall(PLACE.parent, filter="data")
+            archive.extractall(PLACE.parent)
         foreign = ("PREFECT_", "MLFLOW_", "SENTIFLOW_")
         kept = {key: value for key, value in os.environ.items() if not key.startswith(foreign)}
         yield {**kept, "SENTIFLOW_HOME": str(PLACE / "home")}
