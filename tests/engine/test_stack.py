@@ -35,12 +35,12 @@ def test_a_first_model_is_promoted_and_answers_without_a_hand(promoted: Stack) -
 
 def test_the_next_night_waits_and_a_second_start_is_no_second_first_night(promoted: Stack) -> None:
     promoted.up()
-    waiting = promoted.ask_prefect(
-        "flow_runs/filter",
-        {"deployments": {"name": {"any_": ["nightly"]}},
-         "flow_runs": {"state": {"type": {"any_": ["SCHEDULED"]}}}},
-    )  # fmt: skip
-    assert waiting
+    asked = {
+        "deployments": {"name": {"any_": ["nightly"]}},
+        "flow_runs": {"state": {"type": {"any_": ["SCHEDULED"]}}},
+    }
+    # A deployment that is registered again loses its scheduled runs; Prefect makes them anew.
+    waiting = promoted.wait_for(lambda: promoted.ask_prefect("flow_runs/filter", asked), 120)
     assert all(
         run["auto_scheduled"] and "T03:30:00" in run["expected_start_time"] for run in waiting
     )
