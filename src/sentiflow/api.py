@@ -274,6 +274,7 @@ def _run_command(arguments: Sequence[str], home: str | os.PathLike[str] | None) 
             try:
                 answer = process.stdout.read()
             except BaseException:
+                # An interrupt too must not leave a night behind that nobody waits for.
                 _end(process)
                 raise
             telling.join()
