@@ -150,6 +150,7 @@ def test_nothing_is_pruned_in_another_mlflow(
     context: ReleaseContext, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     go_elsewhere(context)
+    # MLflow is shared by the tests; nobody else's models are to be pruned should this fail.
     monkeypatch.setattr(Registry, "list_models", lambda _: ["elsewhere"])
     with pytest.raises(ForeignRegistry):
         prune_home(context, keep=1, dry_run=False)
