@@ -6,17 +6,16 @@ for to the row.
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import pyarrow as pa
-import pyarrow.compute as pc
 
 from sentiflow.data.ingest.segments import Segment, SegmentStore
+from sentiflow.data.ingest.tally import Tally, measure_texts
 from sentiflow.data.profile import Profile
 from sentiflow.data.quarantine import QuarantineWriter
 from sentiflow.data.reading.businesses import is_in_category, join_categories
@@ -24,7 +23,6 @@ from sentiflow.data.reading.sources import MAX_CHUNK_BYTES
 from sentiflow.data.reviews import label_reviews
 from sentiflow.data.row_digests import digest_rows
 from sentiflow.data.snapshot import Snapshot, SnapshotWriter
-from sentiflow.data.splitting import SPLITS, assign_buckets, name_splits
 from sentiflow.progress import report_progress
 from sentiflow.settings import Settings
 
@@ -49,103 +47,6 @@ class Assembled:
     earliest_left_out: pd.Timestamp | None
 
 
-@dataclass
-class _Tally:
-    """Counts over the prepared partitions of a snapshot."""
-
-    neutral: int = 0
-    category: int = 0
-    distinct: int = 0
-    rows: int = 0
-    unique_ids: int = 0
-    positive: int = 0
-    words: int = 0
-    shortest: int | None = None
-    longest: int = 0
-    missing: Counter[str] = field(default_factory=Counter)
-    earliest: pd.Timestamp | None = None
-    latest: pd.Timestamp | None = None
-    split_rows: Counter[str] = field(default_factory=Counter)
-    split_positive: Counter[str] = field(default_factory=Counter)
-
-    def add(self, reviews: pd.DataFrame, settings: Settings) -> None:
-        """Count one partition of labelled reviews."""
-        if reviews.empty:
-            return
-        self.rows += len(reviews)
-        # Rows with one id share a partition, so the partitions' counts add up.
-        self.unique_ids += reviews["review_id"].nunique()
-        self.positive += int(reviews["label"].sum())
-        texts = pa.array(reviews["text"], type=pa.large_string())
-        self.words += pc.sum(pc.list_value_length(pc.utf8_split_whitespace(texts))).as_py()
-        lengths = pc.min_max(pc.utf8_length(texts))
-        shortest = lengths["min"].as_py()
-        self.shortest = shortest if self.shortest is None else min(self.shortest, shortest)
-        self.longest = max(self.longest, lengths["max"].as_py())
-        for column in ("date", "user_id", "business_id"):
-            self.missing[column] += int(reviews[column].isna().sum())
-        dates = reviews["date"].dropna()
-        if not dates.empty:
-            first, last = dates.min(), dates.max()
-            self.earliest = first if self.earliest is None else min(self.earliest, first)
-            self.latest = last if self.latest is None else max(self.latest, last)
-        buckets = assign_buckets(reviews["text_digest"].to_numpy(dtype=np.uint64))
-        sides = name_splits(buckets, settings.split)
-        labels = reviews["label"].to_numpy()
-        for index, side in enumerate(SPLITS):
-            here = sides == index
-            self.split_rows[side] += int(here.sum())
-            self.split_positive[side] += int(labels[here].sum())
-
-    def describe(
-        self,
-        *,
-        rows_passed: int,
-        rejected: dict[str, int],
-        staged: int,
-        after_night: int,
-        joined: int | None,
-    ) -> Profile:
-        """Return the profile of all partitions.
-
-        Args:
-            rows_passed: rows that passed the checks.
-            rejected: the other rows, by rule.
-            staged: rows of the night that passed.
-            after_night: rows that passed and are later.
-            joined: staged rows whose business is known; None without businesses.
-        """
-        return Profile(
-            rows_read=rows_passed + sum(rejected.values()),
-            quarantined=sum(rejected.values()),
-            superseded=staged - self.distinct,
-            left_out_after_night=after_night,
-            left_out_neutral=self.neutral,
-            left_out_category=self.category,
-            rows=self.rows,
-            unique_ids=self.unique_ids,
-            positive_rows=self.positive,
-            total_words=self.words,
-            shortest_characters=self.shortest or 0,
-            longest_characters=self.longest,
-            missing_dates=self.missing["date"],
-            missing_user_ids=self.missing["user_id"],
-            missing_business_ids=self.missing["business_id"],
-            earliest_date=None if self.earliest is None else str(self.earliest.date()),
-            latest_date=None if self.latest is None else str(self.latest.date()),
-            train_rows=self.split_rows["train"],
-            train_positive_rows=self.split_positive["train"],
-            validation_rows=self.split_rows["validation"],
-            validation_positive_rows=self.split_positive["validation"],
-            test_rows=self.split_rows["test"],
-            test_positive_rows=self.split_positive["test"],
-            truncated_files=rejected.get("truncated_file", 0),
-            undecodable=rejected.get("not_decodable", 0),
-            rejected_by_rule=rejected,
-            join_coverage=None if joined is None else joined / max(staged, 1),
-        )
-
-
 def assemble(
     segments: Sequence[Segment],
     store: SegmentStore,
@@ -168,7 +69,7 @@ def assemble(
         SegmentGone: a segment was removed meanwhile.
     """
     data = settings.data
-    tally = _Tally()
+    tally = Tally()
     passed = after_night = joined = 0
     latest: pd.Timestamp | None = None
     earliest_left_out: pd.Timestamp | None = None
@@ -198,7 +99,7 @@ def assemble(
                 keep = is_in_category(reviews["categories"], data.category)
                 tally.category += int((~keep).sum())
                 reviews = reviews.loc[keep].reset_index(drop=True)
-            tally.add(reviews, settings)
+            tally.add(reviews, measure_texts(reviews["text"]), settings.split)
             return reviews
 
         scheme = {"positive_above": data.positive_above, "neutral": data.neutral}
