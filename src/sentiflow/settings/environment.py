@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import getpass
+import logging
 import os
 import socket
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Final
 
@@ -15,6 +17,9 @@ from sentiflow.errors import SettingsError
 from sentiflow.settings.access import load_access
 from sentiflow.settings.discovery import RunningServers, read_running_servers
 from sentiflow.settings.groups import LedgerSettings, TrackingSettings
+from sentiflow.settings.proxies import plan_proxies
+
+logger = logging.getLogger(__name__)
 
 # What Prefect's, MLflow's and S3's own clients read, from the environment and nowhere else.
 _CLIENT_SECRETS: Final = (
@@ -32,7 +37,6 @@ _MAY_BE_EMPTY: Final = frozenset(
 )  # fmt: skip
 # Set by a command that runs a Prefect server of its own.
 OWN_PREFECT: Final = "SENTIFLOW_OWN_PREFECT"
-_LOOPBACK: Final = ("localhost", "127.0.0.1", "::1")
 # The environment is one for all threads.
 _BORROWED: Final = threading.RLock()
 
@@ -200,7 +204,7 @@ def prepare_environment(home: Path) -> None:
         defaults["PREFECT_FLOWS_HEARTBEAT_FREQUENCY"] = "30"
     for key, value in {**defaults, **found}.items():
         os.environ.setdefault(key, value)
-    _spare_loopback_proxies()
+    _set_proxies()
 
 
 @contextmanager
@@ -259,10 +263,23 @@ def _describe_servers(home: Path, servers: RunningServers) -> dict[str, str]:
     return found
 
 
-def _spare_loopback_proxies() -> None:
+def _set_proxies() -> None:
     """Let no proxy stand between programs of this machine, whatever the environment names."""
-    for name in ("NO_PROXY", "no_proxy"):
-        named = os.environ.get(name) or os.environ.get(name.swapcase()) or ""
-        spared = [part.strip() for part in named.split(",") if part.strip()]
-        missing = [] if "*" in spared else [host for host in _LOOPBACK if host not in spared]
-        os.environ[name] = ",".join([*spared, *missing])
+    changes, problems = plan_proxies(
+        os.environ,
+        [os.environ.get(name, "") for name in ("PREFECT_API_URL", "MLFLOW_TRACKING_URI")],
+        # What Prefect's and our client need for it; MLflow's has PySocks beside it.
+        has_socks=find_spec("socksio") is not None,
+    )
+    for problem in problems:
+        logger.warning(problem)
+    _change_environment(changes)
+
+
+def _change_environment(changes: Mapping[str, str | None]) -> None:
+    """Set variables of this process; None removes one."""
+    for name, value in changes.items():
+        if value is None:
+            os.environ.pop(name, None)
+        else:
+            os.environ[name] = value

@@ -229,6 +229,9 @@ def _find(path: str) -> list[SourceFile]:
         # An empty path would be the working directory, and is more likely an unset variable.
         raise SourceError(f"A path must not be empty. Received: {path!r}. Name a file with --data.")
     try:
+        # fsspec's client asks by the proxies of the environment only where it is told to.
+        fsspec.config.conf.setdefault("http", {"client_kwargs": {"trust_env": True}})
+        fsspec.config.conf.setdefault("https", {"client_kwargs": {"trust_env": True}})
         # A file system that is kept for the life of the process, which may be longer than a
         # night, would go on with the listings of its first night.
         filesystem, inner = fsspec.core.url_to_fs(path, skip_instance_cache=True)
