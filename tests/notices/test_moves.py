@@ -103,7 +103,7 @@ def test_a_night_tells_of_a_move_that_shows_only_when_it_decides(
     )  # fmt: skip
     night.note_state = partial(Night.note_state, cast(Night, night))
     for _ in range(2):
-        state = Night.reconcile(cast(Night, night))
+        state = Night.reconcile(cast(Night, night)).state
     assert state.moved is not None
     assert "somebody moved it to 4" in record.moved_outside
     assert warnings == [record.moved_outside], "said once, and told with the night's ending"

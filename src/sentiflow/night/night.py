@@ -33,6 +33,7 @@ from sentiflow.settings import (
 )
 
 if TYPE_CHECKING:
+    from sentiflow.release.alias import Reconciled
     from sentiflow.release.ledger import Ledger
     from sentiflow.release.registry import Registry
     from sentiflow.tracking import Run
@@ -117,7 +118,7 @@ class Night:
             self.warn(moved)
             self.note(moved_outside=moved)
 
-    def reconcile(self) -> ReleaseState:
+    def reconcile(self) -> Reconciled:
         """Let the alias follow the ledger, write down how the model stands, and return it.
 
         Raises:
@@ -126,9 +127,9 @@ class Night:
         """
         from sentiflow.release.alias import reconcile
 
-        state = reconcile(self.registry, self.ledger, self.lineage.name, read_actor()).state
-        self.note_state(state)
-        return state
+        reconciled = reconcile(self.registry, self.ledger, self.lineage.name, read_actor())
+        self.note_state(reconciled.state)
+        return reconciled
 
     def make_event(self, kind: Kind, reason: str, **values: Any) -> NewEvent:
         """Return an event of this night, to be written into the ledger."""

@@ -19,7 +19,6 @@ from sentiflow.night.night import (
     Night,
     choose_date,
     describe_request_lineage,
-    name_night_asked,
     read_settings,
     shorten_reason,
 )
@@ -40,6 +39,7 @@ from sentiflow.settings import (
 )
 
 if TYPE_CHECKING:
+    from sentiflow.release.alias import Reconciled
     from sentiflow.release.ledger import Ledger
     from sentiflow.release.registry import Registry
     from sentiflow.tracking import Run
@@ -92,13 +92,13 @@ def open_night(
             # Before anything else is asked: it may be what is away.
             record_crash(home, asked.ledger, lease.dead, tell_crash)
             # What a crash left between ledger and alias is mended before anything is compared.
-            state = _reconcile(asked)
-            refuse_incomparable(asked.request, asked.lineage, asked.registry, asked.ledger)
+            reconciled = _reconcile(asked)
+            refuse_incomparable(asked.request, asked.lineage, asked.registry, reconciled.events)
             # After the registry was waited for: a sweep asks MLflow once.
             swept = sweep(home, asked.settings, close_flow_runs, lease, tell_crash)
             run = parts.enter_context(_track_run(asked))
             lease.note(run_id=run.id, run_path=run.path)
-            night = _begin(asked, run, lease, state, swept)
+            night = _begin(asked, run, lease, reconciled.state, swept)
         except Exception as error:
             close_unopened(request, home, flow_run_id, on_close, error, actor or read_actor())
             raise
@@ -118,6 +118,7 @@ class _Asked:
 
     Attributes:
         request: with its date set: midnight may come while the night waits for MLflow.
+        date: the night's date, in ISO form.
         home: SENTIFLOW_HOME.
         flow_run_id: Prefect's id of the flow run.
         actor: who started it.
@@ -130,6 +131,7 @@ class _Asked:
     """
 
     request: NightRequest
+    date: str
     home: Path
     flow_run_id: str | None
     actor: str
@@ -140,11 +142,6 @@ class _Asked:
     registry: Registry
     ledger: Ledger
 
-    @property
-    def date(self) -> str:
-        """The night's date."""
-        return name_night_asked(self.request)
-
 
 def _read_request(
     request: NightRequest, home: Path, flow_run_id: str | None, actor: str | None
@@ -153,10 +150,12 @@ def _read_request(
     from sentiflow.release.registry import Registry
 
     settings = read_settings(request)
+    date = choose_date(request, settings)
     uri = resolve_tracking_uri(settings.tracking, home)
     patience = RetryPolicy(settings.tracking.patience_seconds)
     return _Asked(
-        request=request.model_copy(update={"as_of": choose_date(request, settings)}),
+        request=request.model_copy(update={"as_of": date}),
+        date=date.isoformat(),
         home=home,
         flow_run_id=flow_run_id,
         actor=actor or read_actor(),
@@ -195,7 +194,7 @@ def _take_lease(asked: _Asked, parts: ExitStack) -> HeldLease:
         raise
 
 
-def _reconcile(asked: _Asked) -> ReleaseState:
+def _reconcile(asked: _Asked) -> Reconciled:
     from sentiflow.release.alias import reconcile
 
     return reconcile(
@@ -204,7 +203,7 @@ def _reconcile(asked: _Asked) -> ReleaseState:
         asked.lineage.name,
         read_actor(),
         may_begin_anew=asked.request.supersede,
-    ).state
+    )
 
 
 def _track_run(asked: _Asked) -> AbstractContextManager[Run]:

@@ -13,12 +13,11 @@ from sentiflow.release.state import MAKES_CHAMPION, Event, fold_events
 from sentiflow.release.year import is_of_year
 
 if TYPE_CHECKING:
-    from sentiflow.release.ledger import Ledger
     from sentiflow.release.registry import Registry
 
 
 def refuse_incomparable(
-    request: NightRequest, lineage: Lineage, registry: Registry, ledger: Ledger
+    request: NightRequest, lineage: Lineage, registry: Registry, events: Sequence[Event]
 ) -> None:
     """Refuse a night whose model could not be compared with the champion.
 
@@ -30,7 +29,6 @@ def refuse_incomparable(
         return
     check_lineage(lineage, registry.read_model_tags(lineage.name))
     if not request.supersede:
-        events = ledger.read(lineage.name)
         refuse_unknown_champion(registry, lineage.name, lineage.digest, events)
 
 

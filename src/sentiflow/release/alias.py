@@ -101,13 +101,15 @@ class Reconciled:
     """How the ledger and the alias stand after they were reconciled.
 
     Attributes:
-        state: by the ledger; its `moved` is a move outside that still is to be decided.
+        events: the model's events, by sequence.
+        state: what follows from them; its `moved` is a move outside that still is to be decided.
         repaired: whether this call moved the alias. Before a command's own event that means
             that an earlier process died between the ledger and the alias; after it, it is the
             release itself.
         moved: the move outside that this call was first to notice: alert on it.
     """
 
+    events: tuple[Event, ...]
     state: ReleaseState
     repaired: bool
     moved: Event | None
@@ -141,7 +143,7 @@ def reconcile(
     if not may_begin_anew:
         check_registry(registry, model, events, alias)
     if plan_step(events, ledger.read_watermark(model), *_name(alias)) == "rest":
-        return Reconciled(state, repaired=False, moved=None)
+        return Reconciled(events, state, repaired=False, moved=None)
     # On PostgreSQL an append does not wait for this lock: the new head is looked at then.
     return ledger.retry(model, lambda: _reconcile_once(registry, ledger, model, actor))
 
@@ -235,7 +237,7 @@ def _reconcile_once(registry: AliasRegistry, ledger: Ledger, model: str, actor: 
         if _tell_stories(registry, model, events, locked.watermark.sequence):
             locked.set_watermark(Watermark(state.sequence, alias))
     moved = next((event for event in written if event.kind == "moved_outside"), None)
-    return Reconciled(state, repaired=is_pointed, moved=moved)
+    return Reconciled(events, state, repaired=is_pointed, moved=moved)
 
 
 def _tell_stories(

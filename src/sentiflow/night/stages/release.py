@@ -140,14 +140,13 @@ def _rule(night: Night, gate: Gate) -> Event:
         LedgerConflict: the ledger went on meanwhile.
         GateNotEvaluated: the gate cannot rule on what was found.
     """
-    state = night.reconcile()
-    events = night.ledger.read(night.lineage.name)[: state.sequence]
-    findings = gate.gather(events, state)
+    reconciled = night.reconcile()
+    findings = gate.gather(reconciled.events, reconciled.state)
     decision = decide(findings, night.settings.gate)
     digest = _keep(night, _describe(night, gate, findings, decision))
     if decision.verdict == "not_evaluated":
         raise GateNotEvaluated(" ".join(decision.reasons))
-    return _commit(night, gate, state, findings, decision, digest)
+    return _commit(night, gate, reconciled.state, findings, decision, digest)
 
 
 def _describe(night: Night, gate: Gate, findings: Findings, decision: Decision) -> DecisionRecord:
