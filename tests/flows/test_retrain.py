@@ -189,12 +189,11 @@ def test_half_a_file_ends_the_night_before_training(
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("override", ["data.positive_above=4", "split.test_share=0.25"])
 def test_settings_of_another_lineage_end_the_night_by_name(
-    lived: FirstNight, night: Callable[..., NightRecord], override: str
+    lived: FirstNight, night: Callable[..., NightRecord]
 ) -> None:
-    with pytest.raises(LineageError, match=override.split("=")[0]):
-        night(lived.reviews, override)
+    with pytest.raises(LineageError, match=r"split\.test_share"):
+        night(lived.reviews, "split.test_share=0.25")
 
 
 @pytest.mark.slow
@@ -236,17 +235,6 @@ def test_an_unloadable_champion_is_kept_until_it_is_superseded_on_purpose(
 
 
 @pytest.mark.slow
-def test_a_champion_deleted_in_mlflow_is_superseded_though_its_alias_went_with_it(
-    lived: FirstNight, night: Callable[..., NightRecord]
-) -> None:
-    client(lived.home).delete_model_version("sentiflow", "1")
-    record = night(lived.reviews, supersede=True, reason="deleted by mistake")
-    assert (record.outcome, aliases(lived.home)["champion"]) == ("promoted", record.version)
-    assert list_kinds(lived.home)[-3:] == ["moved_outside", "registered", "superseded"]
-    assert read_events(lived.home)[-1].from_version == 1
-
-
-@pytest.mark.slow
 def test_manual_approval_leaves_the_challenger_waiting(
     trained: FirstNight, night: Callable[..., NightRecord]
 ) -> None:
@@ -256,30 +244,6 @@ def test_manual_approval_leaves_the_challenger_waiting(
     assert aliases(trained.home) == {"challenger": 1}
     again = night(trained.reviews, "gate.approval=manual")
     assert again.outcome == "skipped", "a night that was ruled on is not asked again"
-
-
-@pytest.mark.slow
-def test_a_hold_and_a_move_outside_block_automatic_promotion(
-    lived: FirstNight, night: Callable[..., NightRecord]
-) -> None:
-    home = lived.home
-    ledger = Ledger(f"sqlite:///{home / 'ledger.db'}")
-    sequence = len(read_events(home))
-    hold = NewEvent(kind="hold", actor="ada", reason="something is off")
-    ledger.append("sentiflow", sequence, [hold])
-    # The alias is taken away in MLflow's UI; by the policy alone this night would be promoted.
-    client(home).delete_registered_model_alias("sentiflow", "champion")
-    fresh = ("gate.max_champion_age=0", "gate.margin=0.4", "training.seed=3")
-    record = night(lived.reviews, *fresh)
-    assert record.outcome == "kept"
-    assert "something is off" in " ".join(record.reasons)
-    assert "moved away outside sentiflow" in " ".join(record.reasons)
-    # There is nothing to adopt.
-    assert any(
-        "sentiflow revert" in warning and "adopt" not in warning for warning in record.warnings
-    )
-    assert "champion" not in aliases(home)
-    assert list_kinds(home)[-3:] == ["moved_outside", "registered", "kept"]
 
 
 class BrokenReport:
@@ -339,39 +303,6 @@ def test_a_night_that_loses_the_race_decides_again_or_keeps(
 
 
 @pytest.mark.slow
-def test_an_old_champion_gives_way_to_an_equal_model_and_the_best_of_the_year_is_asked_too(
-    lived: FirstNight, tmp_path: Path, night: Callable[..., NightRecord]
-) -> None:
-    home = lived.home
-    fresh = ("gate.margin=0.4", "gate.min_newest_rows=10", "training.seed=5")
-    more = write_plain_reviews(tmp_path / "more.jsonl", rows=700)
-    young = night(more, *fresh, as_of=date(2026, 7, 20))
-    assert young.outcome == "kept"
-    assert "19 nights old" in " ".join(young.reasons)
-
-    second = night(more, *fresh, "gate.min_accuracy=0.55", as_of=date(2026, 8, 1))
-    assert "train" in second.reused_steps
-    assert second.outcome == "promoted", second.reasons
-    decision = read_decision_of(home, second)
-    assert (decision.champion_version, decision.decision["basis"]) == (1, "fresh")
-    findings = decision.findings
-    assert findings["champion_age"] == 31
-    assert findings["best_version"] is None, "the champion itself is the only one there was"
-    # The first night's rows are among the second's: what is newer is the difference.
-    known = read_decision_of(home, None).findings["rows"]
-    assert findings["newest_rows"] == findings["rows"] - known > 10
-    assert findings["newest"]["rows"] == findings["newest_rows"]
-    assert findings["looks"] == 1
-
-    third = night(more, *fresh[:2], "training.seed=6", as_of=date(2026, 9, 15))
-    assert third.outcome == "promoted", third.reasons
-    assert read_decision_of(home, third).findings["best_version"] == 1
-    assert [event.kind for event in read_events(home) if event.kind != "registered"] == [
-        "promoted", "kept", "promoted", "promoted",
-    ]  # fmt: skip
-
-
-@pytest.mark.slow
 def test_a_model_that_learned_swapped_labels_does_not_replace_the_champion(
     lived: FirstNight, tmp_path: Path, night: Callable[..., NightRecord]
 ) -> None:
@@ -387,16 +318,6 @@ def test_a_model_that_learned_swapped_labels_does_not_replace_the_champion(
     assert compared["challenger"] == pytest.approx(record.metrics["accuracy"])
     assert compared["champion"] == pytest.approx(record.champion_metrics["accuracy"])
     assert compared["challenger"] != compared["champion"]
-
-
-@pytest.mark.slow
-def test_an_older_night_registers_but_never_moves_the_champion(
-    lived: FirstNight, night: Callable[..., NightRecord]
-) -> None:
-    record = night(lived.reviews, as_of=date(2026, 6, 30))
-    assert record.outcome == "kept"
-    assert any("backfill" in reason for reason in record.reasons)
-    assert aliases(lived.home) == {"champion": 1, "challenger": 2}
 
 
 @pytest.mark.slow

@@ -62,6 +62,8 @@ class Night:
         self,
         request: NightRequest,
         settings: Settings,
+        lineage: Lineage,
+        day: date,
         home: Path,
         run: Run,
         registry: Registry,
@@ -81,8 +83,8 @@ class Night:
         self.clock = StepClock()
         self.code: Code = describe_code()
         self.steps = Steps(home, self.code.identity, ignore_stored=request.force)
-        self.lineage = describe_request_lineage(request, settings)
-        self.date = choose_date(request, settings)
+        self.lineage = lineage
+        self.date = day
         self.is_deciding = False
         # Committed, by this night or an earlier try at its version: so it stands.
         self.ruling: Event | None = None

@@ -6,6 +6,7 @@ import logging
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, ExitStack, contextmanager
 from dataclasses import dataclass
+from datetime import date
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -118,7 +119,7 @@ class _Asked:
 
     Attributes:
         request: with its date set: midnight may come while the night waits for MLflow.
-        date: the night's date, in ISO form.
+        date: the night's date.
         home: SENTIFLOW_HOME.
         flow_run_id: Prefect's id of the flow run.
         actor: who started it.
@@ -131,7 +132,7 @@ class _Asked:
     """
 
     request: NightRequest
-    date: str
+    date: date
     home: Path
     flow_run_id: str | None
     actor: str
@@ -150,12 +151,12 @@ def _read_request(
     from sentiflow.release.registry import Registry
 
     settings = read_settings(request)
-    date = choose_date(request, settings)
+    night_date = choose_date(request, settings)
     uri = resolve_tracking_uri(settings.tracking, home)
     patience = RetryPolicy(settings.tracking.patience_seconds)
     return _Asked(
-        request=request.model_copy(update={"as_of": date}),
-        date=date.isoformat(),
+        request=request.model_copy(update={"as_of": night_date}),
+        date=night_date,
         home=home,
         flow_run_id=flow_run_id,
         actor=actor or read_actor(),
@@ -173,7 +174,7 @@ def _take_lease(asked: _Asked, parts: ExitStack) -> HeldLease:
     from sentiflow.release.leases import name_night
 
     settings, model = asked.settings, asked.lineage.name
-    details = {"night": asked.date, "flow_run_id": asked.flow_run_id}
+    details = {"night": asked.date.isoformat(), "flow_run_id": asked.flow_run_id}
     url = resolve_ledger_url(settings.ledger, asked.home)
     try:
         return parts.enter_context(
@@ -185,7 +186,7 @@ def _take_lease(asked: _Asked, parts: ExitStack) -> HeldLease:
             actor=asked.actor,
             reason=shorten_reason(str(error)),
             lineage=asked.lineage.digest,
-            details={"night": asked.date},
+            details={"night": asked.date.isoformat()},
         )
         attempt(
             "The refusal is not in the ledger",
@@ -218,7 +219,7 @@ def _track_run(asked: _Asked) -> AbstractContextManager[Run]:
         {
             **lineage.as_tags(),
             "sentiflow.model": lineage.name,
-            "sentiflow.night": asked.date,
+            "sentiflow.night": asked.date.isoformat(),
             "sentiflow.prefect_flow_run_id": asked.flow_run_id or "",
         },
         asked.patience,
@@ -230,8 +231,8 @@ def _begin(
 ) -> Night:
     """Return the night, its record begun with what was found."""
     night = Night(
-        asked.request, asked.settings, asked.home, run, asked.registry, asked.ledger, lease,
-        asked.actor,
+        asked.request, asked.settings, asked.lineage, asked.date, asked.home, run,
+        asked.registry, asked.ledger, lease, asked.actor,
     )  # fmt: skip
     # As it stands, not as it was noticed: every night says so until it is settled.
     night.note_state(state)

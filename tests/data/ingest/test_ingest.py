@@ -283,7 +283,7 @@ def check_history(changes: list[Change], folder: Path, rest: int, small: int) ->
 
 
 @hypothesis_settings(
-    max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+    max_examples=15, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
 )
 @given(
     changes=CHANGES,

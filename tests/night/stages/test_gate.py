@@ -18,7 +18,7 @@ from sentiflow.gate.inspection import Inspection
 from sentiflow.night.night import Night
 from sentiflow.night.stages.gate import Gate
 from sentiflow.night.stages.model import Evaluated
-from sentiflow.release.registry import Registry
+from sentiflow.release.registry import Registry, Version
 from sentiflow.release.state import Event, Kind, fold_events
 from sentiflow.settings import load_settings
 
@@ -54,7 +54,10 @@ def open_gate(registry: Registry, supersede: bool) -> tuple[Gate, list[str]]:
         warn=warnings.append,
     )  # fmt: skip
     rows = GateRows(("a",), np.array([1], np.int8), "f", ())
-    gate = Gate(cast(Night, night), 3, "", cast(Evaluated, None), rows, ["good"], _alone=SOUND)
+    gate = Gate(
+        cast(Night, night), Version(NAME, 3, "", {}), cast(Evaluated, None), rows, ["good"],
+        _alone=SOUND,
+    )  # fmt: skip
     return gate, warnings
 
 

@@ -90,13 +90,16 @@ def registry() -> RegistryOfTables:
 def open_night(
     registry: RegistryOfTables, home: Path, *overrides: str, **asked: Any
 ) -> tuple[Night, RunInMemory]:
-    from sentiflow.night.night import read_settings
+    from sentiflow.night.night import describe_request_lineage, read_settings
 
     request = NightRequest(
         data=("a.jsonl",), as_of=asked.pop("as_of", NIGHT), overrides=overrides, **asked
     )
     run = RunInMemory()
-    night = Night(request, read_settings(request), home, run, registry, None, cast(Any, None))
+    settings = read_settings(request)
+    lineage = describe_request_lineage(request, settings)
+    day = request.as_of or NIGHT
+    night = Night(request, settings, lineage, day, home, run, registry, None, cast(Any, None))
     registry.lineage = night.lineage.digest
     return night, run
 
@@ -116,7 +119,8 @@ PROMOTED = tell(("promoted", CHAMPION))
 
 
 def make_gate(night: Night, **changes: Any) -> Gate:
-    return Gate(night, CHALLENGER, f"run-{CHALLENGER}", EVALUATED, ROWS, TEXTS, **changes)
+    challenger = night.registry.resolve("sentiflow", str(CHALLENGER))
+    return Gate(night, challenger, EVALUATED, ROWS, TEXTS, **changes)
 
 
 def gather(night: Night, events: tuple[Event, ...] = PROMOTED, **changes: Any) -> Findings:
@@ -405,7 +409,8 @@ def test_the_gates_rows_are_tonights_test_rows_with_their_slices(
     assert gate.rows.labels.dtype == np.int8
     digests = np.array([BUCKETS - 1, BUCKETS - 1], np.uint64)
     assert gate.rows.fingerprint == fingerprint_rows(("r0", "r2"), digests, gate.rows.labels)
-    assert (gate.night, gate.number, gate.run_id) == (night, CHALLENGER, f"run-{CHALLENGER}")
+    assert gate.night is night
+    assert gate.challenger == registry.resolve("sentiflow", str(CHALLENGER))
     assert gate.evaluated is EVALUATED
     assert slice_names(gate) == {
         ("stars", "5"): [0], ("stars", "2"): [1],

@@ -14,7 +14,7 @@ from night.stages.tables import RunInMemory
 
 from sentiflow.data.snapshot import Snapshot
 from sentiflow.data.splitting import BUCKETS
-from sentiflow.night.night import Night, read_settings
+from sentiflow.night.night import Night, describe_request_lineage, read_settings
 from sentiflow.night.request import NightRequest
 from sentiflow.night.stages.data import Splits
 from sentiflow.night.stages.model import Tokens, tokenize
@@ -39,7 +39,11 @@ def tokens(tmp_path_factory: pytest.TempPathFactory) -> Tokens:
     request = NightRequest(
         data=("a.jsonl",), as_of=date(2026, 6, 30), overrides=("tokens.length=4",)
     )
-    night = Night(request, read_settings(request), home, RunInMemory(), None, None, cast(Any, None))
+    settings, day = read_settings(request), date(2026, 6, 30)
+    night = Night(
+        request, settings, describe_request_lineage(request, settings), day, home, RunInMemory(),
+        None, None, cast(Any, None),
+    )  # fmt: skip
     return tokenize(night, Splits(snapshot, {}, "split"))
 
 

@@ -54,8 +54,7 @@ class Gate:
 
     Attributes:
         night: the night.
-        number: the challenger's version.
-        run_id: the MLflow run that made it.
+        challenger: the version that the night made.
         evaluated: the night's own figures; the baseline's accuracy is used.
         rows: what both models are scored on.
         texts: the rows' texts.
@@ -63,8 +62,7 @@ class Gate:
     """
 
     night: Night
-    number: int
-    run_id: str
+    challenger: Version
     evaluated: Evaluated
     rows: GateRows
     texts: list[str]
@@ -107,26 +105,28 @@ class Gate:
             state = replace(state, moved=None)
         blockers = tuple(filter(None, [explain_block(state)]))
         if self._is_gone and self.superseded is None:
-            return (_describe_gone(state, self.night.lineage.name, self.number), *blockers)
+            return (_describe_gone(state, self.challenger), *blockers)
         return blockers
 
     def _examine_challenger(self) -> Findings:
         from sentiflow.model.evaluation import score
 
         night, gate = self.night, self.night.settings.gate
-        answers = self._ask(self.number)
+        answers = self._ask(self.challenger)
         inspection = inspect_version(
             night.registry.uri,
-            night.lineage.name,
-            self.number,
-            require_known(self._events, self._resolve(self.number)),
+            self.challenger.name,
+            self.challenger.number,
+            require_known(self._events, self.challenger),
             self.texts[:_PARITY_ROWS],
             answers[:_PARITY_ROWS],
             night.home / "scratch",
             gate.check_seconds,
         )
         night.run.log_metrics(prefix_metrics("release", inspection.as_dict()))
-        behaviours = run_checks(load_checks(gate.behaviour_floors), self._load(self.number).predict)
+        behaviours = run_checks(
+            load_checks(gate.behaviour_floors), self._load(self.challenger).predict
+        )
         night.run.log_metrics(
             {f"behaviour/{behaviour.name}": behaviour.pass_rate for behaviour in behaviours}
         )
@@ -161,7 +161,7 @@ class Gate:
         if champion.tags.get("sentiflow.lineage") != night.lineage.digest:
             return None
         try:
-            self._ask(champion.number)
+            self._ask(champion)
         except ArtifactError as error:
             if not night.request.supersede:
                 held = explain_block(state)
@@ -181,7 +181,7 @@ class Gate:
         from sentiflow.model.evaluation import score
 
         night, gate = self.night, self.night.settings.gate
-        answers = self._ask(champion.number)
+        answers = self._ask(champion)
         metrics = score(self.rows.labels, answers).as_dict()
         night.note(champion_metrics=metrics)
         night.run.log_metrics(prefix_metrics("test_champion", metrics))
@@ -204,7 +204,7 @@ class Gate:
                 blockers=tuple(blockers),
             ),
             rows,
-            self._ask(self.number),
+            self._ask(self.challenger),
             answers,
             gate,
         )
@@ -213,8 +213,8 @@ class Gate:
             best = self._look_up_best_of_year(events, champion.number)
         if best is None:
             return findings
-        comparison = compare_paired(rows.labels, self._ask(self.number), self._ask(best), gate)
-        return replace(findings, best_version=best, best_comparison=comparison)
+        comparison = compare_paired(rows.labels, self._ask(self.challenger), self._ask(best), gate)
+        return replace(findings, best_version=best.number, best_comparison=comparison)
 
     def _select_newest(self, champion: Version) -> npt.NDArray[np.int64] | None:
         """Return the rows that the champion's own night did not test on, that is newer ones.
@@ -234,7 +234,7 @@ class Gate:
         is_new = [review_id not in known for review_id in self.rows.review_ids]
         return np.flatnonzero(is_new)
 
-    def _look_up_best_of_year(self, events: tuple[Event, ...], champion: int) -> int | None:
+    def _look_up_best_of_year(self, events: tuple[Event, ...], champion: int) -> Version | None:
         """Return the former champion of the last year with the best recorded accuracy.
 
         The recorded figures only choose it; it is scored again tonight on the same rows.
@@ -248,7 +248,9 @@ class Gate:
         since = begin_year(night.date).isoformat()
         found = [
             version
-            for number in sorted({number for number, _ in crowned} - {champion, self.number})
+            for number in sorted(
+                {number for number, _ in crowned} - {champion, self.challenger.number}
+            )
             if (version := night.registry.look_up_version(night.lineage.name, number))
             and crowned & {(number, version.run_id), (number, None)}
             and version.tags.get("sentiflow.lineage") == night.lineage.digest
@@ -262,34 +264,30 @@ class Gate:
                 f"Former champions whose files the ledger does not know were not compared with: "
                 f"sentiflow attest {' '.join(unknown)} --reason …"
             )
-        best = max(
+        return max(
             known, key=lambda version: float(version.tags["sentiflow.accuracy"]), default=None
         )
-        return best.number if best is not None else None
 
-    def _ask(self, number: int) -> npt.NDArray[np.float32]:
+    def _ask(self, version: Version) -> npt.NDArray[np.float32]:
+        number = version.number
         if number not in self._answers:
             logger.info("decide: version %d answers %s rows", number, f"{len(self.texts):,}")
-            answers = self._load(number).predict(self.texts)
+            answers = self._load(version).predict(self.texts)
             check_answers(answers, self.rows, number)
             self._answers[number] = answers
         return self._answers[number]
 
-    def _load(self, number: int) -> RegisteredModel:
-        version = self._resolve(number)
+    def _load(self, version: Version) -> RegisteredModel:
         known = require_known(self._events, version)
         return self.night.registry.load(version, known, self.night.home / "scratch")
 
-    def _resolve(self, number: int) -> Version:
-        return self.night.registry.resolve(self.night.lineage.name, str(number))
 
-
-def _describe_gone(state: ReleaseState, name: str, number: int) -> str:
+def _describe_gone(state: ReleaseState, challenger: Version) -> str:
     return (
-        f"Champion version {state.champion} of {name} is gone from the registry, so tonight's "
-        "model was compared with none and a person must decide: sentiflow promote "
-        f"{number} --override --reason …, another with sentiflow rollback --to N --reason …, or "
-        "with the next night sentiflow run … --supersede --reason …"
+        f"Champion version {state.champion} of {challenger.name} is gone from the registry, so "
+        "tonight's model was compared with none and a person must decide: sentiflow promote "
+        f"{challenger.number} --override --reason …, another with sentiflow rollback --to N "
+        "--reason …, or with the next night sentiflow run … --supersede --reason …"
     )
 
 
@@ -303,8 +301,7 @@ def open_gate(night: Night, splits: Splits, evaluated: Evaluated, version: Versi
     digests = reviews["text_digest"].to_numpy(np.uint64)
     return Gate(
         night=night,
-        number=version.number,
-        run_id=version.run_id,
+        challenger=version,
         evaluated=evaluated,
         rows=GateRows(
             review_ids=review_ids,
