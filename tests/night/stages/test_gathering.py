@@ -119,7 +119,7 @@ PROMOTED = tell(("promoted", CHAMPION))
 
 
 def make_gate(night: Night, **changes: Any) -> Gate:
-    challenger = night.registry.resolve("sentiflow", str(CHALLENGER))
+    challenger = night.registry.resolve(night.lineage.name, str(CHALLENGER))
     return Gate(night, challenger, EVALUATED, ROWS, TEXTS, **changes)
 
 
