@@ -52,7 +52,7 @@ def test_what_the_ledger_has_of_the_night_stands(kinds: tuple[Kind, ...], outcom
     assert record.outcome == outcome
     assert (record.model, record.lineage, record.version) == ("m", "l1", 3)
     assert record.reasons == [
-        f"The night was cut off: {DEATH}. Its {kinds[-1]} is in the ledger.", "Better.",
+        f"The night crashed: {DEATH}. Its {kinds[-1]} is in the ledger.", "Better.",
     ]  # fmt: skip
     assert (record.mlflow_run_path, record.prefect_flow_run_id) == ("/#/runs/r1", "f1")
     assert record.exit_code == 1
@@ -161,7 +161,7 @@ def test_a_record_of_an_earlier_try_is_not_told_of_the_one_that_was_cut_off(
     told: list[NightRecord] = []
     record_crash(tmp_path, ledger, [(make_lease(), DEATH)], told.append)
     (record,) = told
-    assert "cut off" in record.reasons[0]
+    assert "crashed" in record.reasons[0]
     assert read_record(tmp_path, "f1") == record
     assert [event.details["run_id"] for event in ledger.read("m")] == ["r0", "r1"]
 

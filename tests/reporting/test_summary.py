@@ -29,9 +29,7 @@ RECORD = NightRecord(
 def test_the_text_tells_outcome_rows_metrics_and_time_in_the_order_of_the_night() -> None:
     text = write_text(RECORD)
     assert "KEPT" in text
-    assert (
-        "1,106 read = 1 quarantined, 2 superseded, 3 left out, 800 train + 100 validation" in text
-    )
+    assert "1,106 read = 1 quarantined, 2 outdated, 3 left out, 800 train + 100 validation" in text
     assert "ingest 2.0, train 40.0, total 60.0" in text
     assert "champion is version 3" in text
     assert "Warning: Dates are missing." in text

@@ -92,7 +92,7 @@ def _tell_ledger(ledger: Ledger, model: str, record: NightRecord) -> None:
     try:
         ledger.append_decided(model, choose)
     except GateNotEvaluated as error:
-        logger.warning("That a night was cut off is not in the ledger: %s", error)
+        logger.warning("That a night crashed is not in the ledger: %s", error)
 
 
 def _is_ending_of(event: Event, ids: Mapping[str, str | None]) -> bool:
@@ -136,15 +136,15 @@ def describe_crash(
     own = [event for event in events if run_id and event.details.get("run_id") == run_id]
     ending = select_ending(events, run_id)
     version = next((event.to_version for event in reversed(own) if event.to_version), None)
-    cut_off = f"The night was cut off: {death}."
+    crashed = f"The night crashed: {death}."
     if ending is not None:
         outcome = OUTCOMES[ending.kind]
-        reasons = [f"{cut_off} Its {ending.kind} is in the ledger.", ending.reason]
+        reasons = [f"{crashed} Its {ending.kind} is in the ledger.", ending.reason]
     else:
         outcome = "failed"
         ran = "" if version is None else f" It had registered version {version}."
         reasons = [
-            f"{cut_off}{ran} The champion stays. Run it again, after that day with --as-of "
+            f"{crashed}{ran} The champion stays. Run it again, after that day with --as-of "
             f"{details.get('night', 'DATE')}: finished steps are reused."
         ]
     record = NightRecord(

@@ -69,7 +69,7 @@ def open_night(
         flow_run_id: Prefect's id of the flow run; names the night's record.
         on_close: called with the finished record, whatever the night became.
         close_flow_runs: ends flow runs whose processes are gone; see `sweep`.
-        tell_crash: told the record of each night that was cut off before.
+        tell_crash: told the record of each night that crashed before.
         check_asked: raises what forbids the request, before anything is done for it.
         actor: who started it, for the ledger; None: whoever runs this process.
 

@@ -10,7 +10,12 @@ from sentiflow.markup import escape_markdown
 from sentiflow.reporting.record import NightRecord
 from sentiflow.reporting.titles import METRICS, name_baseline, sort_steps
 
-_UNUSED: Final = ("quarantined", "superseded", "left_out")
+# What is stored under a key, and its word.
+_UNUSED: Final = {
+    "quarantined": "quarantined",
+    "superseded": "outdated",
+    "left_out": "left out",
+}
 
 
 def write_text(record: NightRecord) -> str:
@@ -81,7 +86,7 @@ def format_markdown(record: NightRecord) -> str:
 
 def _describe_rows(record: NightRecord) -> str:
     rows = record.rows
-    unused = ", ".join(f"{rows[name]:,} {name.replace('_', ' ')}" for name in _UNUSED)
+    unused = ", ".join(f"{rows[name]:,} {word}" for name, word in _UNUSED.items())
     used = " + ".join(f"{rows[name]:,} {name}" for name in ("train", "validation", "test"))
     text = f"{rows['read']:,} read = {unused}, {used}"
     if record.join_coverage is not None:

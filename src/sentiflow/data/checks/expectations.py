@@ -219,10 +219,10 @@ def _expect_of_reading(
         ),
         TableExpectation(
             name="accounted_rows",
-            required="Rows read must equal quarantined + superseded + left out + train + "
+            required="Rows read must equal quarantined + outdated + left out + train + "
             "validation + test",
             received=f"rows_read={profile.rows_read:,}, quarantined={profile.quarantined:,}, "
-            f"superseded={profile.superseded:,}, left_out={profile.left_out:,}, "
+            f"outdated={profile.superseded:,}, left_out={profile.left_out:,}, "
             f"train={profile.train_rows:,}, validation={profile.validation_rows:,}, "
             f"test={profile.test_rows:,}",
             advice=f"{profile.unaccounted_rows:,} rows are unaccounted for. {_FAULT}",
@@ -260,7 +260,7 @@ def _expect_of_content(profile: Profile, settings: Settings, night: date) -> lis
             name="unique_ids",
             required="Every row of the snapshot must have a review id of its own",
             received=f"unique_ids={profile.unique_ids:,}, rows={profile.rows:,}",
-            advice=f"Superseded rows were not removed. {_FAULT}",
+            advice=f"Outdated rows were not removed. {_FAULT}",
             value=profile.rows - profile.unique_ids,
             at_least=0,
             at_most=0,

@@ -170,7 +170,7 @@ def split(night: Night, ingested: Ingested) -> Splits:
     counted = {side: getattr(profile, f"{side}_rows") for side in SPLITS}
     if rows != counted or profile.unaccounted_rows:
         raise ArtifactError(
-            "Every row read must be quarantined, superseded, left out or on one side of the "
+            "Every row read must be quarantined, outdated, left out or on one side of the "
             f"split. Received: on disk {rows}, counted {counted}, unaccounted "
             f"{profile.unaccounted_rows}. Remove {snapshot.folder} and run again."
         )

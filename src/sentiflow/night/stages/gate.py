@@ -73,7 +73,7 @@ class Gate:
     _alone: Findings | None = None
 
     def gather(self, events: tuple[Event, ...], state: ReleaseState) -> Findings:
-        """Return all findings against the champion of this standing.
+        """Return all findings against the champion of this state.
 
         Raises:
             GateNotEvaluated: something the gate needs is missing or no number.

@@ -108,7 +108,7 @@ def decide_release(night: Night, splits: Splits, evaluated: Evaluated, number: i
     night.is_deciding = True
     version = _look_up_registered(night, number)
     ruling = select_ruling(night.ledger.read(night.lineage.name), version)
-    # Killed or cut off after the ruling: it stands, and only what follows is done again.
+    # Crashed after the ruling: it stands, and only what follows is done again.
     if ruling is None:
         gate = open_gate(night, splits, evaluated, version)
         ruling = night.ledger.retry(night.lineage.name, lambda: _rule(night, gate))
