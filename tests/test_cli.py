@@ -16,6 +16,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
+import pandas as pd
 import pytest
 import typer
 from outside import make_environment, type_in
@@ -69,7 +70,7 @@ def typed(
 ) -> Run:
     """Run `sentiflow …` in this process, from its arguments to its exit code."""
     monkeypatch.chdir(folder)
-    return lambda *words: type_in(words, environment, capfd)
+    return lambda *words, **more: type_in(words, {**environment, **more}, capfd)
 
 
 def parse(answer: subprocess.CompletedProcess[str]) -> dict[str, Any]:
@@ -243,3 +244,21 @@ def test_every_command_of_a_home_takes_settings_and_answers_as_json() -> None:
         listed = [option.opts[-1] for option in commands[name].params]
         assert listed[-3:] == ["--config", "--set", "--json"], name
         assert commands[name].help
+
+
+@pytest.mark.parametrize("name", ["reviews.csv", "reviews.jsonl", "reviews.parquet"])
+def test_a_wrong_column_is_told_before_anything_is_started(
+    typed: Run, tmp_path: Path, name: str
+) -> None:
+    reviews = pd.DataFrame({"Review": ["Good soup", "Bad soup"], "stars": [5, 1]})
+    write = {
+        ".csv": lambda path: reviews.to_csv(path, index=False),
+        ".jsonl": lambda path: reviews.to_json(path, orient="records", lines=True),
+        ".parquet": reviews.to_parquet,
+    }
+    write[Path(name).suffix](tmp_path / name)
+    home = tmp_path / "home"
+    answer = typed("run", "--data", str(tmp_path / name), SENTIFLOW_HOME=str(home))
+    assert answer.returncode == 2
+    assert "data.columns.text" in answer.stderr
+    assert not list(home.glob("*")), "no database and no server was made for it"

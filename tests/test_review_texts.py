@@ -312,9 +312,15 @@ def test_commands_on_models_quote_no_file_either(
 
 @pytest.fixture(scope="module")
 def lost_night(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, str, list[Any]]:
-    """A night of the command line over a file without a header: home, words, what was sent."""
+    """A night of the command line over a file without a header: home, words, what was sent.
+
+    It lies between others, so that no first look before the night meets it.
+    """
     folder = tmp_path_factory.mktemp("lost")
-    (folder / "polarity.csv").write_bytes(
+    (folder / "daily").mkdir()
+    for day in range(25):
+        (folder / "daily" / f"{day:02}.csv").write_bytes(write_csv(["label", "text"], [1, TEXT]))
+    (folder / "daily" / "01.csv").write_bytes(
         write_csv(*[[2 - number % 2, TEXT] for number in range(60)])
     )
     with listen() as listener:
@@ -322,7 +328,7 @@ def lost_night(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, str, lis
             SENTIFLOW_HOME=str(folder / "home"), SENTIFLOW_WEBHOOK_URL=listener.url
         )
         ended = subprocess.run(
-            [sys.executable, "-m", "sentiflow", "run", "--data", "polarity.csv",
+            [sys.executable, "-m", "sentiflow", "run", "--data", "daily",
              "--set", *LABELLED],
             cwd=folder, env=environment, capture_output=True, text=True, timeout=500, check=False,
         )  # fmt: skip

@@ -1,4 +1,4 @@
-"""The commands about nights: run, evaluate, predict, sample, status."""
+"""The commands about nights: check, run, evaluate, predict, sample, status."""
 
 from __future__ import annotations
 
@@ -25,6 +25,46 @@ from sentiflow.errors import SentiflowError, UnforeseenError, UsageError, descri
 
 if TYPE_CHECKING:
     from sentiflow.commands.context import ReleaseContext
+
+
+@app.command()
+def check(
+    data: Annotated[
+        list[str],
+        typer.Option("--data", help="File, glob, folder or URL of reviews; may be repeated."),
+    ],
+    businesses: Annotated[
+        str | None, typer.Option(help="Businesses file, to filter by category.")
+    ] = None,
+    category: Annotated[str | None, typer.Option(help="Only reviews of this category.")] = None,
+    rows: Annotated[
+        int, typer.Option(min=1, help="How many rows to read, of all files together.")
+    ] = 20_000,
+    read_all: Annotated[bool, typer.Option("--all", help="Read all rows.")] = False,
+    config: ConfigOption = None,
+    overrides: SetOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Show what a night would make of its sources; nothing is trained or written."""
+
+    def work() -> tuple[dict[str, Any], str, int]:
+        from sentiflow.commands.check import check_sources, describe_check
+        from sentiflow.commands.check_text import format_check
+        from sentiflow.night.night import read_settings
+        from sentiflow.night.request import NightRequest
+
+        request = NightRequest(
+            data=tuple(data),
+            businesses=businesses,
+            category=category,
+            config=config,
+            overrides=tuple(overrides or ()),
+        )
+        checked = check_sources(request, read_settings(request), None if read_all else rows)
+        answer = describe_check(checked)
+        return answer, format_check(answer, data), checked.exit_code
+
+    answer_with(as_json, work, {})
 
 
 @app.command()

@@ -250,13 +250,14 @@ def check_request(request: NightRequest) -> None:
     """Make sure that a request can be run, before any server is started for it.
 
     Raises:
-        UsageError: a setting is wrong, the date is still to come, or a source is not there.
+        UsageError: a setting is wrong, the date is still to come, or a source is not there or
+            lacks a column.
     """
-    from sentiflow.data.reading.sources import list_source_files
+    from sentiflow.data.reading.sources import check_columns, list_source_files
 
     settings = read_settings(request)
     choose_date(request, settings)
     if request.data:
-        list_source_files(request.data, settings.data)
+        check_columns(list_source_files(request.data, settings.data), settings.data)
     if request.businesses:
         list_source_files([request.businesses], settings.data)

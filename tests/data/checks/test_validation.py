@@ -15,6 +15,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from sentiflow.data.checks.expectations import (
+    list_row_expectations,
+    list_table_expectations,
+    list_text_expectations,
+)
+from sentiflow.data.checks.quick import FINDERS, find_failures, judge_table
 from sentiflow.data.checks.validation import PreviousSnapshot, RowChecker, TableReport, check_table
 from sentiflow.data.profile import Profile
 from sentiflow.data.reviews import RAW_COLUMNS, Rejection, type_reviews
@@ -52,7 +58,14 @@ def type_rows(rows: list[dict[str, object]], data: DataSettings = STARS) -> pd.D
 def check(
     rows: list[dict[str, object]], data: DataSettings = STARS
 ) -> tuple[pd.DataFrame, list[Rejection]]:
-    return RowChecker(data).check(type_rows(rows, data))
+    """Have Great Expectations check rows, and make sure that a quick look says the same."""
+    typed = type_rows(rows, data)
+    passed, rejections = RowChecker(data).check(typed)
+    expectations = list_row_expectations(data)
+    quick = find_failures(typed, expectations)
+    assert [expectations[at].name for at in quick[quick >= 0]] == [one.rule for one in rejections]
+    assert list(typed.loc[quick < 0, "line"]) == list(passed["line"])
+    return passed, rejections
 
 
 # ---- rows
@@ -276,7 +289,7 @@ def test_rows_agree_with_a_slow_judge_and_none_disappears(
     rows: list[dict[str, object]], data: DataSettings
 ) -> None:
     reviews = type_rows(rows, data)
-    passed, rejections = RowChecker(data).check(reviews)
+    passed, rejections = check(rows, data)
     verdicts = {row.line: judge(row, data) for row in reviews.itertuples()}
     assert len(passed) + len(rejections) == len(rows)
     assert {rejection.line: rejection.rule for rejection in rejections} == {
@@ -342,8 +355,12 @@ def check_night(
     replay: bool = False,
     **changes: Any,
 ) -> TableReport:
+    """Have Great Expectations check a night, and make sure that a quick look says the same."""
     profile = Profile(**{**ACCEPTABLE, **changes})
-    return check_table(profile, previous, BOUNDS, NIGHT, docs, replay=replay)
+    report = check_table(profile, previous, BOUNDS, NIGHT, docs, replay=replay)
+    listed = list_table_expectations(profile, previous, BOUNDS, NIGHT, replay=replay)
+    assert judge_table(listed) == report
+    return report
 
 
 def list_failed(report: TableReport) -> set[str]:
@@ -660,3 +677,9 @@ print(len(passed), len(rejections), report.passed)
     )
     assert finished.stderr == ""
     assert finished.stdout == "0 1 True\n"
+
+
+@pytest.mark.parametrize("data", [STARS, LABELS])
+def test_a_quick_look_knows_every_kind_of_row_expectation(data: DataSettings) -> None:
+    kinds = {one.kind for one in (*list_row_expectations(data), *list_text_expectations())}
+    assert kinds <= set(FINDERS)

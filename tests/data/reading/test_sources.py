@@ -1,4 +1,5 @@
 import gzip
+import io
 import json
 import logging
 import os
@@ -16,7 +17,13 @@ from fsspec.registry import known_implementations
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from sentiflow.data.reading.sources import list_source_files, read, want_reviews
+from sentiflow.data.reading.sources import (
+    check_columns,
+    list_source_files,
+    read,
+    want_reviews,
+)
+from sentiflow.data.reading.streams import SourceFile
 from sentiflow.data.reviews import RAW_COLUMNS, Rejection, type_reviews
 from sentiflow.errors import SourceError
 from sentiflow.settings import ColumnSettings, DataSettings
@@ -475,3 +482,51 @@ def test_real_reviews_are_read_to_the_last_row(real_reviews: Path) -> None:
         assert reviews["date_readable"].all()
         assert reviews["stars"].isin([1, 2, 3, 4, 5]).all()
     assert rows == 21_024
+
+
+def write_texts(path: Path, count: int, column: str = "text") -> Path:
+    path.write_text("".join(json.dumps({column: "Good", "stars": 5}) + "\n" for _ in range(count)))
+    return path
+
+
+def test_a_column_that_is_missing_is_found_by_the_first_rows(tmp_path: Path) -> None:
+    right, wrong = (
+        write_texts(tmp_path / "a.jsonl", 9),
+        write_texts(tmp_path / "b.jsonl", 9, "Text"),
+    )
+    check_columns(list_source_files([str(right)], DATA), DATA)
+    with pytest.raises(SourceError, match=r"'text' is required.*b\.jsonl"):
+        check_columns(list_source_files([str(right), str(wrong)], DATA), DATA)
+
+
+def test_no_more_is_read_for_the_columns_than_the_first_whole_row(tmp_path: Path) -> None:
+    path = tmp_path / "a.csv"
+    path.write_text("text,stars\n,5\nGood,5\n" + "Good,5\n" * 200_000)
+    (file,) = list_source_files([str(path)], DATA)
+    blocks: list[int] = []
+
+    class Counting(io.BytesIO):
+        def read(self, size: int | None = -1, /) -> bytes:
+            block = super().read(size)
+            blocks.append(len(block))
+            return block
+
+    class Counted(SourceFile):
+        def open(self) -> Any:
+            return Counting(path.read_bytes())
+
+    check_columns([Counted(file.name, file.filesystem, file.path, file.size)], DATA)
+    assert 0 < sum(blocks) < file.size / 5
+
+
+def test_of_many_files_some_are_looked_at_and_archives_are_left_to_the_night(
+    tmp_path: Path,
+) -> None:
+    for number in range(25):
+        write_texts(tmp_path / f"{number:02}.jsonl", 1)
+    (tmp_path / "odd.tar").write_bytes(b"no archive")
+    write_texts(tmp_path / "01.jsonl", 1, "Text")
+    check_columns(list_source_files([str(tmp_path)], DATA), DATA)
+    write_texts(tmp_path / "02.jsonl", 1, "Text")
+    with pytest.raises(SourceError, match=r"02\.jsonl"):
+        check_columns(list_source_files([str(tmp_path)], DATA), DATA)

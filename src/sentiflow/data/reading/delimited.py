@@ -52,7 +52,7 @@ def read_csv(
     lines = LineReader(stream, data.encoding, data.max_line_bytes, start.offset if start else 0)
     if start is None:
         head = stream.peek(_HEAD_BYTES).decode(lines.codec, "replace")
-        delimiter = _choose_delimiter(head, wanted)
+        delimiter = choose_delimiter(head, wanted)
     else:
         delimiter = start.delimiter
     reader = _RecordReader(lines, delimiter, file, data.max_line_bytes, start)
@@ -243,7 +243,7 @@ class _RecordReader:
             self._again.extendleft(reversed(again))
 
 
-def _choose_delimiter(head: str, wanted: WantedColumns) -> str:
+def choose_delimiter(head: str, wanted: WantedColumns) -> str:
     """Return the delimiter that splits the header into the wanted columns, else into most."""
     header = next((line for line in head.splitlines() if line.strip()), "")
     most, chosen = 1, ","

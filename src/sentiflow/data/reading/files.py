@@ -108,7 +108,7 @@ def read_rows(
         if is_tar(stream, file.path):
             yield from _read_tar(stream, file, wanted, data, progress)
             return
-        kind = _choose_format(stream, file, data)
+        kind = choose_format(stream, file, data)
         # An offset into what has been unpacked says nothing about the file.
         report_offset = progress.set_resume_offset if stream is stored else None
         if kind == "jsonl":
@@ -165,7 +165,7 @@ def _read_packed_parquet(
         yield report_damage(file.name, line, damage, "")
 
 
-def _choose_format(stream: ByteStream, file: SourceFile, data: DataSettings) -> str:
+def choose_format(stream: ByteStream, file: SourceFile, data: DataSettings) -> str:
     """Return the format by setting, else by suffix, else by the first bytes."""
     head = stream.peek(_HEAD_BYTES)
     kind: str | None = None if data.format == "auto" else data.format

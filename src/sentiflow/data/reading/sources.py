@@ -17,7 +17,7 @@ import os
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from itertools import chain
+from itertools import chain, islice
 from typing import Any, Final
 
 import fsspec
@@ -37,6 +37,7 @@ from sentiflow.files import hide_secrets
 from sentiflow.settings import ColumnSettings, DataSettings
 
 MAX_CHUNK_BYTES: Final = 64_000_000
+_MOST_HEADS: Final = 20
 _SHOWN_NAMES: Final = 5
 _SHOWN_CHARACTERS: Final = 80
 
@@ -174,12 +175,40 @@ def read_each(
                 name = found
             if len(rows) + len(rejections) >= data.chunk_rows or held >= MAX_CHUNK_BYTES:
                 read_now = done + progress.bytes_read
-                yield RawChunk(_make_frame(rows), rejections, read_now, total, positions, ended)
+                yield RawChunk(make_frame(rows), rejections, read_now, total, positions, ended)
                 rows, rejections, positions, ended, held, name = [], [], {}, {}, 0, None
         ended[position] = progress.mark
         done += file.size or progress.bytes_read
     if rows or rejections or ended:
-        yield RawChunk(_make_frame(rows), rejections, done, total, positions, ended)
+        yield RawChunk(make_frame(rows), rejections, done, total, positions, ended)
+
+
+def check_columns(files: Sequence[SourceFile], data: DataSettings) -> None:
+    """Make sure that files have the columns that a night needs, by the first rows of some.
+
+    Each is read up to its first row with a text and a target. Archives, and Parquet that has to
+    be unpacked first, are left to the night.
+
+    Args:
+        files: from `list_source_files`.
+        data: as for `read`.
+
+    Raises:
+        SourceError: as `read`.
+    """
+    wanted = replace(want_reviews(data.columns), named={})
+    needed = [2 + wanted.names.index(column) for column in wanted.required]
+    for file in files[:: -(-len(files) // _MOST_HEADS) or 1]:
+        plain = strip_compression(file.path)
+        is_parquet = FORMATS.get(os.path.splitext(plain)[1]) == "parquet"
+        if plain.endswith(TAR_SUFFIXES) or (is_parquet and plain != file.path.lower()):
+            continue
+        records = read_rows(file, wanted, data, Progress(file.size))
+        for record in islice(records, data.chunk_rows):
+            if isinstance(record, Rejection):
+                continue
+            if all(record[0][place] is not None for place in needed):
+                break
 
 
 def want_reviews(columns: ColumnSettings, *, needs_target: bool = True) -> WantedColumns:
@@ -333,7 +362,7 @@ def _base(path: str) -> str:
     return path.rstrip("/").rpartition("/")[2]
 
 
-def _make_frame(rows: list[Row]) -> pd.DataFrame:
+def make_frame(rows: list[Row]) -> pd.DataFrame:
     """Return the rows as a frame with the columns RAW_COLUMNS."""
     columns: list[Sequence[Any]] = list(zip(*rows, strict=True)) or [()] * len(RAW_COLUMNS)
     types = {"file": "str", "line": "int64"}

@@ -1,0 +1,128 @@
+"""Put what a check found into lines for a terminal."""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Iterator, Mapping, Sequence
+from itertools import groupby
+from typing import Any, Final
+
+from sentiflow.rounding import show_megabytes
+
+_FORMATS: Final = {
+    "jsonl": "JSON, one object per line",
+    "csv": "CSV",
+    "parquet": "Parquet",
+    "tar": "JSON lines in a tar archive",
+    None: "empty",
+}
+_DELIMITERS: Final = {"\t": "tab", ",": "comma", ";": "semicolon", "|": "bar", " ": "space"}
+_SHOWN_FILES: Final = 5
+_SHOWN_COLUMNS: Final = 12
+
+
+def format_check(answer: Mapping[str, Any], sources: Sequence[str]) -> str:
+    """Return the answer of `describe_check` as text, with the command to go on with."""
+    lines = [*_list_files(answer)]
+    lines += [*_list_columns(answer)]
+    rows, better = answer["rows"], answer["rows_with_suggested"]
+    if rows is not None:
+        lines += ["", *_list_rows(rows, answer["rejected"], "Rows")]
+    for title in ("reasons", "warnings"):
+        word = {"reasons": "Refused", "warnings": "Warning"}[title]
+        lines += ["", *(f"  {word}   {sentence}" for sentence in answer[title])] * bool(
+            answer[title]
+        )
+    if answer["suggested"]:
+        lines += ["", "  These settings would help, in a file for --config:", ""]
+        lines += [f"    {line}".rstrip() for line in answer["toml"].splitlines()]
+    if better is not None:
+        lines += ["", *_list_rows(better, answer["rejected_with_suggested"], "With them")]
+    return "\n".join([*lines, "", *_list_next(answer, sources)])
+
+
+def _list_files(answer: Mapping[str, Any]) -> Iterator[str]:
+    for what, alike in groupby(answer["files"], key=_format_kind):
+        files = list(alike)
+        size = sum(file["size"] for file in files)
+        names = ", ".join(file["name"] for file in files[:_SHOWN_FILES])
+        more = f" and {len(files) - _SHOWN_FILES} more" if len(files) > _SHOWN_FILES else ""
+        shown = f" ({show_megabytes(size / 1e6)})".replace("\xa0", " ") if size else ""
+        yield f"{names}{more}{shown}"
+        yield f"  Format    {what}"
+    looked_at = len(answer["files"])
+    if answer["files_found"] > looked_at:
+        yield f"  Files     {answer['files_found']:,}, of which {looked_at} were looked at"
+
+
+def _format_kind(file: Mapping[str, Any]) -> str:
+    parts = [_FORMATS[file["format"]]]
+    if file["delimiter"]:
+        parts.append(
+            f"values parted by {_DELIMITERS.get(file['delimiter'], repr(file['delimiter']))}"
+        )
+    if not file["has_header"]:
+        parts.append("no header")
+    if file["likely_encoding"]:
+        parts.append(f"not {file['encoding']}, rather {file['likely_encoding']}")
+    elif file["encoding"]:
+        parts.append(file["encoding"])
+    if file["line_ends"]:
+        parts.append(f"lines end in {file['line_ends']}")
+    if file["compression"]:
+        parts.append(file["compression"])
+    return ", ".join(parts)
+
+
+def _list_columns(answer: Mapping[str, Any]) -> Iterator[str]:
+    given, best = answer["columns"], answer["columns_with_suggested"]
+    if best:
+        read = [
+            f"{key} ← {column}{'' if given[key] == column else '*'}"
+            for key, column in best.items()
+            if column
+        ]
+        yield f"  Columns   {', '.join(read) if read else 'none of those that are looked for'}"
+        mapped = set(best.values())
+        others = [name for name in answer["files"][0]["columns"] or () if name not in mapped]
+        if others:
+            shown = ", ".join(others[:_SHOWN_COLUMNS])
+            more = len(others) - _SHOWN_COLUMNS
+            yield f"            not read: {shown}{f' and {more} more' if more > 0 else ''}"
+        if given != best:
+            yield "            * with the settings below"
+    target = answer["target"]
+    if target is not None:
+        values = (
+            ", ".join(f"{value} ({count:,})" for value, count in target["values"].items())
+            if target["values"]
+            else f"{target['distinct']:,} different values"
+        )
+        yield f"  {target['kind'].capitalize():<9} {values} in the first rows"
+    dates = answer["dates"]
+    if dates["written_as"] or dates["earliest"]:
+        span = f": {dates['earliest']} to {dates['latest']}" if dates["earliest"] else ""
+        yield f"  Dates     {dates['written_as'] or 'not recognised'}{span}"
+
+
+def _list_rows(
+    rows: Mapping[str, Any], rejected: Sequence[Mapping[str, Any]], title: str
+) -> Iterator[str]:
+    which = "all" if rows["is_whole"] else "the first"
+    yield (
+        f"  {title:<9} {which} {rows['read']:,} read = {rows['rejected']:,} rejected, "
+        f"{rows['superseded']:,} superseded, {rows['left_out']:,} left out, "
+        f"{rows['taken']:,} taken ({rows['positive']:,} positive, {rows['negative']:,} negative)"
+    )
+    for one in rejected:
+        places = ", ".join(f"{place['line']}" for place in one["places"])
+        yield f"            {one['rows']:,} × {one['reason']} Lines {places}"
+
+
+def _list_next(answer: Mapping[str, Any], sources: Sequence[str]) -> list[str]:
+    data = " ".join(f"--data {shlex.quote(source)}" for source in sources)
+    if answer["exit_code"] == 0 and not answer["suggested"]:
+        return ["  Next", f"    sentiflow run {data}"]
+    if answer["suggested"]:
+        return ["  Next", f"    sentiflow check {data} --config FILE"]
+    return []

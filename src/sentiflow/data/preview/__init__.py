@@ -1,0 +1,1 @@
+"""What would a night make of these files?"""

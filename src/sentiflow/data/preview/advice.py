@@ -1,0 +1,167 @@
+"""Say which settings would help a source to be read, and what about it is hardly meant."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from typing import Any, Final
+
+from sentiflow.data.preview.counting import Counted
+from sentiflow.data.preview.mapping import Samples, name_roles, suggest_roles
+from sentiflow.data.preview.recognition import Recognized
+from sentiflow.data.preview.values import tell_scale
+from sentiflow.rounding import show_percent
+from sentiflow.settings import DataSettings, Settings, list_keys
+
+Suggested = dict[str, Any]
+
+_SCALES: Final = ((1, 5), (0, 4), (0, 5), (1, 10), (0, 10), (0, 100))
+_MANY: Final = 0.2
+
+
+def suggest_settings(
+    found: Sequence[Recognized], samples: Samples, data: DataSettings
+) -> Suggested:
+    """Return the settings, by their dotted keys, that would help to read these files."""
+    known = set(list_keys())
+    suggested: Suggested = {}
+    encodings = {one.likely_encoding for one in found} - {None}
+    if len(encodings) == 1:
+        suggested["data.encoding"] = encodings.pop()
+    columns = data.columns
+    if any(not one.has_header for one in found) and "data.header" in known:
+        names = name_roles(samples)
+        suggested |= {"data.header": False, "data.column_names": names}
+        samples = dict(zip(names, samples.values(), strict=True))
+    roles = {role.key: role.column for role in suggest_roles(samples, columns)}
+    if all(one.has_header for one in found) or "data.header" in known:
+        suggested |= {f"data.columns.{key}": column for key, column in roles.items()}
+    if (column := roles.get("stars", columns.stars)) in samples and "data.stars_scale" in known:
+        scale = _name_scale(samples[str(column)])
+        if scale is not None:
+            suggested["data.stars_scale"] = scale
+    return suggested
+
+
+def _name_scale(values: Sequence[Any]) -> str | None:
+    """Return the usual scale that the stars are on; None for 1 to 5."""
+    ends = tell_scale(values)
+    if ends is None:
+        return None
+    least, most = next(
+        (scale for scale in _SCALES if scale[0] <= ends[0] and ends[1] <= scale[1]), _SCALES[-1]
+    )
+    return None if (least, most) == (1, 5) else f"{least}-{most}"
+
+
+def apply_settings(settings: Settings, suggested: Suggested) -> Settings:
+    """Return the settings with those that are suggested."""
+    values = settings.model_dump()
+    for key, value in suggested.items():
+        group = values
+        *path, name = key.split(".")
+        for part in path:
+            group = group[part]
+        group[name] = value
+    return Settings.model_validate(values)
+
+
+def format_toml(suggested: Suggested) -> str:
+    """Return settings as TOML, to be put into a file for --config.
+
+    >>> print(format_toml({"data.encoding": "cp1252", "data.columns.text": "Review"}))
+    [data]
+    encoding = "cp1252"
+    <BLANKLINE>
+    [data.columns]
+    text = "Review"
+    """
+    tables: dict[str, list[str]] = {}
+    for key, value in suggested.items():
+        table, _, name = key.rpartition(".")
+        tables.setdefault(table, []).append(f"{name} = {format_value(value)}")
+    return "\n\n".join("\n".join([f"[{table}]", *lines]) for table, lines in sorted(tables.items()))
+
+
+def format_value(value: Any) -> str:
+    """Return a value as TOML in one line."""
+    if isinstance(value, Mapping):
+        inner = ", ".join(f"{key} = {format_value(one)}" for key, one in value.items())
+        return f"{{{inner}}}"
+    if isinstance(value, list | tuple):
+        return f"[{', '.join(map(format_value, value))}]"
+    if isinstance(value, bool):
+        return str(value).lower()
+    return json.dumps(value, ensure_ascii=False) if isinstance(value, str) else str(value)
+
+
+def list_mistakes(found: Sequence[Recognized], counted: Counted | None) -> list[str]:
+    """Return in sentences what about a source is hardly meant; none of them quotes a text."""
+    return [*_list_of_files(found), *(_list_of_rows(counted) if counted else [])]
+
+
+def _list_of_files(found: Sequence[Recognized]) -> list[str]:
+    told = []
+    headless = [one for one in found if not one.has_header]
+    if headless:
+        told.append(
+            f"{_count(len(headless), 'file')} without a header, it seems: what stands in place "
+            f"of the names looks like values ({headless[0].name})."
+        )
+    undecoded = [one for one in found if one.likely_encoding is not None]
+    if undecoded:
+        one = undecoded[0]
+        told.append(
+            f"{_count(len(undecoded), 'file')} with bytes that are not {one.encoding}, as "
+            f"data.encoding says; they look like {one.likely_encoding} ({one.name})."
+        )
+    mixed = [one for one in found if one.line_ends and "+" in one.line_ends]
+    if mixed:
+        told.append(
+            f"{_count(len(mixed), 'file')} with line ends of several kinds "
+            f"({mixed[0].name}: {mixed[0].line_ends})."
+        )
+    layouts = {one.columns for one in found if one.columns and one.has_header}
+    if len(layouts) > 1 and {one.format for one in found} <= {"csv", "parquet"}:
+        told.append(f"The files have different columns: {len(layouts)} sets of them.")
+    empty = [one for one in found if one.format is None]
+    if empty:
+        told.append(f"{_count(len(empty), 'file')} without a single byte ({empty[0].name}).")
+    return told
+
+
+def _list_of_rows(counted: Counted) -> list[str]:
+    profile, told = counted.profile, []
+    taken = profile.rows_read - profile.quarantined
+    if taken and counted.repeated_ids >= _MANY * taken:
+        several = (
+            f", in {counted.files_sharing_ids} files that share ids"
+            if counted.files_sharing_ids
+            else ""
+        )
+        told.append(
+            f"{counted.repeated_ids:,} of {taken:,} rows have the id of another one{several}: "
+            f"a night takes {_percent(counted.repeated_ids, taken)} for outdated versions and "
+            "drops them. If the column does not name one review each, name another with "
+            "data.columns.review_id, or one that is not there."
+        )
+    if taken and counted.copies >= _MANY * taken:
+        told.append(
+            f"{counted.copies:,} of {taken:,} rows are copies of another one, in all columns that "
+            "are read: they count once."
+        )
+    if profile.rows and profile.smaller_class_share == 0:
+        side = "positive" if profile.positive_rows else "negative"
+        told.append(
+            f"All of these rows are {side}: there is nothing to tell apart. Look at the column of "
+            "stars or labels, and whether the file is sorted by it."
+        )
+    return told
+
+
+def _count(number: int, what: str) -> str:
+    return f"{number:,} {what}" + ("" if number == 1 else "s")
+
+
+def _percent(part: int, whole: int) -> str:
+    return show_percent(part / whole, 0).replace("\xa0", " ")

@@ -1,0 +1,196 @@
+"""Tell from names and values which column of a source holds what."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from statistics import median
+from typing import Any, Final
+
+from sentiflow.data.preview.values import (
+    describe_dates,
+    list_present,
+    read_number,
+    tell_labels,
+    tell_scale,
+)
+from sentiflow.settings import ColumnSettings
+
+Samples = Mapping[str, Sequence[Any]]
+
+# How public sets and exports call what sentiflow calls so, folded to letters and digits; the
+# likeliest first.
+NAMES: Final[Mapping[str, tuple[str, ...]]] = {
+    "text": (
+        "text", "reviewtext", "review", "reviewbody", "reviewcontent", "content", "body",
+        "comment", "comments", "message", "tweet", "sentence", "feedback", "description",
+        "verbatim", "reviewstext",
+    ),
+    "stars": (
+        "stars", "star", "rating", "ratings", "starrating", "overall", "score", "reviewrating",
+        "reviewscore", "reviewstars", "overallrating", "reviewsrating", "label",
+    ),
+    "label": (
+        "label", "labels", "sentiment", "airlinesentiment", "polarity", "target", "class",
+        "category", "sentimentlabel", "y",
+    ),
+    "date": (
+        "date", "reviewdate", "timestamp", "datetime", "time", "createdat", "created", "at",
+        "unixreviewtime", "reviewtime", "tweetcreated", "publishedat", "published", "submittedat",
+        "posted", "postedat", "submissiondate", "reviewsdate",
+    ),
+    "review_id": (
+        "reviewid", "id", "tweetid", "uuid", "commentid", "guid", "reviewsid",
+    ),
+    "business_id": (
+        "businessid", "business", "parentasin", "asin", "productid", "product", "appid", "app",
+        "itemid", "hotelid", "hotelname", "airline", "storeid", "shop",
+    ),
+    "user_id": (
+        "userid", "reviewerid", "authorid", "customerid", "username", "reviewername", "user",
+        "author", "name",
+    ),
+}  # fmt: skip
+_MIN_WORDS: Final = 3
+_MOSTLY: Final = 0.8
+
+
+@dataclass(frozen=True)
+class Role:
+    """Which column holds what.
+
+    Attributes:
+        key: of `ColumnSettings`: text, stars, label, …
+        column: the name of the column.
+    """
+
+    key: str
+    column: str
+
+
+def suggest_roles(samples: Samples, columns: ColumnSettings) -> list[Role]:
+    """Return the columns that seem to hold what the settings look for in vain.
+
+    Args:
+        samples: the values of the first rows, by column.
+        columns: as they are set; a column that is there is left alone.
+    """
+    found: list[Role] = []
+    named = {getattr(columns, key) for key in NAMES}
+    left = {name: values for name, values in samples.items() if name not in named}
+    has_target = columns.label in samples or (columns.label is None and columns.stars in samples)
+    for key in NAMES:
+        if getattr(columns, key) in samples or (key in ("stars", "label") and has_target):
+            continue
+        column = _choose(key, left)
+        if column is not None:
+            found.append(Role(key, column))
+            left.pop(column)
+            has_target = has_target or key in ("stars", "label")
+    return found
+
+
+def name_roles(samples: Samples) -> list[str]:
+    """Return names for columns that have none, by what their values look like.
+
+    >>> name_roles({"1": ["2", "1"], "2": ["What a lovely soup.", "Never come back here."]})
+    ['label', 'text']
+    """
+    found = {role.column: role.key for role in suggest_roles(samples, _NOWHERE)}
+    return [found.get(column, f"column_{place}") for place, column in enumerate(samples, 1)]
+
+
+_NOWHERE: Final = ColumnSettings(
+    **dict.fromkeys(("review_id", "text", "stars", "label", "date", "business_id", "user_id"), "\0")
+)
+
+
+def _choose(key: str, left: Samples) -> str | None:
+    """Return the column that is called so and holds it, else for some the one that looks so."""
+    fits = _FITS[key]
+    folded: dict[str, str] = {}
+    for column in left:
+        folded.setdefault(fold(column), column)
+    for name in NAMES[key]:
+        if name in folded and fits(left[folded[name]]):
+            return folded[name]
+    if key == "text":
+        return _choose_longest(left)
+    if key in ("stars", "label", "date"):
+        unnamed = [column for column, values in left.items() if fits(values)]
+        is_sure = key != "stars" or all(column.isdigit() for column in left)
+        return unnamed[0] if len(unnamed) == 1 and is_sure else None
+    return None
+
+
+def _choose_longest(left: Samples) -> str | None:
+    words = {column: count_words(values) for column, values in left.items() if _holds_texts(values)}
+    return max(words, key=lambda column: words[column], default=None)
+
+
+def count_words(values: Sequence[Any]) -> float:
+    """Return how many words the median text has; 0 where there is none."""
+    counts = [len(value.split()) for value in values if isinstance(value, str) and value.strip()]
+    return median(counts) if counts else 0.0
+
+
+def fold(name: str) -> str:
+    """Return a name's letters and digits in one case.
+
+    >>> fold("Review Text"), fold("review_text")
+    ('reviewtext', 'reviewtext')
+    """
+    return re.sub(r"[\W_]", "", name).casefold()
+
+
+def _holds_texts(values: Sequence[Any]) -> bool:
+    present = list_present(values)
+    texts = [value for value in present if isinstance(value, str)]
+    return (
+        bool(present)
+        and len(texts) >= _MOSTLY * len(present)
+        and count_words(texts) >= _MIN_WORDS
+        and describe_dates(texts) is None
+    )
+
+
+def _holds_named_texts(values: Sequence[Any]) -> bool:
+    """Say whether values may be the texts of a column that is called so: one word is enough."""
+    present = list_present(values)
+    texts = [value for value in present if isinstance(value, str) and read_number(value) is None]
+    return bool(present) and len(texts) >= _MOSTLY * len(present)
+
+
+def _holds_stars(values: Sequence[Any]) -> bool:
+    # 0 and 1 alone, or 1 and 2, are a label by whatever name.
+    return tell_scale(values) is not None and tell_labels(values) is None
+
+
+def _holds_labels(values: Sequence[Any]) -> bool:
+    return tell_labels(values) is not None
+
+
+def _holds_ids(values: Sequence[Any]) -> bool:
+    """Say whether values are ids: none of them is there twice."""
+    present = list_present(values)
+    return bool(present) and len(set(map(str, present))) == len(present) == len(values)
+
+
+def _holds_names(values: Sequence[Any]) -> bool:
+    return bool(list_present(values)) and count_words(values) <= _MIN_WORDS
+
+
+def _holds_dates(values: Sequence[Any]) -> bool:
+    return describe_dates(values) is not None
+
+
+_FITS: Final[Mapping[str, Callable[[Sequence[Any]], bool]]] = {
+    "text": _holds_named_texts,
+    "stars": _holds_stars,
+    "label": _holds_labels,
+    "date": _holds_dates,
+    "review_id": _holds_ids,
+    "business_id": _holds_names,
+    "user_id": _holds_names,
+}
