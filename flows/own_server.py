@@ -9,10 +9,9 @@ from __future__ import annotations
 import os
 import socket
 import subprocess
-import sys
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import chdir, contextmanager
 from pathlib import Path
 from typing import Final
 
@@ -23,6 +22,7 @@ from prefect.logging.handlers import APILogWorker
 from prefect.settings import get_current_settings
 
 from sentiflow.errors import SentiflowError
+from sentiflow.processes import make_module_command
 from sentiflow.servers.logs import open_log, read_last_lines
 from sentiflow.servers.options import ServerOptions, make_command
 from sentiflow.settings import OWN_PREFECT, copy_environment, load_access
@@ -59,8 +59,8 @@ def run_own_server(home: Path) -> Iterator[Callable[[], None]]:
         start, port = stream.tell(), listening.getsockname()[1]
         options = ServerOptions("prefect", port=port, socket=listening.fileno(), asks=True)
         process = subprocess.Popen(
-            [sys.executable, "-m", *make_command(options)],
-            env=_make_environment(secret), pass_fds=[listening.fileno()],
+            make_module_command(*make_command(options)),
+            env=_make_environment(secret), pass_fds=[listening.fileno()], cwd=home,
             stdin=subprocess.DEVNULL, stdout=stream, stderr=stream,
             # Ctrl-C in a terminal reaches the command only, which ends it when it is done.
             start_new_session=True,
@@ -69,7 +69,9 @@ def run_own_server(home: Path) -> Iterator[Callable[[], None]]:
     os.environ.update(
         {"PREFECT_API_URL": url, "PREFECT_API_AUTH_STRING": secret, OWN_PREFECT: "true"}
     )
-    prefect.context.refresh_global_settings_context()
+    with chdir(home):
+        # Not what a prefect.toml, a pyproject.toml or an .env in the folder of who calls says.
+        prefect.context.refresh_global_settings_context()
     try:
         yield lambda: _wait_until_it_answers(process, url, log, start)
     finally:

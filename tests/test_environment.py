@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from sentiflow.errors import SettingsError
+from sentiflow.processes import make_module_command
 from sentiflow.settings import prepare_environment, read_api_key, read_ping_url, read_webhook_url
 
 
@@ -71,7 +72,9 @@ def test_secrets_in_files_reach_clients_that_read_the_environment_alone(
     others = {"SSL_CERT_FILE": "/etc/hostname", "AWS_SHARED_CREDENTIALS_FILE": "/nowhere"}
     files = lay_out(tmp_path, **secrets, AWS_SESSION_TOKEN="")
     stale = {"MLFLOW_TRACKING_PASSWORD": "of yesterday"}
-    monkeypatch.setattr(os, "environ", {**files, **others, **stale})
+    # What signs in goes to the server that is named, and to no other.
+    named = {"PREFECT_API_URL": "http://prefect.example/api"}
+    monkeypatch.setattr(os, "environ", {**files, **others, **stale, **named})
     prepare_environment(tmp_path / "home")
     assert {name: os.environ[name] for name in secrets} == secrets
     # A program that is started with another value must not find the file and take that.
@@ -132,3 +135,85 @@ def test_what_this_project_warns_of_is_an_error(
     command = [sys.executable, "-m", "pytest", *options, str(tmp_path / "test_odd.py")]
     done = subprocess.run(command, capture_output=True, text=True, cwd=tmp_path, check=False)
     assert done.returncode == int(fails), done.stdout
+
+
+FOREIGN = {
+    "KERAS_BACKEND": "jax", "KERAS_HOME": "/nowhere", "KERAS_MAX_EPOCHS": "1",
+    "TF_USE_LEGACY_KERAS": "1", "TF_CONFIG": "{}", "GX_CLOUD_ACCESS_TOKEN": "x",
+    "PREFECT_HOME": "/nowhere", "PREFECT_PROFILE": "cloud", "PREFECT_API_KEY": "pnu_x",
+    "PREFECT_LOGGING_LEVEL": "DEBUG", "PREFECT_SERVER_ALLOW_EPHEMERAL_MODE": "false",
+    "PREFECT_API_DATABASE_CONNECTION_URL": "sqlite+aiosqlite:////nowhere/prefect.db",
+    "PREFECT_LOGGING_SETTINGS_PATH": "/nowhere", "PREFECT_A_SETTING_TO_COME": "1",
+    "MLFLOW_EXPERIMENT_ID": "7", "MLFLOW_EXPERIMENT_NAME": "theirs", "MLFLOW_RUN_ID": "8",
+    "MLFLOW_REGISTRY_URI": "databricks-uc", "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "7",
+    "_MLFLOW_SERVER_FILE_STORE": "/nowhere", "DATABRICKS_RUNTIME_VERSION": "15.4",
+    "MPLBACKEND": "module://matplotlib_inline.backend_inline", "SSL_CERT_FILE": "/nowhere/ca.pem",
+}  # fmt: skip
+OURS = {
+    "MLFLOW_TRACKING_USERNAME": "ada", "MLFLOW_TRACKING_PASSWORD": "x",
+    "MLFLOW_HTTP_REQUEST_TIMEOUT": "60", "MLFLOW_S3_ENDPOINT_URL": "http://s3.example",
+    "PREFECT_SERVER_API_AUTH_STRING": "ada:x", "PREFECT_API_AUTH_STRING": "ada:x",
+    "TF_NUM_INTRAOP_THREADS": "2", "AWS_PROFILE": "nights", "CUDA_VISIBLE_DEVICES": "1",
+    "PREFECT__FLOW_RUN_ID": "1", "HOME": "/root",
+}  # fmt: skip
+
+
+def test_what_another_project_says_to_the_same_tools_is_left_out_and_what_is_documented_stays(
+    tmp_path: Path, prepared: dict[str, str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(os, "environ", {**FOREIGN, **OURS})
+    # As in a command, which loads Prefect afterwards.
+    monkeypatch.delitem(sys.modules, "prefect", raising=False)
+    prepare_environment(tmp_path / "home")
+    assert dict(os.environ) == {**prepared, **OURS}
+
+
+def test_in_a_process_that_prefect_started_its_own_variables_stay(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    own = {"PREFECT_HOME": "/srv/prefect", "PREFECT_LOGGING_LEVEL": "DEBUG"}
+    monkeypatch.setattr(os, "environ", {**own, "KERAS_BACKEND": "jax"})
+    monkeypatch.setitem(sys.modules, "prefect", sys)
+    prepare_environment(tmp_path / "home")
+    assert {name: os.environ[name] for name in own} == own
+    assert os.environ["KERAS_BACKEND"] == "tensorflow"
+
+
+SHOW = """
+from pathlib import Path
+from sentiflow.cli.common import load_prefect
+from sentiflow.settings import prepare_environment
+home = Path("home").resolve()
+prepare_environment(home)
+with load_prefect(home):
+    from flows import own_server
+settings = own_server.get_current_settings()
+print(settings.api.url, settings.logging.level, settings.home == home / "prefect")
+"""
+
+
+def test_what_lies_in_the_folder_of_who_calls_is_no_setting_of_prefects_and_no_package(
+    tmp_path: Path,
+) -> None:
+    (tmp_path / "prefect.toml").write_text('[api]\nurl = "http://theirs.example/api"\n')
+    (tmp_path / "pyproject.toml").write_text("this is no TOML")
+    (tmp_path / ".env").write_text("PREFECT_LOGGING_LEVEL=DEBUG\n")
+    (tmp_path / "secrets.py").write_text("raise RuntimeError('theirs')")
+    theirs = tmp_path / "user" / ".prefect"
+    theirs.mkdir(parents=True)
+    (theirs / "profiles.toml").write_text(
+        'active = "cloud"\n[profiles.cloud]\nPREFECT_API_URL = "http://theirs.example/api"\n'
+    )
+    environment = {
+        name: value
+        for name, value in os.environ.items()
+        if not name.startswith(("PREFECT_", "MLFLOW_"))
+    }
+    shown = [
+        subprocess.run(
+            words, capture_output=True, text=True, cwd=tmp_path, check=True,
+            env={**environment, "HOME": str(tmp_path / "user")},
+        ).stdout
+        for words in ([sys.executable, "-P", "-c", SHOW], make_module_command("secrets"))
+    ]  # fmt: skip
+    assert shown == ["None INFO True\n", ""]

@@ -11,7 +11,6 @@ import logging
 import os
 import secrets
 import subprocess
-import sys
 import threading
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -21,6 +20,7 @@ from typing import IO, TYPE_CHECKING, Any, Final
 
 from sentiflow import errors
 from sentiflow.errors import SentiflowError, UsageError
+from sentiflow.processes import make_module_command
 
 if TYPE_CHECKING:
     import numpy as np
@@ -259,9 +259,8 @@ def _run_command(arguments: Sequence[str], home: str | os.PathLike[str] | None) 
         environment["SENTIFLOW_HOME"] = str(Path(home).expanduser().absolute())
     environment[MARK] = environment.get(MARK, "") + secrets.token_hex(8)
     with _guard(environment[MARK]):
-        # -P: what lies in the caller's folder must not be taken for our own packages.
         process = subprocess.Popen(
-            [sys.executable, "-P", "-m", "sentiflow", *arguments],
+            make_module_command("sentiflow", *arguments),
             env=environment, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
             stderr=subprocess.PIPE, encoding="utf-8", errors="replace",
             # Ctrl-C in a terminal or notebook comes here, and here it is passed on.

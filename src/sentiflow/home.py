@@ -17,8 +17,8 @@ from sentiflow.processes import may_live_here, name_this_process
 # Where token ids, features, answers and weights lie that were made of a snapshot's texts, and
 # the rows of source files.
 DERIVED: Final = ("steps", "checkpoints", "scoring", "scratch", "ingest")
-# MLflow's own files, and Prefect's: nothing of ours is unfinished there, and there are many.
-_FOREIGN: Final = ("mlartifacts", "prefect", "logs")
+# MLflow's own files, Prefect's and Keras': nothing of ours is unfinished there, and there are many.
+_FOREIGN: Final = ("mlartifacts", "prefect", "keras", "logs")
 _FINGERPRINT: Final = re.compile(r"[0-9a-f]{64}")
 
 

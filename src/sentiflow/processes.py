@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 import os
 import socket
+import sys
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -43,6 +44,14 @@ class ProcessName:
     machine: str
     pid: int
     started: int
+
+
+def make_module_command(module: str, *arguments: str) -> list[str]:
+    """Return what runs an installed module as a program.
+
+    What lies in the folder of who calls, a secrets.py for example, is never taken for a package.
+    """
+    return [sys.executable, "-P", "-m", module, *arguments]
 
 
 def name_this_process() -> ProcessName:

@@ -112,7 +112,7 @@ def use_process(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[st
         program = tmp_path / "program"
         program.write_text(
             f"#!{sys.executable}\nimport json, sys, time\nimport numpy as np\n"
-            f"job = json.load(open(sys.argv[3]))\n{body}\n"
+            f"job = json.load(open(sys.argv[-1]))\n{body}\n"
         )
         program.chmod(0o700)
         monkeypatch.setattr(sys, "executable", str(program))

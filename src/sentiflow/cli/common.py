@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import json
 import logging
+import os
 import sys
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import chdir, contextmanager, suppress
 from inspect import Parameter, Signature, signature
 from pathlib import Path
 from typing import Annotated, Any, Final, get_type_hints
@@ -153,6 +154,22 @@ def prepare_home() -> Path:
     home = read_home()
     prepare_environment(home)
     return home
+
+
+@contextmanager
+def load_prefect(home: Path) -> Iterator[None]:
+    """Load Prefect in the block as the environment says, and nothing else.
+
+    Where it is loaded it reads the settings that a prefect.toml, a pyproject.toml or an .env there
+    hold: they are those of whatever project the user stands in. Prefect's own lines stay in its
+    database; on the terminal sentiflow speaks.
+
+    Args:
+        home: SENTIFLOW_HOME.
+    """
+    os.environ.setdefault("PREFECT_LOGGING_HANDLERS_CONSOLE_LEVEL", "60")
+    with chdir(home):
+        yield
 
 
 class _LiveLine(logging.Handler):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from datetime import date, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -18,6 +17,7 @@ from sentiflow.cli.common import (
     add_home_command,
     answer_with,
     app,
+    load_prefect,
     prepare_home,
     show_progress,
 )
@@ -217,15 +217,14 @@ def _name_today(config: str | None, overrides: list[str] | None) -> str:
 
 
 def _run_flow(request: Any, home: Path) -> Any:
-    # Prefect's own lines stay in its database; on the terminal sentiflow speaks.
-    os.environ.setdefault("PREFECT_LOGGING_HANDLERS_CONSOLE_LEVEL", "60")
     from sentiflow.servers.guard import guard_this_process
 
     # A server of its own must end with the command, even if that is killed.
     guard_this_process(seconds=5)
     is_over = False
     try:
-        from flows.own_server import run_own_server
+        with load_prefect(home):
+            from flows.own_server import run_own_server
 
         with run_own_server(home) as wait_until_it_answers:
             from flows.retrain import retrain

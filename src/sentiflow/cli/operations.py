@@ -21,6 +21,7 @@ from sentiflow.cli.common import (
     SetOption,
     answer_with,
     app,
+    load_prefect,
     prepare_home,
     show_progress,
 )
@@ -47,11 +48,10 @@ def deploy(
     """Register nights, maintenance and releases at the Prefect server of PREFECT_API_URL."""
 
     def work() -> tuple[dict[str, Any], str, int]:
-        prepare_home()
         # What goes wrong is said in one line, not in Prefect's log.
-        os.environ.setdefault("PREFECT_LOGGING_HANDLERS_CONSOLE_LEVEL", "60")
-        from flows.deploying import deploy as register
-        from flows.deploying import format_deployed
+        with load_prefect(prepare_home()):
+            from flows.deploying import deploy as register
+            from flows.deploying import format_deployed
 
         request = _make_request(data, businesses, config, overrides)
         deployed = register(request, first_night)

@@ -23,6 +23,7 @@ from sentiflow.errors import ArtifactError, GateNotEvaluated, ReleaseForbidden
 from sentiflow.files import make_temporary_prefix, read_json, write_json
 from sentiflow.gate.inspection import Inspection
 from sentiflow.gate.odd_texts import make_odd_texts
+from sentiflow.processes import make_module_command
 from sentiflow.release.known_files import KnownFiles, explain_unknown
 from sentiflow.retries import RetryPolicy
 
@@ -153,7 +154,7 @@ def _ask_fresh_process(
         )
         try:
             finished = subprocess.run(
-                [sys.executable, "-m", "sentiflow.gate.checks", str(job)],
+                make_module_command("sentiflow.gate.checks", str(job)),
                 capture_output=True,
                 text=True,
                 timeout=seconds,

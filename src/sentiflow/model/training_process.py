@@ -22,6 +22,7 @@ from typing import IO, Any
 from sentiflow.cost import measure_peak_memory_mb
 from sentiflow.errors import TrainingDiverged, TrainingError, TrainingTimedOut
 from sentiflow.files import read_json, write_json
+from sentiflow.processes import make_module_command
 from sentiflow.progress import report_progress
 from sentiflow.settings import NetworkSettings, TrainingSettings
 
@@ -78,7 +79,7 @@ def train_in_child(
         # The child watches its standard input: it closes when this process is gone, however
         # it went, and the child leaves too.
         child = subprocess.Popen(
-            [sys.executable, "-m", "sentiflow.model.training_process", str(job_file)],
+            make_module_command("sentiflow.model.training_process", str(job_file)),
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=errors,

@@ -16,6 +16,8 @@ import sys
 import time
 from typing import TYPE_CHECKING, Final
 
+from sentiflow.processes import make_module_command
+
 if TYPE_CHECKING:
     import psutil
 
@@ -33,7 +35,7 @@ def start_guard(mark: str, seconds: float, stdin: int) -> subprocess.Popen[bytes
         stdin: its input: a descriptor, or subprocess.PIPE.
     """
     return subprocess.Popen(
-        [sys.executable, "-m", "sentiflow.servers.guard", mark, str(seconds)],
+        make_module_command("sentiflow.servers.guard", mark, str(seconds)),
         stdin=stdin, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
         start_new_session=True,
     )  # fmt: skip

@@ -8,6 +8,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from sentiflow.errors import UsageError
+from sentiflow.processes import make_module_command
 from sentiflow.servers.addresses import read_credentials
 from sentiflow.servers.links import make_mlflow_link
 from sentiflow.servers.options import ServerOptions, make_command
@@ -45,5 +46,5 @@ def show_page(
     environment["MLFLOW_TRACKING_USERNAME"] = credentials.mlflow_user
     environment["MLFLOW_TRACKING_PASSWORD"] = credentials.mlflow_password
     announce(make_mlflow_link(home, f"http://127.0.0.1:{port}"))
-    command = [sys.executable, "-m", *make_command(options)]
+    command = make_module_command(*make_command(options))
     os.execve(sys.executable, command, environment)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import secrets
-import sys
 import time
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
@@ -12,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from sentiflow.night.request import NightRequest
+from sentiflow.processes import make_module_command
 from sentiflow.servers.addresses import Addresses, Credentials, name_host
 from sentiflow.servers.databases import Databases
 from sentiflow.servers.options import ServerOptions, make_command
@@ -70,12 +70,15 @@ def plan_programs(
             _run(*make_command(prefect)),
             common,
             _answers(f"{places.prefect}/api/health"),
+            # Prefect and MLflow read settings of whatever project is in the folder they work in.
+            folder=home,
         ),
         Program(
             "mlflow",
             _run(*make_command(mlflow)),
             make_mlflow_environment(common, home, credentials, databases),
             _answers(f"{places.mlflow}/health"),
+            folder=home,
         ),
         Program("deploy", _run("sentiflow", "deploy", *asked, *first), common, None, ("prefect",)),
         Program(
@@ -88,6 +91,7 @@ def plan_programs(
             spares_children=True,
             # When everything stops it is ended first, while Prefect can still record that.
             ends_children_first=True,
+            folder=home,
         ),
         Program(
             "predictions",
@@ -182,7 +186,7 @@ def _write_auth_config(home: Path) -> Path:
 
 
 def _run(program: str, *arguments: str) -> tuple[str, ...]:
-    return (sys.executable, "-m", program, *arguments)
+    return tuple(make_module_command(program, *arguments))
 
 
 def _list_arguments(request: NightRequest) -> list[str]:

@@ -52,6 +52,7 @@ class Program:
         spares_children: what it started lives on when it dies and is started again.
         ends_children_first: its children are asked to end before it is, so that they and it can
             still tell what became of them.
+        folder: where it works; None: where this process does.
     """
 
     name: str
@@ -61,6 +62,7 @@ class Program:
     after: tuple[str, ...] = ()
     spares_children: bool = False
     ends_children_first: bool = False
+    folder: Path | None = None
 
 
 @dataclass
@@ -218,6 +220,7 @@ class Supervisor:
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=log,
+                cwd=program.folder,
                 start_new_session=True,
             )
         child.started = time.monotonic()

@@ -6,6 +6,7 @@ import getpass
 import logging
 import os
 import socket
+import sys
 import threading
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -15,6 +16,7 @@ from typing import Final
 
 from sentiflow.errors import SettingsError
 from sentiflow.settings.access import load_access
+from sentiflow.settings.clients import list_foreign, list_missing_files, make_defaults
 from sentiflow.settings.discovery import RunningServers, read_running_servers
 from sentiflow.settings.groups import LedgerSettings, TrackingSettings
 from sentiflow.settings.proxies import plan_proxies
@@ -159,9 +161,10 @@ def copy_environment() -> dict[str, str]:
 def prepare_environment(home: Path) -> None:
     """Point Prefect, MLflow, TensorFlow and Great Expectations at the home, quietly.
 
-    An entry point calls this before any of them is imported. What the environment already
-    says is left alone, so that servers named there are used. Next come the servers that
-    `sentiflow up` runs for this home, then files under it. Secrets that `NAME_FILE` names are put
+    An entry point calls this before any of them is imported, and what it starts inherits it.
+    Servers that the environment names are used, with what belongs to them. Next come the servers
+    that `sentiflow up` runs for this home, then files under it. What the environment says to these
+    tools besides is another project's, and is removed. Secrets that `NAME_FILE` names are put
     where those clients look for them. Telemetry is off.
 
     Raises:
@@ -176,34 +179,11 @@ def prepare_environment(home: Path) -> None:
         raise _refuse_home(str(home), reason) from None
     servers = read_running_servers(home)
     found = _describe_servers(home, servers) if servers is not None else {}
-    defaults = {
-        "PREFECT_HOME": str(home / "prefect"),
-        "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
-        "PREFECT_SERVER_EPHEMERAL_STARTUP_TIMEOUT_SECONDS": "120",
-        "PREFECT_CLI_PROMPT": "false",
-        "MLFLOW_TRACKING_URI": f"sqlite:///{home / 'mlflow.db'}",
-        "MLFLOW_DISABLE_TELEMETRY": "true",
-        # Sentiflow's artifacts hold no pickle, and unpickling somebody else's would run it.
-        "MLFLOW_ALLOW_PICKLE_DESERIALIZATION": "false",
-        "MLFLOW_LOGGING_LEVEL": "ERROR",
-        # MLflow asks once: asking again is tracking.patience_seconds', and tries multiply. A server
-        # that hangs is noticed after so many seconds, one that is gone at once.
-        "MLFLOW_HTTP_REQUEST_TIMEOUT": "20",
-        "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "0",
-        "MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR": "false",
-        # With a server MLflow prints where a run is: standard output is the answer's alone.
-        "MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT": "true",
-        "GX_ANALYTICS_ENABLED": "false",
-        "DO_NOT_TRACK": "true",
-        "TF_CPP_MIN_LOG_LEVEL": "3",
-        "KERAS_BACKEND": "tensorflow",
-    }
-    if os.environ.get("PREFECT_API_URL") or "PREFECT_API_URL" in found:
-        # Of every run at a server that stays, by whatever way it was started: an automation
-        # there takes a run without heartbeats for dead.
-        defaults["PREFECT_FLOWS_HEARTBEAT_FREQUENCY"] = "30"
-    for key, value in {**defaults, **found}.items():
-        os.environ.setdefault(key, value)
+    _change_environment(dict.fromkeys(_list_foreign(servers, found), None))
+    _change_environment(found)
+    defaults = make_defaults(home, has_server=bool(os.environ.get("PREFECT_API_URL")))
+    for name, value in defaults.items():
+        os.environ.setdefault(name, value)
     _set_proxies()
 
 
@@ -258,9 +238,24 @@ def _describe_servers(home: Path, servers: RunningServers) -> dict[str, str]:
             access = load_access(home)
             found["MLFLOW_TRACKING_USERNAME"] = access.mlflow_user
             found["MLFLOW_TRACKING_PASSWORD"] = access.mlflow_password
-    if servers.ledger_url is not None:
+    if servers.ledger_url is not None and "SENTIFLOW_LEDGER_URL" not in os.environ:
         found["SENTIFLOW_LEDGER_URL"] = servers.ledger_url
     return found
+
+
+def _list_foreign(servers: RunningServers | None, found: Mapping[str, str]) -> list[str]:
+    """Return what the environment says to the same tools for others."""
+    missing = list_missing_files(os.environ)
+    for name in missing:
+        logger.warning("%s must name what is there. Received: nothing there; it is left out.", name)
+    own = set()
+    if os.environ.get("PREFECT_API_URL") or (servers is not None and servers.prefect_is_given):
+        own.add("PREFECT_API_URL")
+    if "MLFLOW_TRACKING_URI" not in found or (servers is not None and servers.mlflow_is_given):
+        own.add("MLFLOW_TRACKING_URI")
+    # Prefect reads its settings once, and in a process that it started they are its own already.
+    spares = ("PREFECT_",) if "prefect" in sys.modules else ()
+    return [*missing, *list_foreign(os.environ, own, spares=spares)]
 
 
 def _set_proxies() -> None:
