@@ -261,4 +261,5 @@ def test_a_wrong_column_is_told_before_anything_is_started(
     answer = typed("run", "--data", str(tmp_path / name), SENTIFLOW_HOME=str(home))
     assert answer.returncode == 2
     assert "data.columns.text" in answer.stderr
+    assert f"sentiflow check --data {tmp_path / name}" in answer.stderr
     assert not list(home.glob("*")), "no database and no server was made for it"

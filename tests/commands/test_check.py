@@ -99,6 +99,12 @@ def test_other_names_and_another_encoding_are_suggested_and_the_suggestion_works
         "data.columns.review_id": "Id",
     }
     assert answer["rows_with_suggested"]["taken"] == 1_700
+    _, text = check("--data", "r.csv", text=True)
+    assert text.endswith(
+        "    sentiflow check --data r.csv --set data.encoding=cp1252 "
+        "--set data.columns.text=Review --set data.columns.stars=Rating "
+        "--set data.columns.review_id=Id\n"
+    )
     (tmp_path / "pasted.toml").write_text(answer["toml"])
     code, answer = check("--data", "r.csv", "--config", "pasted.toml")
     assert (code, answer["rows"]["taken"], answer["suggested"]) == (0, 1_700, {})

@@ -62,7 +62,7 @@ def check(
         )
         checked = check_sources(request, read_settings(request), None if read_all else rows)
         answer = describe_check(checked)
-        return answer, format_check(answer, data), checked.exit_code
+        return answer, format_check(answer, request), checked.exit_code
 
     answer_with(as_json, work, {})
 

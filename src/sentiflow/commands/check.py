@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import logging
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING, Any, Final
 
@@ -36,6 +38,7 @@ FIRST_ROWS: Final = 20_000
 _MOST_FILES: Final = 100
 _MOST_SAMPLES: Final = 5
 _MOST_VALUES: Final = 12
+_QUARANTINE: Final = " Look at the quarantine file."
 # What only all rows can tell.
 _OF_ALL_ROWS: Final = (
     "rows", "test_rows", "test_class_rows", "train_class_rows", "validation_class_rows",
@@ -96,6 +99,15 @@ def check_sources(request: NightRequest, settings: Settings, most: int | None) -
         SourceError: there is no file to look at.
     """
     checked = Checked()
+    with _collect_warnings(checked.warnings):
+        _look(request, settings, most, checked)
+    checked.warnings += list_mistakes(checked.found, checked.counted or checked.better)
+    if checked.report is not None:
+        checked.warnings += checked.report.warnings
+    return checked
+
+
+def _look(request: NightRequest, settings: Settings, most: int | None, checked: Checked) -> None:
     files = list_source_files(request.data, settings.data, checked.warnings.append)
     checked.files = len(files)
     _recognize(files, settings, checked)
@@ -109,7 +121,8 @@ def check_sources(request: NightRequest, settings: Settings, most: int | None) -
         checked.note(error)
     else:
         checked.report = _judge(checked.counted, settings)
-        checked.reasons += checked.report.reasons
+        # There is none, and the lines are told beside it.
+        checked.reasons += [one.replace(_QUARANTINE, "") for one in checked.report.reasons]
         if checked.report.reasons:
             checked.exit_code = 3
     if checked.exit_code and checked.suggested:
@@ -117,10 +130,23 @@ def check_sources(request: NightRequest, settings: Settings, most: int | None) -
             checked.better = _count(files, request, better, most)
         except SourceError as error:
             checked.note(error)
-    checked.warnings += list_mistakes(checked.found, checked.counted or checked.better)
-    if checked.report is not None:
-        checked.warnings += checked.report.warnings
-    return checked
+
+
+@contextmanager
+def _collect_warnings(warnings: list[str]) -> Iterator[None]:
+    """Keep what readers warn of, each sentence once."""
+
+    class _Collector(logging.Handler):
+        def emit(self, record: logging.LogRecord) -> None:
+            if (sentence := record.getMessage()) not in warnings:
+                warnings.append(sentence)
+
+    collector, logger = _Collector(logging.WARNING), logging.getLogger("sentiflow")
+    logger.addHandler(collector)
+    try:
+        yield
+    finally:
+        logger.removeHandler(collector)
 
 
 def _recognize(files: Sequence[SourceFile], settings: Settings, checked: Checked) -> None:

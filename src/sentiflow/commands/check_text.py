@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import os
 import shlex
 from collections.abc import Iterator, Mapping, Sequence
 from itertools import groupby
 from typing import Any, Final
 
-from sentiflow.rounding import show_megabytes
+from sentiflow.data.preview.advice import format_override
+from sentiflow.night.request import NightRequest
 
 _FORMATS: Final = {
     "jsonl": "JSON, one object per line",
@@ -17,12 +19,16 @@ _FORMATS: Final = {
     None: "empty",
 }
 _DELIMITERS: Final = {"\t": "tab", ",": "comma", ";": "semicolon", "|": "bar", " ": "space"}
-_SHOWN_FILES: Final = 5
 _SHOWN_COLUMNS: Final = 12
 
 
-def format_check(answer: Mapping[str, Any], sources: Sequence[str]) -> str:
-    """Return the answer of `describe_check` as text, with the command to go on with."""
+def format_check(answer: Mapping[str, Any], request: NightRequest) -> str:
+    """Return the answer of `describe_check` as text, with the command to go on with.
+
+    Args:
+        answer: what was found.
+        request: what was asked for.
+    """
     lines = [*_list_files(answer)]
     lines += [*_list_columns(answer)]
     rows, better = answer["rows"], answer["rows_with_suggested"]
@@ -34,25 +40,37 @@ def format_check(answer: Mapping[str, Any], sources: Sequence[str]) -> str:
             answer[title]
         )
     if answer["suggested"]:
-        lines += ["", "  These settings would help, in a file for --config:", ""]
+        lines += ["", "  Settings that would help, as TOML for a file of --config:", ""]
         lines += [f"    {line}".rstrip() for line in answer["toml"].splitlines()]
     if better is not None:
         lines += ["", *_list_rows(better, answer["rejected_with_suggested"], "With them")]
-    return "\n".join([*lines, "", *_list_next(answer, sources)])
+    return "\n".join([*lines, *_list_next(answer, request)])
 
 
 def _list_files(answer: Mapping[str, Any]) -> Iterator[str]:
     for what, alike in groupby(answer["files"], key=_format_kind):
         files = list(alike)
-        size = sum(file["size"] for file in files)
-        names = ", ".join(file["name"] for file in files[:_SHOWN_FILES])
-        more = f" and {len(files) - _SHOWN_FILES} more" if len(files) > _SHOWN_FILES else ""
-        shown = f" ({show_megabytes(size / 1e6)})".replace("\xa0", " ") if size else ""
-        yield f"{names}{more}{shown}"
+        size = _format_size(sum(file["size"] for file in files))
+        first = files[0]["name"]
+        if len(files) == 1:
+            yield f"{first}{size}"
+        else:
+            folder = os.path.commonpath([os.path.dirname(file["name"]) for file in files])
+            yield f"{len(files):,} files in {folder or '.'}{size}, the first {_cut(first, folder)}"
         yield f"  Format    {what}"
     looked_at = len(answer["files"])
     if answer["files_found"] > looked_at:
         yield f"  Files     {answer['files_found']:,}, of which {looked_at} were looked at"
+
+
+def _cut(name: str, folder: str) -> str:
+    return os.path.relpath(name, folder) if folder else name
+
+
+def _format_size(size: int) -> str:
+    if not size:
+        return ""
+    return f" ({size / 1e6:,.1f} MB)" if size >= 1e6 else f" ({max(size / 1e3, 0.1):,.1f} kB)"
 
 
 def _format_kind(file: Mapping[str, Any]) -> str:
@@ -119,10 +137,23 @@ def _list_rows(
         yield f"            {one['rows']:,} × {one['reason']} Lines {places}"
 
 
-def _list_next(answer: Mapping[str, Any], sources: Sequence[str]) -> list[str]:
-    data = " ".join(f"--data {shlex.quote(source)}" for source in sources)
-    if answer["exit_code"] == 0 and not answer["suggested"]:
-        return ["  Next", f"    sentiflow run {data}"]
-    if answer["suggested"]:
-        return ["  Next", f"    sentiflow check {data} --config FILE"]
-    return []
+def _list_next(answer: Mapping[str, Any], request: NightRequest) -> list[str]:
+    """Return the command to go on with, as it can be pasted."""
+    suggested = answer["suggested"]
+    options = [
+        *(("--data", source) for source in request.data),
+        *([("--businesses", request.businesses)] if request.businesses else []),
+        *([("--category", request.category)] if request.category else []),
+        *([("--config", request.config)] if request.config else []),
+        *(
+            ("--set", override)
+            for override in request.overrides
+            if override.partition("=")[0].strip() not in suggested
+        ),
+        *(("--set", format_override(key, value)) for key, value in suggested.items()),
+    ]
+    words = " ".join(f"{option} {shlex.quote(value)}" for option, value in options)
+    if answer["exit_code"] and not suggested:
+        return []
+    name = "check" if answer["exit_code"] else "run"
+    return ["", "  Next", f"    sentiflow {name} {words}"]

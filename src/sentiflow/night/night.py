@@ -6,6 +6,7 @@ Opening and closing one is in opening.py and closing.py; what it does is in stag
 from __future__ import annotations
 
 import logging
+import shlex
 from collections.abc import Mapping, Sequence
 from datetime import date
 from pathlib import Path
@@ -13,7 +14,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from sentiflow.cost import StepClock
 from sentiflow.dates import check_past, read_today
-from sentiflow.errors import SentiflowError, UsageError
+from sentiflow.errors import SentiflowError, SourceError, UsageError
 from sentiflow.files import digest_json
 from sentiflow.night.code import Code, describe_code
 from sentiflow.night.endings import RULED
@@ -258,6 +259,13 @@ def check_request(request: NightRequest) -> None:
     settings = read_settings(request)
     choose_date(request, settings)
     if request.data:
-        check_columns(list_source_files(request.data, settings.data), settings.data)
+        files = list_source_files(request.data, settings.data)
+        try:
+            check_columns(files, settings.data)
+        except SourceError as error:
+            words = " ".join(f"--data {shlex.quote(source)}" for source in request.data)
+            look = f"What is there, and what to set: sentiflow check {words}"
+            error.detail = f"{error.detail} {look}" if error.detail else look
+            raise
     if request.businesses:
         list_source_files([request.businesses], settings.data)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import tomllib
 from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
@@ -83,6 +84,20 @@ def format_toml(suggested: Suggested) -> str:
     return "\n\n".join("\n".join([f"[{table}]", *lines]) for table, lines in sorted(tables.items()))
 
 
+def format_override(key: str, value: Any) -> str:
+    """Return a setting as `--set` takes it; text without quotes, where it cannot be mistaken.
+
+    >>> format_override("data.columns.text", "Review"), format_override("data.columns.text", "7")
+    ('data.columns.text=Review', 'data.columns.text="7"')
+    """
+    if isinstance(value, str) and value == value.strip() and value.lower() not in ("none", "null"):
+        try:
+            tomllib.loads(f"value = {value}")
+        except tomllib.TOMLDecodeError:
+            return f"{key}={value}"
+    return f"{key}={format_value(value)}"
+
+
 def format_value(value: Any) -> str:
     """Return a value as TOML in one line."""
     if isinstance(value, Mapping):
@@ -114,12 +129,6 @@ def _list_of_files(found: Sequence[Recognized]) -> list[str]:
         told.append(
             f"{_count(len(undecoded), 'file')} with bytes that are not {one.encoding}, as "
             f"data.encoding says; they look like {one.likely_encoding} ({one.name})."
-        )
-    mixed = [one for one in found if one.line_ends and "+" in one.line_ends]
-    if mixed:
-        told.append(
-            f"{_count(len(mixed), 'file')} with line ends of several kinds "
-            f"({mixed[0].name}: {mixed[0].line_ends})."
         )
     layouts = {one.columns for one in found if one.columns and one.has_header}
     if len(layouts) > 1 and {one.format for one in found} <= {"csv", "parquet"}:
