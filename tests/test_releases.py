@@ -269,7 +269,7 @@ def test_numbers_and_dates_out_of_range_are_mistakes_in_words(
 ) -> None:
     code, answer = call("promote", "9" * 20, "--reason", "a typing error")
     assert (code, champion_of(released_home)) == (2, 3)
-    assert "Received: none" in answer["reasons"][0]
+    assert "Received: it has" in answer["reasons"][0]
     code, answer = call("history", "--at", "9999-12-31")
     assert code == 2
     assert "--at must be a date" in answer["reasons"][0]

@@ -59,8 +59,26 @@ def test_a_revert_from_a_version_that_somebody_set_instead_offers_to_adopt_it(
 def test_what_was_taken_away_cannot_be_adopted_and_the_error_says_what_can_be_done(
     context: ReleaseContext,
 ) -> None:
-    with pytest.raises(NoModelError, match=r"taken away.*revert.*rollback --to N.*promote N"):
+    with pytest.raises(NoModelError, match=r"taken away.*rollback --to N.*promote N") as refusal:
         adopt(context, "take it")
+    assert "sentiflow revert" not in str(refusal.value), "it would refuse: the version is gone"
+    roll_back(context, "2 is deleted", 1)
+    client_of(context).delete_registered_model_alias(context.model, "champion")
+    with pytest.raises(NoModelError, match=r"Put it back: sentiflow revert"):
+        adopt(context, "take it")
+
+
+def test_a_version_that_is_not_there_is_refused_with_those_that_are(
+    context: ReleaseContext,
+) -> None:
+    with pytest.raises(NoModelError, match=r"Received: it has 3, 1\. Name one"):
+        roll_back(context, "no such version", 9)
+
+
+def test_where_no_version_is_left_a_night_is_what_helps(context: ReleaseContext) -> None:
+    client_of(context).delete_registered_model(context.model)
+    with pytest.raises(NoModelError, match=r"has no version\. Run a night .*--supersede"):
+        roll_back(context, "all is gone", 1)
 
 
 def go_back(context: ReleaseContext) -> Any:
@@ -130,6 +148,6 @@ def test_a_number_that_no_version_can_have_is_a_mistake_in_the_call(
         lambda: promote(context, 10**19, "r", True, lambda _: None),
         lambda: roll_back(context, "r", 2**31),
     ):
-        with pytest.raises(SentiflowError, match="Received: none") as mistake:
+        with pytest.raises(SentiflowError, match="Received: it has") as mistake:
             act()
         assert mistake.value.exit_code == 2

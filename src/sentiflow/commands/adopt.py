@@ -24,10 +24,13 @@ def adopt(context: ReleaseContext, reason: str) -> dict[str, Any]:
     if moved is None:
         raise UsageError(f"The champion alias of {context.model} was not moved outside sentiflow.")
     if moved.to_version is None:
+        is_there = state.champion is not None and not describe_gone(
+            context, state.champion, state.champion_run
+        )
+        put_back = "Put it back: sentiflow revert --reason … Or: " if is_there else ""
         raise NoModelError(
             "Only a version that the champion alias was moved to outside sentiflow can be adopted. "
-            "Received: it was taken away. Put it back: sentiflow revert --reason … Or make another "
-            "version champion: sentiflow rollback --to N --reason …, sentiflow promote N --reason …"
+            f"Received: it was taken away. {put_back}{_explain_ways_out(moved)}"
         )
     version = context.registry.resolve(context.model, str(moved.to_version))
     probe(context, version)

@@ -36,8 +36,9 @@ def roll_back(context: ReleaseContext, reason: str, to: int | None) -> dict[str,
     target = to if to is not None else state.previous_champion
     if target is None:
         raise NoModelError(
-            f"{context.model} must have had an earlier champion to roll back to. Received: version "
-            f"{state.champion} is the first. Name a version with --to N."
+            f"{context.model} must have had an earlier champion to roll back to, or another "
+            f"version be named with --to N. Received: version {state.champion} is its first "
+            f"champion; {context.registry.tell_versions(context.model)}"
         )
     version = _resolve_target(context, state, target, is_named=to is not None)
     probe(context, version)

@@ -42,6 +42,7 @@ if TYPE_CHECKING:
 CHAMPION: Final = "champion"
 CHALLENGER: Final = "challenger"
 
+_SHOWN_VERSIONS: Final = 10
 # MLflow keeps a version's number in an INTEGER of 32 bits; databases refuse to look for more.
 _LARGEST_VERSION: Final = 2**31 - 1
 _MOST_DIGITS: Final = len(str(_LARGEST_VERSION))
@@ -407,10 +408,22 @@ class Registry:
             )
         if version is None:
             raise NoModelError(
-                f"The model {name} must have a version for {which[:40]!r}. Received: none. Run a "
-                "night first (sentiflow run), or name another model with --set model.name=…"
+                f"The model {name} must have a version for {which[:40]!r}. Received: "
+                f"{self.tell_versions(name)}"
             )
         return version
+
+    def tell_versions(self, name: str) -> str:
+        """Return which versions a model has, newest first, and what to do with that."""
+        numbers = [str(version.number) for version in self.query_versions(name, {})]
+        if not numbers:
+            return (
+                "it has no version. Run a night first (sentiflow run; in place of a champion that "
+                "is gone with --supersede --reason …), or name another model with --set "
+                "model.name=…"
+            )
+        more = f" and {len(numbers) - _SHOWN_VERSIONS} more" * (len(numbers) > _SHOWN_VERSIONS)
+        return f"it has {', '.join(numbers[:_SHOWN_VERSIONS])}{more}. Name one of them."
 
     def _find(self, ask: Callable[[], _Answer]) -> _Answer | None:
         """Return what is asked for, or None where there is no such thing."""
