@@ -191,6 +191,47 @@ def test_a_mistake_in_the_call_ends_with_exit_code_2(
     assert told in answer["reasons"][0]
 
 
+def test_columns_that_were_mixed_up_are_suggested_the_other_way_round(
+    check: Any, tmp_path: Path
+) -> None:
+    write_csv(tmp_path / "r.csv", ["text", "stars"], [list(row) for row in make_rows()])
+    code, answer = check("--data", "r.csv")
+    assert (code, answer["rows"]["rejected"]) == (3, 1_700)
+    assert answer["suggested"] == {"data.columns.text": "stars", "data.columns.stars": "text"}
+    assert answer["rows_with_suggested"]["taken"] == 1_700
+
+
+def test_texts_within_objects_are_told(check: Any, tmp_path: Path) -> None:
+    path = tmp_path / "r.jsonl"
+    path.write_text(
+        "".join(json.dumps({"review": {"text": text}}) + "\n" for _, text in make_rows(20))
+    )
+    code, answer = check("--data", "r.jsonl")
+    assert code == 2
+    assert any("Column 1 holds objects with texts" in warning for warning in answer["warnings"])
+
+
+def test_a_file_that_cannot_be_looked_into_is_told_beside_the_others(
+    check: Any, tmp_path: Path
+) -> None:
+    write_csv(tmp_path / "a.csv", ["text", "stars"], [[text, n] for n, text in make_rows(20)])
+    (tmp_path / "b.csv").write_bytes(b"PK\x03\x04")
+    code, answer = check("--data", "*.csv")
+    assert code == 2
+    assert [file["problem"] is None for file in answer["files"]] == [True, False]
+    assert "unzip" in answer["files"][1]["problem"]
+    assert "cannot be looked into" in check("--data", "*.csv", text=True)[1]
+
+
+def test_businesses_are_joined_and_other_categories_left_out(check: Any, tmp_path: Path) -> None:
+    rows = [[text, n, f"b{at % 2}"] for at, (n, text) in enumerate(make_rows())]
+    write_csv(tmp_path / "r.csv", ["text", "stars", "business_id"], rows)
+    write_csv(tmp_path / "b.csv", ["business_id", "categories"], [["b0", "Pizza"], ["b1", "Pets"]])
+    words = ("--data", "r.csv", "--businesses", "b.csv", "--category", "Pizza")
+    _, answer = check(*words)
+    assert (answer["rows"]["taken"], answer["rows"]["left_out"]) == (850, 850)
+
+
 def test_nothing_heavy_is_loaded(tmp_path: Path) -> None:
     write_csv(tmp_path / "r.csv", ["stars", "text"], [list(row) for row in make_rows(50)])
     script = (

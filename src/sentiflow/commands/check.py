@@ -101,7 +101,9 @@ def check_sources(request: NightRequest, settings: Settings, most: int | None) -
     checked = Checked()
     with _collect_warnings(checked.warnings):
         _look(request, settings, most, checked)
-    checked.warnings += list_mistakes(checked.found, checked.counted or checked.better)
+    checked.warnings += list_mistakes(
+        checked.found, checked.samples, checked.counted or checked.better
+    )
     if checked.report is not None:
         checked.warnings += checked.report.warnings
     return checked
@@ -160,6 +162,7 @@ def _recognize(files: Sequence[SourceFile], settings: Settings, checked: Checked
                 samples.append(read_samples(head, found, settings.data))
         except SourceError as error:
             checked.note(error)
+            checked.found.append(Recognized(file.name, file.size, None, problem=str(error)))
     # Of several files, so that ids which begin anew in each of them are seen.
     alike = [one for one in samples if one.keys() == samples[0].keys()]
     checked.samples = (
@@ -232,9 +235,9 @@ def _describe_file(found: Recognized) -> dict[str, Any]:
 def _describe_target(checked: Checked) -> dict[str, Any] | None:
     key = "label" if checked.best_columns.get("label") else "stars"
     column = checked.best_columns.get(key)
-    if column is None:
+    values = count_distinct(checked.samples[column]) if column is not None else None
+    if not values:
         return None
-    values = count_distinct(checked.samples[column])
     is_safe = len(values) <= _MOST_VALUES and all(map(_is_plain, values))
     shown = dict(sorted(values.items())) if is_safe else None
     return {"kind": key, "column": column, "values": shown, "distinct": len(values)}

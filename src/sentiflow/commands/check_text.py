@@ -74,6 +74,8 @@ def _format_size(size: int) -> str:
 
 
 def _format_kind(file: Mapping[str, Any]) -> str:
+    if file["problem"]:
+        return "cannot be looked into"
     parts = [_FORMATS[file["format"]]]
     if file["delimiter"]:
         parts.append(

@@ -8,7 +8,13 @@ from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
 from sentiflow.data.preview.counting import Counted
-from sentiflow.data.preview.mapping import Samples, name_roles, suggest_roles
+from sentiflow.data.preview.mapping import (
+    MIN_WORDS,
+    Samples,
+    count_words,
+    name_roles,
+    suggest_roles,
+)
 from sentiflow.data.preview.recognition import Recognized
 from sentiflow.data.preview.values import tell_scale
 from sentiflow.rounding import show_percent
@@ -110,9 +116,15 @@ def format_value(value: Any) -> str:
     return json.dumps(value, ensure_ascii=False) if isinstance(value, str) else str(value)
 
 
-def list_mistakes(found: Sequence[Recognized], counted: Counted | None) -> list[str]:
+def list_mistakes(
+    found: Sequence[Recognized], samples: Samples, counted: Counted | None
+) -> list[str]:
     """Return in sentences what about a source is hardly meant; none of them quotes a text."""
-    return [*_list_of_files(found), *(_list_of_rows(counted) if counted else [])]
+    return [
+        *_list_of_files(found),
+        *_list_of_values(samples),
+        *(_list_of_rows(counted) if counted else []),
+    ]
 
 
 def _list_of_files(found: Sequence[Recognized]) -> list[str]:
@@ -133,10 +145,28 @@ def _list_of_files(found: Sequence[Recognized]) -> list[str]:
     layouts = {one.columns for one in found if one.columns and one.has_header}
     if len(layouts) > 1 and {one.format for one in found} <= {"csv", "parquet"}:
         told.append(f"The files have different columns: {len(layouts)} sets of them.")
-    empty = [one for one in found if one.format is None]
+    empty = [one for one in found if one.format is None and not one.problem]
     if empty:
         told.append(f"{_count(len(empty), 'file')} without a single byte ({empty[0].name}).")
     return told
+
+
+def _list_of_values(samples: Samples) -> list[str]:
+    nested = [
+        place
+        for place, values in enumerate(samples.values(), 1)
+        if any(isinstance(value, dict) and any(map(_is_long, value.values())) for value in values)
+    ]
+    if not nested:
+        return []
+    return [
+        f"Column {nested[0]} holds objects with texts in them, but only what stands at the top of "
+        "a line is read. Flatten them first: jq -c '. + .NAME | del(.NAME)' FILE > flat.jsonl"
+    ]
+
+
+def _is_long(value: Any) -> bool:
+    return isinstance(value, str) and count_words([value]) >= MIN_WORDS
 
 
 def _list_of_rows(counted: Counted) -> list[str]:

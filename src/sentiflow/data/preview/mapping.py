@@ -52,8 +52,10 @@ NAMES: Final[Mapping[str, tuple[str, ...]]] = {
         "author", "name",
     ),
 }  # fmt: skip
-_MIN_WORDS: Final = 3
+MIN_WORDS: Final = 3
 _MOSTLY: Final = 0.8
+# 0 to 10.
+_MOST_STARS: Final = 11
 
 
 @dataclass(frozen=True)
@@ -74,14 +76,19 @@ def suggest_roles(samples: Samples, columns: ColumnSettings) -> list[Role]:
 
     Args:
         samples: the values of the first rows, by column.
-        columns: as they are set; a column that is there is left alone.
+        columns: as they are set; one that is there and may hold what it should is left alone.
     """
     found: list[Role] = []
-    named = {getattr(columns, key) for key in NAMES}
-    left = {name: values for name, values in samples.items() if name not in named}
-    has_target = columns.label in samples or (columns.label is None and columns.stars in samples)
+    held = {
+        key: column
+        for key in NAMES
+        if (column := getattr(columns, key)) in samples
+        and not (key in _UNLIKE and _UNLIKE[key](samples[column]))
+    }
+    left = {name: values for name, values in samples.items() if name not in held.values()}
+    has_target = "label" in held or (columns.label is None and "stars" in held)
     for key in NAMES:
-        if getattr(columns, key) in samples or (key in ("stars", "label") and has_target):
+        if key in held or (key in ("stars", "label") and has_target):
             continue
         column = _choose(key, left)
         if column is not None:
@@ -117,11 +124,16 @@ def _choose(key: str, left: Samples) -> str | None:
             return folded[name]
     if key == "text":
         return _choose_longest(left)
-    if key in ("stars", "label", "date"):
+    if key in ("stars", "label", "date") or (key == "review_id" and _have_no_names(left)):
         unnamed = [column for column, values in left.items() if fits(values)]
-        is_sure = key != "stars" or all(column.isdigit() for column in left)
-        return unnamed[0] if len(unnamed) == 1 and is_sure else None
+        if key == "stars":
+            unnamed = [column for column in unnamed if 1 < len(set(left[column])) <= _MOST_STARS]
+        return unnamed[0] if len(unnamed) == 1 else None
     return None
+
+
+def _have_no_names(samples: Samples) -> bool:
+    return all(column.isdigit() for column in samples)
 
 
 def _choose_longest(left: Samples) -> str | None:
@@ -150,7 +162,7 @@ def _holds_texts(values: Sequence[Any]) -> bool:
     return (
         bool(present)
         and len(texts) >= _MOSTLY * len(present)
-        and count_words(texts) >= _MIN_WORDS
+        and count_words(texts) >= MIN_WORDS
         and describe_dates(texts) is None
     )
 
@@ -178,13 +190,28 @@ def _holds_ids(values: Sequence[Any]) -> bool:
 
 
 def _holds_names(values: Sequence[Any]) -> bool:
-    return bool(list_present(values)) and count_words(values) <= _MIN_WORDS
+    return bool(list_present(values)) and count_words(values) <= MIN_WORDS
 
 
 def _holds_dates(values: Sequence[Any]) -> bool:
     return describe_dates(values) is not None
 
 
+def _are_numbers(values: Sequence[Any]) -> bool:
+    present = list_present(values)
+    return len(present) > _MOST_STARS and all(read_number(value) is not None for value in present)
+
+
+def _are_sentences(values: Sequence[Any]) -> bool:
+    return len(values) > _MOST_STARS and tell_scale(values) is None and _holds_texts(values)
+
+
+# What shows that a column which is there is another one than is meant.
+_UNLIKE: Final[Mapping[str, Callable[[Sequence[Any]], bool]]] = {
+    "text": _are_numbers,
+    "stars": _are_sentences,
+    "label": _are_sentences,
+}
 _FITS: Final[Mapping[str, Callable[[Sequence[Any]], bool]]] = {
     "text": _holds_named_texts,
     "stars": _holds_stars,

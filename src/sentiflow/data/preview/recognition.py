@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import islice
@@ -35,6 +36,14 @@ _BYTE_ORDER_MARKS: Final = {
     b"\xff\xfe": "utf-16",
     b"\xfe\xff": "utf-16",
 }
+# What the characters of a text in each mostly are, as far as they are not ASCII: Latin letters in
+# cp1252 are Cyrillic ones by themselves, Chinese ones partly Korean.
+_OTHER_SCRIPTS: Final = {
+    "shift_jis": ("[\u3040-\u30ff]", 0.3),
+    "euc_kr": ("[\uac00-\ud7af]", 0.95),
+    "gb18030": ("[\u3000-\u303f\u4e00-\u9fff\uff00-\uffef]", 0.9),
+    "cp1251": ("[\u0430-\u044f\u0451](?=[\u0430-\u044f\u0451])", 0.5),
+}
 # No key of an object and no column: reading then tells at the end which there are.
 _NO_COLUMN: Final = "\0"
 
@@ -54,6 +63,7 @@ class Recognized:
         delimiter: of a CSV file.
         columns: their names in order; of JSON the keys of the first objects.
         has_header: whether the names look like names; always so of JSON and Parquet.
+        problem: why it cannot be looked into; None where it can.
     """
 
     name: str
@@ -66,6 +76,7 @@ class Recognized:
     delimiter: str | None = None
     columns: tuple[str, ...] = ()
     has_header: bool = True
+    problem: str | None = None
 
 
 @dataclass(frozen=True)
@@ -115,7 +126,8 @@ def recognize_file(file: SourceFile, data: DataSettings) -> tuple[Recognized, So
     if found.likely_encoding is not None:
         data = data.model_copy(update={"encoding": found.likely_encoding})
     columns = _list_columns(file, found, data)
-    has_header = found.format != "csv" or look_like_names(columns)
+    # One name may be there twice, which is another mistake.
+    has_header = found.format != "csv" or look_like_names(tuple(dict.fromkeys(columns)))
     return replace(found, columns=columns, has_header=has_header), file
 
 
@@ -165,7 +177,9 @@ def read_samples(
         data = data.model_copy(update={"encoding": found.likely_encoding})
     columns = found.columns
     unique = tuple(dict.fromkeys(columns))
-    wanted = _Recorder(unique, {}, {}, archive_word=_ARCHIVE_WORD)
+    # Required, so that the delimiter is the one that gives these columns.
+    required = dict.fromkeys(unique, "")
+    wanted = _Recorder(unique, required, {}, archive_word=_ARCHIVE_WORD)
     records = islice(read_rows(file, wanted, data, Progress(file.size)), _SAMPLE_ROWS)
     rows = [record[0][2:] for record in records if not isinstance(record, Rejection)]
     if not found.has_header:
@@ -199,12 +213,20 @@ def _guess_encoding(head: bytes, codec: str) -> str | None:
     marked = next((name for mark, name in _BYTE_ORDER_MARKS.items() if head.startswith(mark)), None)
     if marked is not None:
         return None if codec.startswith(marked) else marked
+    # Nearly any bytes are characters of UTF-16, but hardly any text in it is UTF-8.
+    if codec.startswith(("utf-16", "utf-32")) and _decodes(head, "utf-8"):
+        return "utf-8"
     if _decodes(head, codec):
         return None
     if head[1:200:2].count(0) > 60 or head[0:200:2].count(0) > 60:
         return "utf-16-le" if head[1:200:2].count(0) > 60 else "utf-16-be"
     if _decodes(head, "utf-8"):
         return "utf-8"
+    for name, (letters, share) in _OTHER_SCRIPTS.items():
+        text = head.decode(name, "ignore")
+        others = len(re.findall(r"[^\x00-\x7f]", text))
+        if _decodes(head, name) and len(re.findall(letters, text)) > share * others:
+            return name
     # Where cp1252 has letters and quotes, latin-1 has control characters that nobody writes.
     return "cp1252" if _decodes(head, "cp1252") else "latin-1"
 
