@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import subprocess
 import sys
 from dataclasses import replace
@@ -83,3 +84,11 @@ def test_the_file_is_for_its_owner_alone_and_goes(home: Path, servers: RunningSe
     forget_running_servers(home)
     forget_running_servers(home)
     assert read_running_servers(home) is None
+
+
+def test_servers_of_the_home_that_this_one_was_copied_from_are_not_its_own(
+    home: Path, servers: RunningServers
+) -> None:
+    copy = Path(shutil.copytree(home, home.with_name("copy")))
+    assert read_running_servers(home) == servers
+    assert read_running_servers(copy) is None

@@ -8,10 +8,21 @@ import sys
 from pathlib import Path
 
 import pytest
+from sqlalchemy import create_engine
 
 from sentiflow.errors import SettingsError
 from sentiflow.processes import make_module_command
-from sentiflow.settings import prepare_environment, read_api_key, read_ping_url, read_webhook_url
+from sentiflow.release.ledger import Ledger
+from sentiflow.release.state import NewEvent
+from sentiflow.settings import (
+    LedgerSettings,
+    prepare_environment,
+    read_api_key,
+    read_home,
+    read_ping_url,
+    read_webhook_url,
+    resolve_ledger_url,
+)
 
 
 @pytest.fixture
@@ -217,3 +228,38 @@ def test_what_lies_in_the_folder_of_who_calls_is_no_setting_of_prefects_and_no_p
         for words in ([sys.executable, "-P", "-c", SHOW], make_module_command("secrets"))
     ]  # fmt: skip
     assert shown == ["None INFO True\n", ""]
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["why?", "a#b", "100%", "a%20b", "a b", 'it\'s "so"', "a;b&c+d~e", "Zürich", "a:b@c=d", "[a]*"],
+)
+def test_a_home_may_have_any_name_and_all_of_it_lies_there(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    home = tmp_path / name
+    monkeypatch.setattr(os, "environ", {"SENTIFLOW_HOME": str(home)})
+    prepare_environment(read_home())
+    ledger = Ledger(resolve_ledger_url(LedgerSettings(), read_home()))
+    ledger.append("sentiflow", 0, [NewEvent(kind="failed", actor="ada", reason="-")])
+    # As Prefect makes it of PREFECT_HOME, where its variable says nothing else.
+    own = f"sqlite+aiosqlite:///{home}/prefect/prefect.db"
+    for address in (
+        os.environ["MLFLOW_TRACKING_URI"],
+        os.environ.get("PREFECT_SERVER_DATABASE_CONNECTION_URL", own).replace("+aiosqlite", ""),
+    ):
+        (home / "prefect").mkdir(exist_ok=True)
+        create_engine(address).connect().close()
+    assert [path.name for path in tmp_path.iterdir()] == [name]
+    assert {"ledger.db", "mlflow.db"} <= {path.name for path in home.iterdir()}
+    assert (home / "prefect" / "prefect.db").exists()
+
+
+@pytest.mark.parametrize("name", ["a\nb", "a\x1bb", "a\udcffb"])
+def test_a_home_whose_name_cannot_stand_in_a_line_is_refused(
+    monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    monkeypatch.setattr(os, "environ", {"SENTIFLOW_HOME": f"/srv/{name}"})
+    with pytest.raises(SettingsError, match="cannot stand in a line") as caught:
+        read_home()
+    assert str(caught.value).isprintable()

@@ -12,6 +12,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, Any
+from urllib.parse import quote
 
 from sentiflow.errors import ArtifactError, describe_error
 from sentiflow.processes import ProcessName, name_this_process
@@ -131,6 +132,24 @@ def new_folder(target: Path) -> Iterator[Path]:
         # An interrupt too must leave nothing unfinished behind.
         shutil.rmtree(temporary, ignore_errors=True)
         raise
+
+
+def make_sqlite_url(path: Path, driver: str = "sqlite") -> str:
+    """Return the address of a SQLite file, whatever characters its path has.
+
+    >>> make_sqlite_url(Path("/srv/ledger.db"))
+    'sqlite:////srv/ledger.db'
+    >>> make_sqlite_url(Path("/srv/why?/ledger.db"))
+    'sqlite:///file:/srv/why%3F/ledger.db?uri=true'
+
+    Args:
+        path: the file.
+        driver: SQLAlchemy's name of who opens it.
+    """
+    if "?" not in str(path):
+        # SQLAlchemy takes every other character as it is, and decodes none.
+        return f"{driver}:///{path}"
+    return f"{driver}:///file:{quote(str(path))}?uri=true"
 
 
 def digest_file(path: Path) -> str:

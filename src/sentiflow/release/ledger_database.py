@@ -11,6 +11,7 @@ import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any, Final
+from urllib.parse import unquote
 
 from sqlalchemy import URL, Connection, Engine, create_engine, event, make_url
 from sqlalchemy.exc import ArgumentError, SQLAlchemyError
@@ -84,7 +85,7 @@ class LedgerDatabase:
         """
         if self._has_tables:
             return True
-        if self.is_sqlite and not os.path.exists(str(self._url.database)):
+        if self.is_sqlite and not os.path.exists(_read_path(self._url)):
             return False
         with self._explain(), self._open(writes=False) as connection:
             # Tables that an older version lacks besides are not needed for reading.
@@ -104,9 +105,9 @@ class LedgerDatabase:
     def _prepare(self) -> None:
         if self._has_tables:
             return
-        if self.is_sqlite and not os.path.exists(str(self._url.database)):
+        if self.is_sqlite and not os.path.exists(_read_path(self._url)):
             # SQLite would make the file with the umask's mode; reasons and names are nobody else's.
-            os.close(os.open(str(self._url.database), os.O_CREAT | os.O_RDWR, 0o600))
+            os.close(os.open(_read_path(self._url), os.O_CREAT | os.O_RDWR, 0o600))
         with self._open(writes=False) as connection:
             self._has_tables = has_tables(connection)
         if not self._has_tables:
@@ -124,8 +125,10 @@ def _parse_url(text: str) -> URL:
             "ledger.url must be a database's address. Received: one that cannot be read. "
             f"{_EXAMPLES}"
         ) from None
-    is_file = url.database not in (None, "", ":memory:") and not str(url.database).startswith(
-        "file:"
+    is_uri = str(url.database).startswith("file:")
+    # As `make_sqlite_url` writes what it must quote; other URIs may name what is no file.
+    is_file = url.database not in (None, "", ":memory:") and (
+        not is_uri or (dict(url.query) == {"uri": "true"} and _read_path(url).startswith("/"))
     )
     if url.drivername not in _DRIVERS or (url.get_backend_name() == "sqlite" and not is_file):
         raise SettingsError(
@@ -139,6 +142,11 @@ def _parse_url(text: str) -> URL:
             "password write %40 for @, %2F for / and %3A for a colon."
         )
     return url
+
+
+def _read_path(url: URL) -> str:
+    path = str(url.database)
+    return unquote(path.removeprefix("file:")) if path.startswith("file:") else path
 
 
 _EXAMPLES: Final = (

@@ -10,6 +10,7 @@ from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
+from sentiflow.files import make_sqlite_url
 from sentiflow.night.request import NightRequest
 from sentiflow.processes import make_module_command
 from sentiflow.servers.addresses import Addresses, Credentials, name_host
@@ -149,7 +150,7 @@ def make_mlflow_environment(
     databases: Databases | None,
 ) -> dict[str, str]:
     """Return MLflow's own environment; addresses with passwords are not on command lines."""
-    store = databases.mlflow if databases else f"sqlite:///{home / 'mlflow.db'}"
+    store = databases.mlflow if databases else make_sqlite_url(home / "mlflow.db")
     environment = {
         **common,
         "MLFLOW_BACKEND_STORE_URI": store,
@@ -176,10 +177,10 @@ def _list_mlflow_names(common: Mapping[str, str]) -> list[str]:
 def _write_auth_config(home: Path) -> Path:
     """Write what MLflow wants in a file; name and password stay in the environment."""
     path = home / "mlflow-auth.ini"
+    # It is read by configparser, to which a single % is the beginning of a name.
+    database = make_sqlite_url(home / "mlflow-auth.db").replace("%", "%%")
     path.write_text(
-        "[mlflow]\n"
-        "default_permission = READ\n"
-        f"database_uri = sqlite:///{home / 'mlflow-auth.db'}\n",
+        f"[mlflow]\ndefault_permission = READ\ndatabase_uri = {database}\n",
         encoding="utf-8",
     )
     return path

@@ -11,6 +11,8 @@ from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Final
 
+from sentiflow.files import make_sqlite_url
+
 # Prefix → the names that stay, as patterns; all others go.
 _KEPT: Final[Mapping[str, tuple[str, ...]]] = {
     "PREFECT_": (
@@ -115,7 +117,7 @@ def make_defaults(home: Path, *, has_server: bool) -> dict[str, str]:
         "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
         "PREFECT_SERVER_EPHEMERAL_STARTUP_TIMEOUT_SECONDS": "120",
         "PREFECT_CLI_PROMPT": "false",
-        "MLFLOW_TRACKING_URI": f"sqlite:///{home / 'mlflow.db'}",
+        "MLFLOW_TRACKING_URI": make_sqlite_url(home / "mlflow.db"),
         "MLFLOW_DISABLE_TELEMETRY": "true",
         # Sentiflow's artifacts hold no pickle, and unpickling somebody else's would run it.
         "MLFLOW_ALLOW_PICKLE_DESERIALIZATION": "false",
@@ -135,6 +137,10 @@ def make_defaults(home: Path, *, has_server: bool) -> dict[str, str]:
         "KERAS_HOME": str(home / "keras"),
         "MPLBACKEND": "agg",
     }
+    if "?" in str(home):
+        # Else Prefect names the file itself, and leaves what follows the ? out.
+        database = make_sqlite_url(home / "prefect" / "prefect.db", "sqlite+aiosqlite")
+        defaults["PREFECT_SERVER_DATABASE_CONNECTION_URL"] = database
     if has_server:
         # Of every run at a server that stays, by whatever way it was started: an automation
         # there takes a run without heartbeats for dead.

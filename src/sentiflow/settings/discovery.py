@@ -42,6 +42,9 @@ def read_running_servers(home: Path) -> RunningServers | None:
     """Return the servers of a home while their supervisor lives, else None."""
     try:
         values = json.loads((home / _FILE).read_text(encoding="utf-8"))
+        if values.pop("home", str(home)) != str(home):
+            # Of a home that was copied while its servers ran: they are the other one's.
+            return None
         process = ProcessName(**values.pop("process"))
         servers = RunningServers(**values, process=process)
     except (OSError, ValueError, TypeError, KeyError, AttributeError):
@@ -54,7 +57,8 @@ def read_running_servers(home: Path) -> RunningServers | None:
 
 def save_running_servers(home: Path, servers: RunningServers) -> None:
     """Write where the servers are, for their owner alone."""
-    write_text(home / _FILE, json.dumps(asdict(servers), indent=2) + "\n")
+    values = {**asdict(servers), "home": str(home)}
+    write_text(home / _FILE, json.dumps(values, indent=2) + "\n")
 
 
 def forget_running_servers(home: Path) -> None:

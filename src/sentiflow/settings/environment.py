@@ -5,6 +5,7 @@ from __future__ import annotations
 import getpass
 import logging
 import os
+import re
 import socket
 import sys
 import threading
@@ -15,10 +16,12 @@ from pathlib import Path
 from typing import Final
 
 from sentiflow.errors import SettingsError
+from sentiflow.files import make_sqlite_url
 from sentiflow.settings.access import load_access
 from sentiflow.settings.clients import list_foreign, list_missing_files, make_defaults
 from sentiflow.settings.discovery import RunningServers, read_running_servers
 from sentiflow.settings.groups import LedgerSettings, TrackingSettings
+from sentiflow.settings.moved_home import follow_move
 from sentiflow.settings.proxies import plan_proxies
 
 logger = logging.getLogger(__name__)
@@ -39,6 +42,8 @@ _MAY_BE_EMPTY: Final = frozenset(
 )  # fmt: skip
 # Set by a command that runs a Prefect server of its own.
 OWN_PREFECT: Final = "SENTIFLOW_OWN_PREFECT"
+# Control characters, and bytes of a name that are no UTF-8.
+_UNWRITABLE: Final = re.compile("[\x00-\x1f\x7f\ud800-\udfff]")
 # The environment is one for all threads.
 _BORROWED: Final = threading.RLock()
 
@@ -51,16 +56,20 @@ def read_home(given: str | os.PathLike[str] | None = None) -> Path:
     """
     named = os.fspath(given) if given else os.environ.get("SENTIFLOW_HOME") or ".sentiflow"
     try:
-        return Path(named).expanduser().resolve()
+        home = Path(named).expanduser().resolve()
     except (RuntimeError, OSError) as error:
         raise _refuse_home(named, str(error).rstrip(".")) from None
+    if _UNWRITABLE.search(str(home)):
+        # Several programs keep its path in lines of text.
+        raise _refuse_home(repr(str(home)), "a character that cannot stand in a line")
+    return home
 
 
 def resolve_tracking_uri(tracking: TrackingSettings, home: Path) -> str:
     """Return MLflow's address: the setting's, the environment's, or SQLite under the home."""
     if tracking.uri:
         return tracking.uri
-    return os.environ.get("MLFLOW_TRACKING_URI") or f"sqlite:///{home / 'mlflow.db'}"
+    return os.environ.get("MLFLOW_TRACKING_URI") or make_sqlite_url(home / "mlflow.db")
 
 
 def resolve_ledger_url(ledger: LedgerSettings, home: Path) -> str:
@@ -69,7 +78,8 @@ def resolve_ledger_url(ledger: LedgerSettings, home: Path) -> str:
     Raises:
         SettingsError: as `read_secret`.
     """
-    return ledger.url or read_secret("SENTIFLOW_LEDGER_URL") or f"sqlite:///{home / 'ledger.db'}"
+    named = ledger.url or read_secret("SENTIFLOW_LEDGER_URL")
+    return named or make_sqlite_url(home / "ledger.db")
 
 
 def read_actor() -> str:
@@ -177,6 +187,7 @@ def prepare_environment(home: Path) -> None:
         is_file = isinstance(error, FileExistsError)
         reason = "it is a file" if is_file else str(error.strerror)
         raise _refuse_home(str(home), reason) from None
+    follow_move(home)
     servers = read_running_servers(home)
     found = _describe_servers(home, servers) if servers is not None else {}
     _change_environment(dict.fromkeys(_list_foreign(servers, found), None))
