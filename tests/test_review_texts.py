@@ -32,6 +32,8 @@ from prefect.settings import PREFECT_API_DATABASE_CONNECTION_URL
 
 from flows.retrain import retrain
 from sentiflow.cli.common import format_for_asker
+from sentiflow.commands.check import FIRST_ROWS, check_sources, describe_check
+from sentiflow.commands.check_text import format_check
 from sentiflow.commands.evaluate import evaluate_version
 from sentiflow.commands.score import ScoreRequest, answer_request
 from sentiflow.data.checks.validation import check_table
@@ -183,6 +185,17 @@ def read_night(
                           format_traceback(error)])  # fmt: skip
 
 
+def look_at(source: Path, overrides: tuple[str, ...]) -> str:
+    """Return what `sentiflow check` prints of a file, as JSON and as text."""
+    request = NightRequest(data=(str(source),), overrides=overrides)
+    try:
+        checked = check_sources(request, load_settings(None, overrides), FIRST_ROWS)
+    except SentiflowError as error:
+        return format_for_asker(error)
+    answer = describe_check(checked)
+    return f"{json.dumps(answer, ensure_ascii=False)}\n{format_check(answer, request)}"
+
+
 def write_for_asker_if_ours(error: Exception) -> str:
     return format_for_asker(error) if isinstance(error, SentiflowError) else ""
 
@@ -205,6 +218,7 @@ def test_nothing_that_is_told_of_a_file_quotes_it(
     told = read_night([source], None, overrides, home)
     assert told
     assert find_words(told) == []
+    assert find_words(look_at(source, overrides)) == []
     assert find_words(written(home)) == []
 
 

@@ -102,7 +102,7 @@ def check_sources(request: NightRequest, settings: Settings, most: int | None) -
     with _collect_warnings(checked.warnings):
         _look(request, settings, most, checked)
     checked.warnings += list_mistakes(
-        checked.found, checked.samples, checked.counted or checked.better
+        checked.found, checked.samples, settings.data.columns, checked.counted or checked.better
     )
     if checked.report is not None:
         checked.warnings += checked.report.warnings
@@ -201,13 +201,12 @@ def describe_check(checked: Checked) -> dict[str, Any]:
     """Return what was found as JSON; names of columns only where they look like names."""
     counted = checked.counted or checked.better
     profile = counted.profile if counted else None
-    are_names = look_like_names(list(checked.samples)) and _has_header(checked)
     return {
         "files": [_describe_file(one) for one in checked.found],
         "files_found": checked.files,
-        "columns": {**checked.columns} if are_names else {},
-        "columns_with_suggested": {**checked.best_columns} if are_names else {},
-        "target": _describe_target(checked) if are_names else None,
+        "columns": {**checked.columns},
+        "columns_with_suggested": {**checked.best_columns},
+        "target": _describe_target(checked),
         "dates": {
             "written_as": _name_dates(checked),
             "earliest": profile.earliest_date if profile else None,
@@ -217,7 +216,7 @@ def describe_check(checked: Checked) -> dict[str, Any]:
         "rejected": _describe_rejected(checked.counted),
         "reasons": checked.reasons,
         "warnings": checked.warnings,
-        "suggested": checked.suggested if are_names or not _has_header(checked) else {},
+        "suggested": checked.suggested,
         "toml": format_toml(checked.suggested),
         "rows_with_suggested": _describe_rows(checked.better),
         "rejected_with_suggested": _describe_rejected(checked.better),
@@ -282,7 +281,3 @@ def _describe_rejected(counted: Counted | None) -> list[dict[str, Any]]:
         }
         for rule, one in counted.rejected.items()
     ]
-
-
-def _has_header(checked: Checked) -> bool:
-    return all(one.has_header for one in checked.found)

@@ -17,8 +17,9 @@ from sentiflow.data.preview.mapping import (
 )
 from sentiflow.data.preview.recognition import Recognized
 from sentiflow.data.preview.values import tell_scale
+from sentiflow.data.reading.columns import look_like_names
 from sentiflow.rounding import show_percent
-from sentiflow.settings import DataSettings, Settings, list_keys
+from sentiflow.settings import ColumnSettings, DataSettings, Settings, list_keys
 
 Suggested = dict[str, Any]
 
@@ -40,7 +41,9 @@ def suggest_settings(
         names = name_roles(samples)
         suggested |= {"data.header": False, "data.column_names": names}
         samples = dict(zip(names, samples.values(), strict=True))
-    roles = {role.key: role.column for role in suggest_roles(samples, columns)}
+    # A long name may be a text: it is told by its place (list_mistakes).
+    shown = {name: values for name, values in samples.items() if look_like_names([name])}
+    roles = {role.key: role.column for role in suggest_roles(shown, columns)}
     if all(one.has_header for one in found) or "data.header" in known:
         suggested |= {f"data.columns.{key}": column for key, column in roles.items()}
     if (column := roles.get("stars", columns.stars)) in samples and "data.stars_scale" in known:
@@ -117,12 +120,15 @@ def format_value(value: Any) -> str:
 
 
 def list_mistakes(
-    found: Sequence[Recognized], samples: Samples, counted: Counted | None
+    found: Sequence[Recognized],
+    samples: Samples,
+    columns: ColumnSettings,
+    counted: Counted | None,
 ) -> list[str]:
     """Return in sentences what about a source is hardly meant; none of them quotes a text."""
     return [
         *_list_of_files(found),
-        *_list_of_values(samples),
+        *(_list_of_values(samples, columns) if all(one.has_header for one in found) else []),
         *(_list_of_rows(counted) if counted else []),
     ]
 
@@ -151,18 +157,26 @@ def _list_of_files(found: Sequence[Recognized]) -> list[str]:
     return told
 
 
-def _list_of_values(samples: Samples) -> list[str]:
+def _list_of_values(samples: Samples, columns: ColumnSettings) -> list[str]:
+    places = {column: place for place, column in enumerate(samples, 1)}
+    told = [
+        f"Column {places[role.column]} seems to hold the {role.key}. Its name is too long to be "
+        f"shown, as it may be a text: name it with data.columns.{role.key}."
+        for role in suggest_roles(samples, columns)
+        if not look_like_names([role.column])
+    ]
     nested = [
         place
         for place, values in enumerate(samples.values(), 1)
         if any(isinstance(value, dict) and any(map(_is_long, value.values())) for value in values)
     ]
-    if not nested:
-        return []
-    return [
-        f"Column {nested[0]} holds objects with texts in them, but only what stands at the top of "
-        "a line is read. Flatten them first: jq -c '. + .NAME | del(.NAME)' FILE > flat.jsonl"
-    ]
+    if nested:
+        told.append(
+            f"Column {nested[0]} holds objects with texts in them, but only what stands at the top "
+            "of a line is read. Flatten them first: "
+            "jq -c '. + .NAME | del(.NAME)' FILE > flat.jsonl"
+        )
+    return told
 
 
 def _is_long(value: Any) -> bool:
