@@ -98,7 +98,7 @@ def test_a_count_that_is_no_count_is_refused_by_name(count: object) -> None:
 
 
 def test_a_rule_with_a_count_that_is_no_count_is_refused_by_name() -> None:
-    with pytest.raises(ArtifactError, match="Received: not_json=None"):
+    with pytest.raises(ArtifactError, match=r"Received: rejected_by_rule\.not_json=None"):
         Profile(**{**COUNTS, "rejected_by_rule": {"not_json": None}})
 
 

@@ -1,6 +1,5 @@
-import datetime
 from decimal import Decimal
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import pandas as pd
@@ -11,6 +10,7 @@ from hypothesis import strategies as st
 from sentiflow.data.reviews import (
     RAW_COLUMNS,
     REVIEW_COLUMNS,
+    Marks,
     label_reviews,
     replace_surrogates,
     type_reviews,
@@ -62,7 +62,8 @@ def test_the_columns_and_types_are_the_same_with_and_without_rows() -> None:
         "label": "Int8",
         "text": "str",
         "date": "datetime64[us]",
-        "date_readable": "bool",
+        "marks": "int16",
+        "unknown_label": "str",
     }
     for some in (raw, raw.iloc[:0]):
         reviews = type_reviews(some, STARS)
@@ -117,66 +118,35 @@ def test_lone_surrogates_are_replaced_in_texts_and_ids() -> None:
     assert reviews["review_id"].tolist() == ["a\ufffd", "b"]
 
 
-@pytest.mark.parametrize(
-    ("written", "understood"),
-    [
-        ("2012-01-01", "2012-01-01"),
-        ("2012-01-01 20:37:56", "2012-01-01 20:37:56"),
-        (" 2012-01-01 ", "2012-01-01"),
-        ("2012-01-01T20:37:56", "2012-01-01 20:37:56"),
-        ("2012-01-01T20:37:56Z", "2012-01-01 20:37:56"),
-        ("2012-01-01T20:37:56.25+02:00", "2012-01-01 18:37:56.25"),
-        ("2012-01-01 20:37:56-0500", "2012-01-02 01:37:56"),
-        (datetime.date(2012, 1, 1), "2012-01-01"),
-        (datetime.datetime(2012, 1, 1, 20, 37), "2012-01-01 20:37"),
-        (pd.Timestamp("2012-01-01 01:00", tz="Europe/Berlin"), "2012-01-01"),
-        (np.datetime64("2012-01-01T20:37:56.123456789"), None),
-    ],
-)
-def test_dates_are_understood_in_utc(written: Any, understood: str | None) -> None:
-    # Beside a date of the other format, because a column mixes them.
-    reviews = type_reviews(make_raw(date=[written, "2004-10-19 20:37:56", "2005-01-01"]), STARS)
-    first = reviews["date"].iloc[0]
-    assert (None if pd.isna(first) else first) == (understood and pd.Timestamp(understood))
-    assert reviews["date_readable"].tolist() == [understood is not None, True, True]
-    assert reviews["date"].iloc[1:].notna().all()
+def test_a_date_that_cannot_be_read_costs_the_date_and_is_marked() -> None:
+    dates = ["2012-01-01", "soon", None, "05/01/2012", "13/01/2012", "01/13/2012"]
+    reviews = type_reviews(make_raw(date=dates), STARS)
+    assert reviews["date"].notna().tolist() == [True] + [False] * 5
+    assert [Marks(mark) & ~Marks.DERIVED_ID for mark in reviews["marks"]] == [
+        Marks(0),
+        Marks.DATE,
+        Marks(0),
+        Marks.DATE | Marks.EITHER_FIRST,
+        Marks.DATE | Marks.DAY_FIRST,
+        Marks.DATE | Marks.MONTH_FIRST,
+    ]
 
 
-@pytest.mark.parametrize(
-    "written",
-    [
-        "yesterday",
-        "now",
-        "today",
-        "2012",
-        "20120101",
-        "2012-13-01",
-        "2012-02-30",
-        "2012-01-01 25:00:00",
-        "2012-01-01 junk",
-        "01/02/2012",
-        "1899-12-31",
-        "2200-01-01",
-        "9999-12-31",
-        "0000-00-00",
-        20120101,
-        1325376000.0,
-        True,
-        [],
-        {},
-    ],
-)
-def test_what_is_no_sane_date_is_not_readable(written: Any) -> None:
-    reviews = type_reviews(make_raw(date=[written, "2012-01-01"]), STARS)
-    assert reviews["date"].isna().tolist() == [True, False]
-    assert reviews["date_readable"].tolist() == [False, True]
+def test_how_dates_are_written_may_be_said() -> None:
+    data = DataSettings(date_format="DD/MM/YYYY")
+    assert type_column("date", ["05/01/2012"], data) == [pd.Timestamp("2012-01-05")]
 
 
-@pytest.mark.parametrize("missing", [None, "", "  ", float("nan"), pd.NaT, pd.NA])
-def test_a_missing_date_is_null_and_not_dirt(missing: Any) -> None:
-    reviews = type_reviews(make_raw(date=[missing]), STARS)
-    assert reviews["date"].isna().all()
-    assert reviews["date_readable"].all()
+def test_ids_and_stars_that_cannot_be_read_are_marked_and_missing_ones_are_not() -> None:
+    values = ["5", "NULL", "", None, [], True]
+    raw = make_raw(review_id=values, user_id=values, business_id=values, stars=values)
+    raw["label"] = 1
+    ids = Marks.REVIEW_ID | Marks.USER_ID | Marks.BUSINESS_ID
+    with_labels = type_reviews(raw, LABELS)["marks"].tolist()
+    derived = Marks.DERIVED_ID
+    assert with_labels == [0, derived, derived, derived, *[derived | ids | Marks.STARS] * 2]
+    # As the target, stars that are not there cost the row: nothing is to be counted.
+    assert type_reviews(raw, STARS)["marks"].tolist()[-1] == derived | ids
 
 
 def test_ids_may_be_numbers_and_empty_ones_are_missing() -> None:
@@ -277,6 +247,22 @@ def test_labels_that_were_read_stand_and_stars_play_no_part() -> None:
     assert reviews["label"].tolist() == [1, 0]
     assert reviews["label"].dtype == np.int8
     assert left_out == 0
+
+
+@pytest.mark.parametrize(
+    ("neutral", "positive_above", "labels", "left_out"),
+    [("keep", 3.0, [1, 0, 0], 0), ("keep", 2.5, [1, 1, 0], 0), ("leave_out", 3.0, [1, 0], 1)],
+)
+def test_a_neutral_label_counts_as_three_stars_do(
+    neutral: Literal["keep", "leave_out"], positive_above: float, labels: list[int], left_out: int
+) -> None:
+    data = DataSettings(
+        columns=ColumnSettings(label="x"), neutral=neutral, positive_above=positive_above
+    )
+    raw = make_raw(label=["positive", "neutral", "negative"], text=["a"] * 3)
+    reviews, dropped = label_reviews(type_reviews(raw, data), data)
+    assert (reviews["label"].tolist(), dropped) == (labels, left_out)
+    assert reviews["label"].dtype == np.int8
 
 
 def test_reviews_without_stars_cannot_be_labelled() -> None:

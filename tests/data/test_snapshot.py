@@ -14,7 +14,6 @@ from sentiflow.data.snapshot import (
     Snapshot,
     SnapshotWriter,
     check_snapshot,
-    drop_outdated,
     read_shards,
     read_split,
 )
@@ -192,9 +191,3 @@ def test_the_fingerprint_is_the_sum_of_the_row_digests_with_rows_and_scheme(tmp_
     total = sum(int.from_bytes(digest, "big") for digest in digests) % 2**256
     content = {"format": 1, "rows": 90, "sum": f"{total:064x}", "scheme": SCHEME}
     assert write(tmp_path, reviews).fingerprint == digest_json(content)
-
-
-def test_what_is_kept_is_sorted_by_digest_whatever_the_dates() -> None:
-    reviews = make_reviews(many(40)).assign(categories=None)
-    kept = drop_outdated(reviews, np.array(digest_rows(reviews), dtype=object))
-    assert kept["row_digest"].tolist() == sorted(digest_rows(reviews))

@@ -8,7 +8,7 @@ import json
 import re
 import tracemalloc
 from collections import Counter, deque
-from datetime import date, datetime
+from datetime import date
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -76,13 +76,12 @@ def name_flaw(line: bytes) -> str | None:
         return "no stars"
     if isinstance(row["stars"], str):
         return "stars in words"
+    if row["stars"] is True:
+        return "a truth for stars"
+    if row["stars"] == -1:
+        return "minus one star"
     if not 1 <= row["stars"] <= 5:
         return f"{row['stars']:.0f} stars"
-    if row["date"] is not None:
-        try:
-            datetime.fromisoformat(row["date"])
-        except ValueError:
-            return "a date in words" if row["date"][0].isalpha() else "a day that does not exist"
     return None
 
 

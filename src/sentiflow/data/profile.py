@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, field, fields
 from datetime import date
+from typing import Final
 
 from sentiflow.errors import ArtifactError
+
+DATE_ORDERS: Final = ("either", "day_first", "month_first")
 
 
 @dataclass(frozen=True)
@@ -44,6 +47,17 @@ class Profile:
         rejected_by_rule: quarantined rows by the name of the rule they broke.
         join_coverage: share of reviews whose business is in the businesses file; None
             without such a file.
+        superseded_by_others: those of the superseded rows whose newer row has another text,
+            user or business.
+        superseded_by_strangers: those of them whose newer row has another user or business.
+        derived_ids: rows that passed the checks and have no id of their own.
+        passed: rows that passed the checks.
+        neutral_labels: rows of the snapshot whose label is neutral.
+        unreadable: by optional column, rows whose value is there and cannot be read.
+        date_orders: of these dates, those that need to be told which of day and month is first:
+            either, day_first where only that would do, month_first.
+        unknown_labels: by label, rows that were quarantined for it; "other" for all that are in
+            no preset of `data.labels`.
     """
 
     rows_read: int
@@ -73,6 +87,14 @@ class Profile:
     undecodable: int
     rejected_by_rule: dict[str, int]
     join_coverage: float | None
+    superseded_by_others: int = 0
+    superseded_by_strangers: int = 0
+    derived_ids: int = 0
+    passed: int = 0
+    neutral_labels: int = 0
+    unreadable: dict[str, int] = field(default_factory=dict)
+    date_orders: dict[str, int] = field(default_factory=lambda: dict.fromkeys(DATE_ORDERS, 0))
+    unknown_labels: dict[str, int] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         """Refuse what no night can give, before an expectation skips it as null.
@@ -83,7 +105,8 @@ class Profile:
         """
         counts = {field.name: getattr(self, field.name) for field in fields(self)}
         dates = {name: counts.pop(name) for name in ("earliest_date", "latest_date")}
-        counts |= counts.pop("rejected_by_rule")
+        for name in ("rejected_by_rule", "unreadable", "date_orders", "unknown_labels"):
+            counts |= {f"{name}.{key}": count for key, count in counts.pop(name).items()}
         coverage = counts.pop("join_coverage")
         for name, count in counts.items():
             if type(count) is not int or count < 0:
@@ -122,6 +145,11 @@ class Profile:
     def rejected_share(self) -> float | None:
         """Quarantined rows as a share of the rows read."""
         return _divide(self.quarantined, self.rows_read)
+
+    @property
+    def superseded_share(self) -> float:
+        """Rows that another row with their id replaced, as a share of the rows read."""
+        return _divide(self.superseded_by_others, self.rows_read) or 0.0
 
     @property
     def after_night_share(self) -> float | None:

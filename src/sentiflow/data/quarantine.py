@@ -26,6 +26,7 @@ class QuarantineWriter:
         self._root = home / "snapshots" / "quarantine"
         self._digest = hashlib.sha256()
         self.by_rule: Counter[str] = Counter()
+        self.by_label: Counter[str] = Counter()
 
     def __enter__(self) -> QuarantineWriter:
         """Open a temporary file."""
@@ -44,7 +45,11 @@ class QuarantineWriter:
         """Append rejected rows."""
         for rejection in rejections:
             self.by_rule[rejection.rule] += 1
-            line = json.dumps(asdict(rejection)).encode() + b"\n"
+            shown = asdict(rejection)
+            # Only counted: the row itself stands in `raw`.
+            if (label := shown.pop("unknown_label")) is not None:
+                self.by_label[label] += 1
+            line = json.dumps(shown).encode() + b"\n"
             self._digest.update(line)
             self._stream.write(line)
 

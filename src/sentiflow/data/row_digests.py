@@ -6,6 +6,7 @@ import hashlib
 from typing import Final
 
 import numpy as np
+import numpy.typing as npt
 import pandas as pd
 import pyarrow as pa
 
@@ -66,3 +67,15 @@ def add_digests(reviews: pd.DataFrame) -> pd.DataFrame:
         row_digest=np.array(digest_rows(reviews), dtype=object),
         text_digest=digest_texts(reviews["text"]),
     )
+
+
+def digest_anew(reviews: pd.DataFrame, changed: npt.NDArray[np.bool_]) -> pd.DataFrame:
+    """Return the reviews with the row digests of those that were changed since.
+
+    Args:
+        reviews: n reviews with the columns of `add_digests`.
+        changed: which of them, shape (n,).
+    """
+    digests = reviews["row_digest"].to_numpy(dtype=object, copy=True)
+    digests[changed] = np.array(digest_rows(reviews.loc[changed]), dtype=object)
+    return reviews.assign(row_digest=digests)

@@ -17,11 +17,11 @@ from pathlib import Path
 from typing import Any, Final
 
 import numpy as np
-import numpy.typing as npt
 import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from sentiflow.data.outdated import Superseded, drop_outdated
 from sentiflow.data.row_digests import KEPT_SCHEMA, ROW_DIGEST, TEXT_DIGEST, add_digests
 from sentiflow.data.splitting import SPLITS, assign_buckets, name_splits
 from sentiflow.errors import ArtifactError, describe_error
@@ -68,30 +68,14 @@ class Snapshot:
         return tuple(Path(self.folder) / shard for shard in self.shards)
 
 
-def drop_outdated(reviews: pd.DataFrame, digests: npt.NDArray[np.object_]) -> pd.DataFrame:
-    """Keep of each review id the row with the newest date, then the greatest digest.
-
-    A row without a date counts as older than any row with one. The order of the rows
-    given does not matter; the rows returned are sorted by digest.
-
-    Args:
-        reviews: n reviews.
-        digests: their row digests, shape (n,), dtype object (bytes).
-
-    Returns:
-        At most n reviews with the column `row_digest` added.
-    """
-    dated = reviews.assign(row_digest=digests)
-    # The index reset makes the last of each id a position: newest date, then digest.
-    ordered = dated.sort_values(["date", "row_digest"], na_position="first", kind="stable")
-    kept = ordered.drop_duplicates("review_id", keep="last")
-    return kept.sort_values("row_digest", kind="stable").reset_index(drop=True)
-
-
 class SnapshotWriter:
     """Collect chunks of reviews and turn them into a snapshot.
 
     Use as a context manager; the staging folder is removed when the block ends.
+
+    Attributes:
+        staged_rows: how many rows were added.
+        superseded: of each partition, known once it is finished.
     """
 
     def __init__(self, home: Path) -> None:
@@ -100,6 +84,7 @@ class SnapshotWriter:
         self._writers: dict[int, pq.ParquetWriter] = {}
         self._staging = Path()
         self.staged_rows = 0
+        self.superseded: list[Superseded] = []
 
     def __enter__(self) -> SnapshotWriter:
         """Make the staging folder."""
@@ -165,7 +150,9 @@ class SnapshotWriter:
             reviews = pq.read_table(staged).to_pandas()
             staged.unlink()
             digests = reviews.pop("row_digest").to_numpy(dtype=object)
-            reviews = prepare(drop_outdated(reviews, digests))
+            reviews, superseded = drop_outdated(reviews, digests)
+            self.superseded.append(superseded)
+            reviews = prepare(reviews)
             total += sum(int.from_bytes(digest, "big") for digest in reviews["row_digest"])
             rows += len(reviews)
             waiting.append(reviews.drop(columns="row_digest"))

@@ -9,9 +9,15 @@ from typing import Final
 from sentiflow.data.splitting import NORMALIZER_VERSION
 from sentiflow.errors import LineageError
 from sentiflow.files import digest_json
-from sentiflow.settings import SAMPLE_MODEL_NAME, Settings
+from sentiflow.settings import SAMPLE_MODEL_NAME, DataSettings, Settings
+from sentiflow.settings.notations import USUAL_LABELS, USUAL_SCALE, fold_label
 
 TAG_PREFIX: Final = "sentiflow.lineage."
+
+# Keys that came later than the others. Where a model's tags lack one, or it is empty, its nights
+# were as the default still is; so it is no key then, and the digest is the one it always was.
+_LATER: Final = ("data.labels", "data.stars_scale")
+_SHOWN_CHARACTERS: Final = 200
 
 
 @dataclass(frozen=True)
@@ -32,8 +38,13 @@ class Lineage:
         return digest_json([self.name, *self.keys])[:16]
 
     def as_tags(self) -> dict[str, str]:
-        """Return the tags stored on every version and on the registered model."""
-        tags = {TAG_PREFIX + key: value for key, value in self.keys}
+        """Return the tags stored on every version and on the registered model.
+
+        Those of another lineage that the model was in before are overwritten, so every key is
+        there.
+        """
+        later = {TAG_PREFIX + key: "" for key in _LATER}
+        tags = later | {TAG_PREFIX + key: value for key, value in self.keys}
         return {"sentiflow.lineage": self.digest, **tags}
 
 
@@ -62,7 +73,27 @@ def describe_lineage(settings: Settings, is_sample: bool) -> Lineage:
         "split.validation_share": f"{settings.split.validation_share:g}",
         "normalizer": NORMALIZER_VERSION,
     }
+    keys |= _describe_later(settings.data)
     return Lineage(name=name, keys=tuple(sorted(keys.items())))
+
+
+def _describe_later(data: DataSettings) -> dict[str, str]:
+    """Return the later keys that are not as they always were, of those that decide labels."""
+    if data.columns.label is None:
+        return {} if data.stars_scale == USUAL_SCALE else {"data.stars_scale": data.stars_scale}
+    if data.labels == USUAL_LABELS:
+        return {}
+    if isinstance(data.labels, str):
+        return {"data.labels": data.labels}
+    written = "; ".join(
+        f"{name}: {', '.join(sorted(set(map(fold_label, labels))))}"
+        for name, labels in data.labels
+        if labels
+    )
+    # MLflow keeps so many characters of a tag.
+    if len(written) > _SHOWN_CHARACTERS:
+        written = f"{written[:_SHOWN_CHARACTERS]}… ({digest_json(written)[:16]})"
+    return {"data.labels": written}
 
 
 def check_lineage(tonight: Lineage, tags: dict[str, str]) -> None:
@@ -79,7 +110,7 @@ def check_lineage(tonight: Lineage, tags: dict[str, str]) -> None:
         return
     changes = [
         f"{key} is {value or 'none'!s} and was {tags.get(TAG_PREFIX + key) or 'none'!s}"
-        for key, value in tonight.keys
+        for key, value in sorted({**dict.fromkeys(_LATER, ""), **dict(tonight.keys)}.items())
         if tags.get(TAG_PREFIX + key, "") != value
     ]
     if changes:

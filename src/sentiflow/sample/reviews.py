@@ -216,7 +216,7 @@ FLAWS: Final[dict[str, Callable[[Row], bytes]]] = {
     "0 stars": _with("stars", 0.0),
     "6 stars": _with("stars", 6.0),
     "stars in words": _with("stars", "five"),
-    "a day that does not exist": _with("date", "2025-06-31"),
-    "a date in words": _with("date", "last Tuesday"),
+    "a truth for stars": _with("stars", True),
+    "minus one star": _with("stars", -1.0),
 }
 """Every way in which a line of the sample can be unusable, and how it gets that way."""

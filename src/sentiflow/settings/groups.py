@@ -7,6 +7,20 @@ from zoneinfo import ZoneInfo
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
+from sentiflow.settings.notations import (
+    LABEL_PRESETS,
+    USUAL_DATES,
+    USUAL_LABELS,
+    USUAL_SCALE,
+    Label,
+    LabelMeanings,
+    check_label_preset,
+    check_labels_differ,
+    fold_label,
+    read_date_format,
+    read_scale,
+)
+
 SAMPLE_MODEL_NAME = "sentiflow-sample"
 
 
@@ -19,18 +33,37 @@ class _Group(BaseModel):
 class ColumnSettings(_Group):
     """Which column of the source holds what; only text and one of stars and label must exist."""
 
-    review_id: str = "review_id"
+    review_id: str | None = "review_id"
     text: str = "text"
     stars: str | None = "stars"
     label: str | None = None
-    date: str = "date"
-    business_id: str = "business_id"
-    user_id: str = "user_id"
+    date: str | None = "date"
+    business_id: str | None = "business_id"
+    user_id: str | None = "user_id"
+
+    @field_validator("review_id", "stars", "label", "date", "business_id", "user_id", mode="before")
+    @classmethod
+    def _may_be_left_out(cls, name: object) -> object:
+        """Take "none" for no column: TOML has no word of its own for it."""
+        return None if isinstance(name, str) and name.strip().lower() == "none" else name
 
     @model_validator(mode="after")
     def _has_a_target(self) -> ColumnSettings:
         if self.stars is None and self.label is None:
             raise ValueError("one of data.columns.stars and data.columns.label must name a column")
+        return self
+
+
+class LabelSets(_Group):
+    """The labels of a source, by what they mean; case and blanks around them do not count."""
+
+    positive: tuple[Label, ...] = Field(min_length=1)
+    negative: tuple[Label, ...] = Field(min_length=1)
+    neutral: tuple[Label, ...] = ()
+
+    @model_validator(mode="after")
+    def _mean_one_thing(self) -> LabelSets:
+        check_labels_differ(dict(self))
         return self
 
 
@@ -48,7 +81,40 @@ class DataSettings(_Group):
     max_rejected_share: float = Field(0.05, ge=0, le=1)
     positive_above: float = Field(3.0, ge=1, lt=5)
     neutral: Literal["keep", "leave_out"] = "keep"
+    labels: str | LabelSets = USUAL_LABELS
+    stars_scale: str = USUAL_SCALE
+    date_format: str = USUAL_DATES
+    max_unreadable_share: float = Field(0.05, ge=0, le=1)
+    max_superseded_share: float = Field(0.2, ge=0, le=1)
     category: str | None = None
+
+    @field_validator("labels")
+    @classmethod
+    def _are_known(cls, labels: str | LabelSets) -> str | LabelSets:
+        return check_label_preset(labels) if isinstance(labels, str) else labels
+
+    @field_validator("stars_scale")
+    @classmethod
+    def _is_a_scale(cls, text: str) -> str:
+        return str(read_scale(text))
+
+    @field_validator("date_format")
+    @classmethod
+    def _says_how_dates_are_written(cls, text: str) -> str:
+        read_date_format(text)
+        return text
+
+    @property
+    def label_meanings(self) -> LabelMeanings:
+        """What each label means, by the preset or the sets of `labels`."""
+        if isinstance(self.labels, str):
+            return LABEL_PRESETS[self.labels]
+        return LabelMeanings(
+            *(
+                frozenset(map(fold_label, group))
+                for group in (self.labels.positive, self.labels.negative, self.labels.neutral)
+            )
+        )
 
 
 class ValidationSettings(_Group):

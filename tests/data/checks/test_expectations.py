@@ -15,7 +15,7 @@ from sentiflow.data.checks.expectations import (
     list_rule_expectations,
     list_table_expectations,
 )
-from sentiflow.data.profile import PreviousSnapshot, Profile
+from sentiflow.data.profile import DATE_ORDERS, PreviousSnapshot, Profile
 from sentiflow.settings import ColumnSettings, DataSettings, Settings
 
 NIGHT = date(2024, 1, 31)
@@ -23,10 +23,17 @@ PREVIOUS = PreviousSnapshot(fingerprint="f" * 64, rows=100, positive_share=0.5)
 NOTHING = Profile(
     **{field.name: 0 for field in fields(Profile)}  # type: ignore[arg-type]
     | {"earliest_date": None, "latest_date": None, "rejected_by_rule": {}, "join_coverage": None}
+    | {"unreadable": {}, "date_orders": dict.fromkeys(DATE_ORDERS, 0), "unknown_labels": {}}
 )
 TABLE_NAMES = [
     "truncated_files",
     "rejected_share",
+    "unreadable_share",
+    "unreadable_values",
+    "neutral_labels",
+    "superseded_share",
+    "superseded_rows",
+    "missing_ids",
     "rows_after_night",
     "accounted_rows",
     "split_rows",
@@ -67,7 +74,6 @@ def test_reviews_with_stars_are_checked_for_stars_and_not_for_labels() -> None:
         "expect_column_value_lengths_to_be_between:text",
         "expect_column_values_to_not_be_null:stars",
         "expect_column_values_to_be_between:stars",
-        "expect_column_values_to_be_in_set:date_readable",
     ]
 
 
@@ -83,9 +89,12 @@ def test_every_table_expectation_is_there_once_and_causes_come_first() -> None:
     assert [expected.name for expected in listed] == TABLE_NAMES
 
 
-def test_only_four_expectations_are_warnings() -> None:
+def test_what_could_be_meant_is_a_warning() -> None:
     warnings = [name for name, expected in table(PREVIOUS).items() if not expected.critical]
-    assert warnings == ["rows_after_night", "missing_dates", "join_coverage", "volume_high"]
+    assert warnings == [
+        "unreadable_values", "neutral_labels", "superseded_rows", "missing_ids",
+        "rows_after_night", "missing_dates", "join_coverage", "volume_high",
+    ]  # fmt: skip
 
 
 def test_a_night_without_rows_leaves_only_what_can_be_said_without_rows() -> None:
@@ -136,11 +145,132 @@ def test_the_rule_that_rejected_most_is_named_and_ties_go_by_name() -> None:
     assert advice == "Most by not_an_object (3 rows). Look at the quarantine file."
 
 
+LABELS = Settings(data=DataSettings(columns=ColumnSettings(label="sentiment")))
+
+
+@pytest.mark.parametrize(
+    ("unknown", "positive_rows", "suggested"),
+    [
+        ({"4": 30}, 0, "--set data.labels=0/4"),
+        ({"4": 30, "2": 3}, 0, "--set data.labels=0/4"),
+        ({"2": 30}, 70, "--set data.labels=1/2"),
+        ({"2": 30}, 30, "--set data.labels=0/1/2"),
+        ({"-1": 30}, 70, "--set data.labels=-1/1"),
+        ({"-1": 30}, 30, "--set data.labels=-1/0/1"),
+        ({"yes": 20, "no": 10}, 0, "--set data.labels=yes/no"),
+        ({"label_0": 20, "label_1": 10}, 0, "--set data.labels=LABEL_0/1"),
+        ({"2": 9, "3": 9, "4": 9, "5": 9}, 70, "--set data.columns.stars=COLUMN"),
+        ({"other": 30}, 30, "data.labels = {positive"),
+        ({}, 30, "data.labels = {positive"),
+    ],
+)
+def test_labels_that_are_not_understood_name_the_preset_that_fits(
+    unknown: dict[str, int], positive_rows: int, suggested: str
+) -> None:
+    # What is understood is 0 where rows are negative, and 1 where they are positive.
+    rows = 70 if positive_rows == 70 or suggested.endswith(("4", "no", "0/1")) else 60
+    rows = 0 if "yes" in unknown or "label_0" in unknown else rows
+    profile = replace(
+        NOTHING, rows_read=100, rows=rows, positive_rows=positive_rows, quarantined=30,
+        rejected_by_rule={"expect_column_values_to_not_be_null:label": 30},
+        unknown_labels=unknown,
+    )  # fmt: skip
+    listed = list_table_expectations(profile, None, LABELS, NIGHT, replay=False)
+    (advice,) = [one.advice for one in listed if one.name == "rejected_share"]
+    assert suggested in advice
+
+
+@pytest.mark.parametrize(
+    ("orders", "said"),
+    [
+        ({"either": 40, "day_first": 60, "month_first": 0}, "60 dates fit DD/MM only"),
+        ({"either": 40, "day_first": 0, "month_first": 60}, "60 dates fit MM/DD only"),
+        ({"either": 40, "day_first": 0, "month_first": 0}, "Only you can know"),
+        ({"either": 40, "day_first": 30, "month_first": 30}, "Only you can know"),
+        ({"either": 0, "day_first": 0, "month_first": 0}, "data.date_format=…"),
+    ],
+)
+def test_dates_that_cannot_be_read_name_the_setting_that_fits(
+    orders: dict[str, int], said: str
+) -> None:
+    found = table(rows_read=200, unreadable={"date": 100, "user_id": 3}, date_orders=orders)
+    expected = found["unreadable_share"]
+    assert expected.value == 0.5
+    assert "unreadable date values=100 of 200 rows" in expected.received
+    for words in (said, "data.date_format", "data.columns.date=none"):
+        assert words in expected.advice
+    # It is said once.
+    assert found["unreadable_values"].unless == "unreadable_share says it"
+
+
+def test_a_few_values_that_cannot_be_read_are_told() -> None:
+    expected = table(rows_read=200, unreadable={"user_id": 3, "date": 1})["unreadable_values"]
+    assert (expected.value, expected.at_most, expected.unless) == (3, 0, None)
+    assert expected.received == "unreadable values: date 1, user_id 3"
+    assert "data.columns.user_id=none" in expected.advice
+
+
+@pytest.mark.parametrize(
+    ("by_others", "by_strangers", "rejects", "warns"),
+    [
+        (50, 0, False, False),
+        (51, 0, False, True),
+        (10, 10, False, False),
+        (11, 11, False, True),
+        (200, 0, False, True),
+        (201, 0, True, False),
+    ],
+)
+def test_ids_that_many_reviews_share_reject_and_that_some_share_are_told(
+    by_others: int, by_strangers: int, rejects: bool, warns: bool
+) -> None:
+    found = table(
+        rows_read=1_000, superseded_by_others=by_others, superseded_by_strangers=by_strangers
+    )
+    limit, warning = found["superseded_share"], found["superseded_rows"]
+    assert (limit.value > limit.at_most) is rejects
+    assert (warning.unless is None and warning.value > warning.at_most) is warns
+    assert "data.columns.review_id" in limit.advice
+    assert "data.columns.review_id" in warning.required
+
+
+@pytest.mark.parametrize(("derived", "told"), [(0, 0.0), (300, 0.3), (1_000, 0.0)])
+def test_ids_that_some_rows_lack_are_told_and_a_column_that_is_not_there_is_not(
+    derived: int, told: float
+) -> None:
+    assert table(rows_read=1_000, passed=1_000, derived_ids=derived)["missing_ids"].value == told
+
+
+def test_the_scale_is_named_where_stars_lie_outside() -> None:
+    rules = {"expect_column_values_to_be_between:stars": 30}
+    advice = table(rows_read=100, quarantined=30, rejected_by_rule=rules)["rejected_share"].advice
+    assert "--set data.stars_scale=0-4" in advice
+
+
+def test_row_reasons_say_how_labels_and_stars_are_written() -> None:
+    reasons = [
+        expected.reason
+        for data in (
+            DataSettings(stars_scale="0-4"),
+            DataSettings(labels="0/4", columns=ColumnSettings(label="x")),
+            DataSettings.model_validate(
+                {"labels": {"positive": ["secret"], "negative": [0]}, "columns": {"label": "x"}}
+            ),
+        )
+        for expected in list_row_expectations(data)[-1:]
+    ]
+    assert reasons == [
+        "The stars are not between 0 and 4 (data.stars_scale).",
+        "The label is missing or not one of 0/4 (data.labels).",
+        "The label is missing or not one of data.labels.",
+    ]
+
+
 def test_each_rule_is_listed_with_its_count_and_the_row_expectations_even_at_zero() -> None:
     rules = {"not_json": 3, "expect_column_values_to_not_be_null:text": 2}
     profile = replace(NOTHING, rows_read=100, quarantined=5, rejected_by_rule=rules)
     listed = {e.name: e for e in list_rule_expectations(profile, DataSettings())}
-    assert len(listed) == 8 + 1
+    assert len(listed) == 7 + 1
     assert listed["rejected:not_json"].value == 3
     assert listed["rejected:expect_column_values_to_not_be_null:text"].value == 2
     assert listed["rejected:expect_column_values_to_be_between:stars"].value == 0

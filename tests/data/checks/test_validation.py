@@ -88,8 +88,6 @@ DIRT: list[tuple[dict[str, object], str, str]] = [
     *(({"stars": stars}, "expect_column_values_to_be_between:stars",
        "The stars are not between 1 and 5.")
       for stars in (0, 0.99, 5.01, -3, 1e300)),
-    ({"date": "yesterday"}, "expect_column_values_to_be_in_set:date_readable",
-     "The date cannot be read as a date."),
 ]  # fmt: skip
 
 
@@ -119,6 +117,7 @@ def test_a_row_at_the_edge_of_what_is_allowed_passes() -> None:
         {"stars": "5"},
         {"stars": 3.5},
         {"date": "2199-12-31"},
+        {"date": "yesterday"},
     ]
     passed, rejections = check(edges)
     assert len(passed) == len(edges)
@@ -146,6 +145,12 @@ def test_with_labels_a_row_without_a_label_is_rejected_whatever_its_stars() -> N
     ]
 
 
+def test_what_an_unknown_label_may_be_is_counted_and_a_text_is_not_quoted() -> None:
+    _, rejections = check([{"label": label} for label in (4, "LABEL_1", "A text.", None)], LABELS)
+    found = [rejection.unknown_label for rejection in rejections]
+    assert found == ["4", "label_1", "other", None]
+
+
 def test_the_first_expectation_that_a_row_fails_is_its_rule() -> None:
     _, (rejection,) = check([{"text": None, "stars": 9, "date": "never"}])
     assert rejection.rule == "expect_column_values_to_not_be_null:text"
@@ -161,12 +166,12 @@ def test_a_row_without_a_review_id_is_rejected() -> None:
     assert rejection.review_id is None
 
 
-def test_rows_that_pass_keep_their_values_and_lose_index_and_date_readable() -> None:
+def test_rows_that_pass_keep_their_values_and_lose_index_and_unknown_label() -> None:
     reviews = type_rows([{"review_id": "a"}, {"stars": 0}, {"review_id": "b", "date": None}])
     reviews.index = pd.Index([7, 7, 3])
     before = reviews.copy()
     passed, rejections = RowChecker(STARS).check(reviews)
-    expected = before.iloc[[0, 2]].drop(columns="date_readable").reset_index(drop=True)
+    expected = before.iloc[[0, 2]].drop(columns="unknown_label").reset_index(drop=True)
     pd.testing.assert_frame_equal(passed, expected)
     assert [rejection.line for rejection in rejections] == [2]
     pd.testing.assert_frame_equal(reviews, before)
@@ -177,7 +182,7 @@ def test_an_empty_chunk_is_no_error(data: DataSettings) -> None:
     reviews = type_rows([{"label": 1}], data)
     passed, rejections = RowChecker(data).check(reviews.iloc[:0])
     assert passed.empty
-    assert list(passed.columns) == [name for name in reviews.columns if name != "date_readable"]
+    assert list(passed.columns) == [name for name in reviews.columns if name != "unknown_label"]
     assert rejections == []
 
 
@@ -199,7 +204,6 @@ def test_counts_add_up_over_chunks_and_name_what_nothing_failed() -> None:
         "expect_column_value_lengths_to_be_between:text": 0,
         "expect_column_values_to_not_be_null:stars": 0,
         "expect_column_values_to_be_between:stars": 3,
-        "expect_column_values_to_be_in_set:date_readable": 0,
     }
 
 
@@ -265,7 +269,7 @@ def judge(row: Any, data: DataSettings) -> str | None:
         return "expect_column_values_to_not_be_null:stars"
     if data is STARS and not 1 <= row.stars <= 5:
         return "expect_column_values_to_be_between:stars"
-    return None if row.date_readable else "expect_column_values_to_be_in_set:date_readable"
+    return None
 
 
 dirty_rows = st.fixed_dictionaries(
@@ -372,7 +376,7 @@ def test_an_acceptable_night_meets_every_expectation() -> None:
     assert report.passed
     assert list_failed(report) == set()
     assert report.unchecked == ()
-    assert len(report.outcomes) == 20
+    assert len(report.outcomes) == 26
     assert report.outcomes[0].sentence == (
         "Every file must be read to its end. Received: truncated_files=0."
     )
@@ -412,6 +416,22 @@ FAILURES = [
         "undecodable": 115, "rejected_by_rule": {"not_decodable": 115, "not_json": 5}},
         ["Most by not_decodable (115 rows)", "decoded as utf-8", "set data.encoding"],
         id="undecodable"),
+    pytest.param("unreadable_share", True, {"unreadable": {"date": 111, "stars": 1}},
+        ["At most 0.05", "data.max_unreadable_share", "unreadable date values=111 of 2,200 rows",
+        "data.date_format"], id="unreadable dates"),
+    pytest.param("unreadable_values", False, {"unreadable": {"business_id": 1}},
+        ["business_id 1", "used without it", "data.columns.business_id=none"],
+        id="an unreadable id"),
+    pytest.param("neutral_labels", False, {"neutral_labels": 1}, ["kept as negative=1 rows",
+        "data.neutral=leave_out"], id="a neutral label"),
+    pytest.param("superseded_share", True, {"superseded_by_others": 441}, ["At most 0.2",
+        "data.max_superseded_share", "441 of 2,200 rows", "data.columns.review_id=COLUMN"],
+        id="ids of many reviews"),
+    pytest.param("superseded_rows", False, {"superseded_by_others": 23,
+        "superseded_by_strangers": 23}, ["23 of another user or business",
+        "data.columns.review_id"], id="ids of some reviews"),
+    pytest.param("missing_ids", False, {"passed": 2_100, "derived_ids": 700},
+        ["NULL", "=700 of 2,100", "data.columns.review_id"], id="ids that some rows lack"),
     pytest.param("rows_after_night", False, {"left_out_after_night": 23, "left_out_neutral": 17},
         ["At most 0.01", "2024-01-31", "left_out_after_night=23 of 2,200 rows"],
         id="rows after the night"),

@@ -32,7 +32,7 @@ def make_reviews(lines: list[int]) -> pd.DataFrame:
             ),
         }
     )
-    return add_digests(reviews)
+    return add_digests(reviews).assign(marks=pd.Series(range(count), dtype="int16"))
 
 
 def reject(line: int) -> Rejection:

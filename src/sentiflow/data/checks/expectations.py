@@ -14,7 +14,9 @@ from datetime import date
 from typing import Final
 
 from sentiflow.data.profile import PreviousSnapshot, Profile
+from sentiflow.data.values.labels import suggest_labels
 from sentiflow.settings import DataSettings, Settings
+from sentiflow.settings.notations import USUAL_LABELS, USUAL_SCALE
 
 MAX_ID_CHARACTERS: Final = 255
 MAX_TEXT_CHARACTERS: Final = 100_000
@@ -23,6 +25,11 @@ MAX_TEXT_CHARACTERS: Final = 100_000
 # the rows cannot.
 MAX_AFTER_NIGHT_SHARE: Final = 0.01
 MIN_JOIN_COVERAGE: Final = 0.5
+# Reviews are edited now and then, and somebody's account is renamed; more than these shares of
+# the rows read are no edits.
+MAX_EDITED_SHARE: Final = 0.05
+MAX_STRANGERS_SHARE: Final = 0.01
+MAX_MISSING_IDS_SHARE: Final = 0.01
 
 _NOT_NULL: Final = "expect_column_values_to_not_be_null"
 _LENGTHS: Final = "expect_column_value_lengths_to_be_between"
@@ -99,16 +106,14 @@ def list_row_expectations(data: DataSettings) -> tuple[RowExpectation, ...]:
             RowExpectation(
                 "expect_column_values_to_be_between",
                 "stars",
-                "The stars are not between 1 and 5.",
+                f"The stars are not between {_write_scale(data)}.",
                 {"min_value": 1, "max_value": 5},
             ),
         )
     else:
         target = (
             RowExpectation(
-                _NOT_NULL,
-                "label",
-                "The label is missing or not one of 0/1, pos/neg, True/False.",
+                _NOT_NULL, "label", f"The label is missing or not one of {_write_labels(data)}."
             ),
         )
     return (
@@ -121,13 +126,20 @@ def list_row_expectations(data: DataSettings) -> tuple[RowExpectation, ...]:
         ),
         *list_text_expectations(),
         *target,
-        RowExpectation(
-            "expect_column_values_to_be_in_set",
-            "date_readable",
-            "The date cannot be read as a date.",
-            {"value_set": [True]},
-        ),
     )
+
+
+def _write_scale(data: DataSettings) -> str:
+    low, _, high = data.stars_scale.rpartition("-")
+    named = "" if data.stars_scale == USUAL_SCALE else " (data.stars_scale)"
+    return f"{low} and {high}{named}"
+
+
+def _write_labels(data: DataSettings) -> str:
+    """Return which labels there can be, in few words; none that a person chose."""
+    if data.labels == USUAL_LABELS:
+        return "0/1, pos/neg, True/False"
+    return f"{data.labels} (data.labels)" if isinstance(data.labels, str) else "data.labels"
 
 
 def list_text_expectations() -> tuple[RowExpectation, ...]:
@@ -203,6 +215,8 @@ def _expect_of_reading(
             at_most=data.max_rejected_share,
             unless=no_input,
         ),
+        *_expect_of_values(profile, data, no_input),
+        *_expect_of_ids(profile, data, no_input),
         TableExpectation(
             name="rows_after_night",
             required=f"At most {MAX_AFTER_NIGHT_SHARE:g} of the rows read may be dated after "
@@ -250,6 +264,128 @@ def _expect_of_reading(
             at_least=settings.validation.min_rows,
         ),
     ]
+
+
+def _expect_of_values(
+    profile: Profile, data: DataSettings, no_input: str | None
+) -> list[TableExpectation]:
+    """Expect that optional values can be read; such a row is used without the value."""
+    # Of two columns with as many, the first by name.
+    worst = min(profile.unreadable, key=lambda name: (-profile.unreadable[name], name), default="")
+    count = profile.unreadable.get(worst, 0)
+    share = count / profile.rows_read if profile.rows_read else 0.0
+    is_too_much = share > data.max_unreadable_share
+    received = f"unreadable {worst} values={count:,} of {profile.rows_read:,} rows"
+    others = [f"{name} {profile.unreadable[name]:,}" for name in sorted(profile.unreadable)]
+    neutral = "positive" if data.positive_above < 3 else "negative"
+    return [
+        TableExpectation(
+            name="unreadable_share",
+            required=f"At most {data.max_unreadable_share:g} of the values of an optional column "
+            "may be unreadable (data.max_unreadable_share)",
+            received=received if worst else "unreadable values=0",
+            advice=_advise_on_values(profile, worst),
+            value=share,
+            at_most=data.max_unreadable_share,
+            unless=no_input,
+        ),
+        TableExpectation(
+            name="unreadable_values",
+            required="Every value of an optional column should be readable",
+            received=f"unreadable values: {', '.join(others) or 0}",
+            advice=f"These rows are used without it. {_advise_on_values(profile, worst)}",
+            value=count,
+            at_most=0,
+            critical=False,
+            unless=no_input or ("unreadable_share says it" if is_too_much else None),
+        ),
+        TableExpectation(
+            name="neutral_labels",
+            required="What becomes of neutral labels should be said (data.neutral)",
+            received=f"neutral labels kept as {neutral}={profile.neutral_labels:,} rows",
+            advice="Set data.neutral=leave_out to train without them, or data.labels to what "
+            "they mean.",
+            value=profile.neutral_labels,
+            at_most=0,
+            critical=False,
+            unless=no_input,
+        ),
+    ]
+
+
+def _expect_of_ids(
+    profile: Profile, data: DataSettings, no_input: str | None
+) -> list[TableExpectation]:
+    """Expect that an id names one review; edits of one, and copies, have its id by right."""
+    derived = profile.derived_ids
+    replaced = (
+        f"{profile.superseded_by_others:,} of {profile.rows_read:,} rows, "
+        f"{profile.superseded_by_strangers:,} of another user or business"
+    )
+    advice = (
+        "Every review must have an id of its own: name its column with "
+        "--set data.columns.review_id=COLUMN, or leave the column out with "
+        "--set data.columns.review_id=none."
+    )
+    is_too_much = profile.superseded_share > data.max_superseded_share
+    return [
+        TableExpectation(
+            name="superseded_share",
+            required=f"At most {data.max_superseded_share:g} of the rows read may be superseded "
+            "by a row with the same review id and another text, user or business "
+            "(data.max_superseded_share)",
+            received=replaced,
+            advice=advice,
+            value=profile.superseded_share,
+            at_most=data.max_superseded_share,
+            unless=no_input,
+        ),
+        TableExpectation(
+            name="superseded_rows",
+            required="A review id should be that of one review (data.columns.review_id)",
+            received=f"superseded by another text, user or business: {replaced}",
+            advice=f"The older rows are not used. {advice}",
+            value=max(
+                profile.superseded_share / MAX_EDITED_SHARE,
+                _divide(profile.superseded_by_strangers, profile.rows_read) / MAX_STRANGERS_SHARE,
+            ),
+            at_most=1,
+            critical=False,
+            unless=no_input or ("superseded_share says it" if is_too_much else None),
+        ),
+        TableExpectation(
+            name="missing_ids",
+            required="Either all rows should have a review id or none (data.columns.review_id)",
+            received=f"rows without an id (empty, NULL, nan)={derived:,} of {profile.passed:,}",
+            advice="Theirs are derived from their content: a row that is edited counts as "
+            "another review.",
+            # Where no row has one, there is no such column, and nothing to tell.
+            value=_divide(derived, profile.passed) if derived < profile.passed else 0.0,
+            at_most=MAX_MISSING_IDS_SHARE,
+            critical=False,
+            unless=no_input,
+        ),
+    ]
+
+
+def _advise_on_values(profile: Profile, worst: str) -> str:
+    """Return what to set so that the values of a column can be read."""
+    if worst != "date":
+        return (
+            f"Look at that column, or leave it out with --set data.columns.{worst}=none."
+            if worst
+            else ""
+        )
+    leave_out = "leave the column out with --set data.columns.date=none"
+    days, months = profile.date_orders["day_first"], profile.date_orders["month_first"]
+    if not sum(profile.date_orders.values()):
+        return f"Say how dates are written with --set data.date_format=…, or {leave_out}."
+    said = "Only you can know whether the day or the month comes first"
+    if days and not months:
+        said = f"{days:,} dates fit DD/MM only"
+    elif months and not days:
+        said = f"{months:,} dates fit MM/DD only"
+    return f"{said}: --set data.date_format=DD/MM or --set data.date_format=MM/DD, or {leave_out}."
 
 
 def _expect_of_content(profile: Profile, settings: Settings, night: date) -> list[TableExpectation]:
@@ -458,12 +594,37 @@ def _advise_on_rejections(profile: Profile, data: DataSettings) -> str:
             profile.rejected_by_rule, key=lambda name: (-profile.rejected_by_rule[name], name)
         )
         advice = f"Most by {rule} ({profile.rejected_by_rule[rule]:,} rows). {advice}"
+        if rule.endswith(":label"):
+            advice += _advise_on_labels(profile, data)
+        elif rule.endswith("between:stars"):
+            advice += (
+                " Where the scale is another, name it, for example --set data.stars_scale=0-4."
+            )
     if profile.undecodable and profile.undecodable >= _MANY_UNDECODABLE * profile.quarantined:
         advice += (
             f" {profile.undecodable:,} rows could not be decoded as {data.encoding}: "
             "set data.encoding to the encoding of the files."
         )
     return advice
+
+
+def _advise_on_labels(profile: Profile, data: DataSettings) -> str:
+    """Return what to set so that the labels are understood, as far as their words tell."""
+    seen = set(profile.unknown_labels)
+    if data.labels == USUAL_LABELS:
+        # Those that were understood are there too.
+        seen |= {"0"} if profile.rows > profile.positive_rows else set()
+        seen |= {"1"} if profile.positive_rows else set()
+    fitting = suggest_labels(seen) if profile.unknown_labels else None
+    return (
+        f" Their labels fit {fitting}."
+        if fitting
+        else " Name the labels with data.labels = {positive = […], negative = […], neutral = […]}."
+    )
+
+
+def _divide(part: int, whole: int) -> float:
+    return part / whole if whole else 0.0
 
 
 def _write(value: float | None) -> str:

@@ -97,7 +97,7 @@ class RowChecker:
             reviews: n typed reviews, columns as `type_reviews` gives them; not changed.
 
         Returns:
-            The reviews that pass, in their order, index reset and without date_readable; and
+            The reviews that pass, in their order, index reset and without unknown_label; and
             the rejections, in the order of their rows. Together they are n.
 
         Raises:
@@ -113,7 +113,7 @@ class RowChecker:
             first_failed[_select_failed_rows(name, outcomes[name], len(numbered))] = position
 
         failed = first_failed >= 0
-        passed = numbered.loc[~failed].drop(columns="date_readable").reset_index(drop=True)
+        passed = numbered.loc[~failed].drop(columns="unknown_label").reset_index(drop=True)
         rejections = self._reject(numbered.loc[failed], first_failed[failed])
         if len(passed) + len(rejections) != len(reviews):
             raise SentiflowError(
@@ -129,10 +129,11 @@ class RowChecker:
         """Return a rejection for each row, and count it."""
         raws = _format_raw(rejected)
         rejections = []
-        for file, line, review_id, position, raw in zip(
+        for file, line, review_id, label, position, raw in zip(
             rejected["file"],
             rejected["line"],
             rejected["review_id"],
+            rejected["unknown_label"],
             first_failed,
             raws,
             strict=True,
@@ -147,6 +148,7 @@ class RowChecker:
                     reason=broken.reason,
                     review_id=None if pd.isna(review_id) else review_id,
                     raw=raw,
+                    unknown_label=(None if broken.column != "label" or pd.isna(label) else label),
                 )
             )
         return rejections

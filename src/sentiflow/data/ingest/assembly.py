@@ -20,8 +20,7 @@ from sentiflow.data.profile import Profile
 from sentiflow.data.quarantine import QuarantineWriter
 from sentiflow.data.reading.businesses import is_in_category, join_categories
 from sentiflow.data.reading.sources import MAX_CHUNK_BYTES
-from sentiflow.data.reviews import label_reviews
-from sentiflow.data.row_digests import digest_rows
+from sentiflow.data.row_digests import digest_anew
 from sentiflow.data.snapshot import Snapshot, SnapshotWriter
 from sentiflow.progress import report_progress
 from sentiflow.settings import Settings
@@ -70,7 +69,7 @@ def assemble(
     """
     data = settings.data
     tally = Tally()
-    passed = after_night = joined = 0
+    after_night = joined = 0
     latest: pd.Timestamp | None = None
     earliest_left_out: pd.Timestamp | None = None
 
@@ -78,7 +77,7 @@ def assemble(
         for segment in segments:
             quarantine.add(store.read_rejections(segment))
         for reviews in _read_reviews(segments, store, data.chunk_rows):
-            passed += len(reviews)
+            tally.add_passed(reviews["marks"].to_numpy(dtype=np.int16))
             is_future = (reviews["date"] >= night_ends).to_numpy()
             left_out = reviews.loc[is_future, "date"]
             after_night += len(left_out)
@@ -89,12 +88,12 @@ def assemble(
                 reviews = _join(reviews, categories)
                 joined += int(reviews["categories"].notna().sum())
             writer.add(reviews)
-            report_progress("ingest", 0, 0, f"{passed:,} rows taken")
+            report_progress("ingest", 0, 0, f"{tally.passed:,} rows taken")
 
         def prepare(reviews: pd.DataFrame) -> pd.DataFrame:
-            tally.distinct += len(reviews)
-            reviews, neutral = label_reviews(reviews, data)
-            tally.neutral += neutral
+            reviews, was_neutral = tally.label(reviews, data)
+            if was_neutral.any():
+                reviews = digest_anew(reviews, was_neutral)
             if data.category is not None:
                 keep = is_in_category(reviews["categories"], data.category)
                 tally.category += int((~keep).sum())
@@ -105,11 +104,13 @@ def assemble(
         scheme = {"positive_above": data.positive_above, "neutral": data.neutral}
         snapshot = writer.finish(prepare, scheme)
         rejected = dict(sorted(quarantine.by_rule.items()))
+        unknown_labels = dict(sorted(quarantine.by_label.items()))
         quarantine_file = quarantine.finish()
 
     profile = tally.describe(
-        rows_passed=passed,
         rejected=rejected,
+        unknown_labels=unknown_labels,
+        superseded=writer.superseded,
         staged=writer.staged_rows,
         after_night=after_night,
         joined=None if categories is None else joined,
@@ -146,10 +147,7 @@ def _make_frame(tables: Sequence[pa.Table]) -> pd.DataFrame:
 def _join(reviews: pd.DataFrame, categories: pd.Series[str]) -> pd.DataFrame:
     """Return the reviews with their categories, which are part of the row digest."""
     reviews["categories"] = join_categories(reviews, categories)
-    known = reviews["categories"].notna().to_numpy()
-    digests = reviews["row_digest"].to_numpy(dtype=object, copy=True)
-    digests[known] = np.array(digest_rows(reviews.loc[known]), dtype=object)
-    return reviews.assign(row_digest=digests)
+    return digest_anew(reviews, reviews["categories"].notna().to_numpy())
 
 
 def _choose(

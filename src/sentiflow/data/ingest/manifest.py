@@ -24,7 +24,8 @@ FORMAT: Final = 1
 # Settings that decide only what happens after the rows are checked, or change no row.
 _LATER: Final = {
     "stall_seconds", "allowed_roots", "output_roots",
-    "max_rejected_share", "positive_above", "neutral", "category",
+    "max_rejected_share", "max_unreadable_share", "max_superseded_share",
+    "positive_above", "neutral", "category",
 }  # fmt: skip
 
 

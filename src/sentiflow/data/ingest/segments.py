@@ -34,7 +34,15 @@ SMALL_BYTES: Final = 8_000_000
 # Longer than an ingest may take, and less than from one night to the next.
 _IN_USE_SECONDS: Final = 12 * 3_600
 
-_ROWS: Final = pa.schema([pa.field("line", pa.int64()), *REVIEW_SCHEMA, TEXT_DIGEST, ROW_DIGEST])
+_ROWS: Final = pa.schema(
+    [
+        pa.field("line", pa.int64()),
+        *REVIEW_SCHEMA,
+        TEXT_DIGEST,
+        ROW_DIGEST,
+        pa.field("marks", pa.int16()),
+    ]
+)
 
 
 @dataclass(frozen=True)
@@ -132,8 +140,8 @@ class SegmentStore:
     def read_rows(self, segment: Segment) -> Iterator[pa.Table]:
         """Yield the rows that count, some thousands at a time.
 
-        Columns are line, REVIEW_COLUMNS and those of `row_digests.add_digests`, whose
-        row_digest is that of a row without categories.
+        Columns are line, REVIEW_COLUMNS, those of `row_digests.add_digests`, whose row_digest is
+        that of a row without categories, and marks.
 
         Raises:
             SegmentGone: they are not there any more.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -11,9 +12,12 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from sentiflow.data.outdated import Superseded
 from sentiflow.data.profile import Profile
+from sentiflow.data.reviews import UNREADABLE, Marks, label_reviews
 from sentiflow.data.splitting import SPLITS, assign_buckets, name_splits
-from sentiflow.settings import SplitSettings
+from sentiflow.data.values.labels import NEUTRAL
+from sentiflow.settings import DataSettings, SplitSettings
 
 
 @dataclass(frozen=True)
@@ -47,11 +51,17 @@ class Tally:
         neutral: rows that the label rule left out.
         category: rows left out as of another category.
         distinct: rows with an id of their own, before any was left out.
+        neutral_labels: rows with a neutral label that were kept.
+        passed: rows that passed the checks.
+        marks: how many of them have each mark.
     """
 
     neutral: int = 0
     category: int = 0
     distinct: int = 0
+    neutral_labels: int = 0
+    passed: int = 0
+    marks: Counter[Marks] = field(default_factory=Counter)
     rows: int = 0
     unique_ids: int = 0
     positive: int = 0
@@ -63,6 +73,29 @@ class Tally:
     latest: pd.Timestamp | None = None
     split_rows: Counter[str] = field(default_factory=Counter)
     split_positive: Counter[str] = field(default_factory=Counter)
+
+    def add_passed(self, marks: npt.NDArray[np.int16]) -> None:
+        """Count rows that passed the checks, and what was found out about them."""
+        self.passed += len(marks)
+        if marks.any():
+            self.marks.update({mark: int((marks & mark > 0).sum()) for mark in Marks})
+
+    def label(
+        self, reviews: pd.DataFrame, data: DataSettings
+    ) -> tuple[pd.DataFrame, npt.NDArray[np.bool_]]:
+        """Apply the label rule to one partition, outdated rows gone, and count what it does.
+
+        Returns:
+            The labelled reviews, and which of them had a neutral label.
+        """
+        is_neutral = (reviews["label"] == NEUTRAL).to_numpy(dtype=bool, na_value=False)
+        labelled, left_out = label_reviews(reviews, data)
+        self.distinct += len(reviews)
+        self.neutral += left_out
+        if left_out:
+            is_neutral = np.zeros(len(labelled), dtype=bool)
+        self.neutral_labels += int(is_neutral.sum())
+        return labelled, is_neutral
 
     def add(self, reviews: pd.DataFrame, lengths: TextLengths, split: SplitSettings) -> None:
         """Count one partition of labelled reviews.
@@ -100,8 +133,9 @@ class Tally:
     def describe(
         self,
         *,
-        rows_passed: int,
         rejected: dict[str, int],
+        unknown_labels: dict[str, int],
+        superseded: Sequence[Superseded],
         staged: int,
         after_night: int,
         joined: int | None,
@@ -109,14 +143,15 @@ class Tally:
         """Return the profile of all partitions.
 
         Args:
-            rows_passed: rows that passed the checks.
-            rejected: the other rows, by rule.
+            rejected: the rows that did not pass the checks, by rule.
+            unknown_labels: those of them whose label is not understood, by what it may be.
+            superseded: of every partition.
             staged: rows of the night that passed.
             after_night: rows that passed and are later.
             joined: staged rows whose business is known; None without businesses.
         """
         return Profile(
-            rows_read=rows_passed + sum(rejected.values()),
+            rows_read=self.passed + sum(rejected.values()),
             quarantined=sum(rejected.values()),
             superseded=staged - self.distinct,
             left_out_after_night=after_night,
@@ -143,4 +178,18 @@ class Tally:
             undecodable=rejected.get("not_decodable", 0),
             rejected_by_rule=rejected,
             join_coverage=None if joined is None else joined / max(staged, 1),
+            superseded_by_others=sum(one.by_others for one in superseded),
+            superseded_by_strangers=sum(one.by_strangers for one in superseded),
+            derived_ids=self.marks[Marks.DERIVED_ID],
+            passed=self.passed,
+            neutral_labels=self.neutral_labels,
+            unreadable={
+                name: self.marks[mark] for mark, name in UNREADABLE.items() if self.marks[mark]
+            },
+            date_orders={
+                "either": self.marks[Marks.EITHER_FIRST],
+                "day_first": self.marks[Marks.DAY_FIRST],
+                "month_first": self.marks[Marks.MONTH_FIRST],
+            },
+            unknown_labels=unknown_labels,
         )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import date
@@ -14,21 +15,21 @@ import pandas as pd
 from sentiflow.data.checks.expectations import list_row_expectations
 from sentiflow.data.checks.quick import find_failures
 from sentiflow.data.ingest.tally import Tally, TextLengths, measure_texts
+from sentiflow.data.outdated import drop_outdated
 from sentiflow.data.profile import Profile
 from sentiflow.data.reading.businesses import is_in_category, join_categories
 from sentiflow.data.reading.files import Progress, read_rows
 from sentiflow.data.reading.formats import Row
 from sentiflow.data.reading.sources import make_frame, want_reviews
 from sentiflow.data.reading.streams import SourceFile
-from sentiflow.data.reviews import Rejection, label_reviews, type_reviews
+from sentiflow.data.reviews import Marks, Rejection, type_reviews
 from sentiflow.data.row_digests import add_digests
-from sentiflow.data.snapshot import drop_outdated
 from sentiflow.settings import Settings
 
 _SHOWN_PLACES: Final = 3
 _KEPT: Final = (
     "file", "review_id", "user_id", "business_id", "stars", "label", "date", "row_digest",
-    "text_digest", "words", "characters", "has_own_id",
+    "text_digest", "words", "characters", "marks",
 )  # fmt: skip
 
 
@@ -108,6 +109,7 @@ class _Reading:
         self.is_whole = True
         self.files: dict[str, int] = {}
         self.rejected: dict[str, Rejected] = {}
+        self.unknown_labels: Counter[str] = Counter()
         self._data = settings.data
         self._wanted = want_reviews(settings.data.columns)
         self._expectations = list_row_expectations(settings.data)
@@ -139,14 +141,20 @@ class _Reading:
         raw = make_frame(self._waiting)
         self._waiting = []
         typed = type_reviews(raw, self._data)
-        typed["has_own_id"] = raw["review_id"].notna().to_numpy()
         first_failed = find_failures(typed, self._expectations)
         failed = first_failed >= 0
-        for position, file, line in zip(
-            first_failed[failed], typed.loc[failed, "file"], typed.loc[failed, "line"], strict=True
+        unfit = typed.loc[failed]
+        for position, file, line, label in zip(
+            first_failed[failed],
+            unfit["file"],
+            unfit["line"],
+            unfit["unknown_label"],
+            strict=True,
         ):
             broken = self._expectations[position]
             self._reject(broken.name, broken.reason, str(file), int(line))
+            if broken.column == "label" and not pd.isna(label):
+                self.unknown_labels[label] += 1
         passed = add_digests(typed.loc[~failed].reset_index(drop=True))
         lengths = measure_texts(passed["text"])
         passed = passed.assign(words=lengths.words, characters=lengths.characters)
@@ -175,11 +183,11 @@ def _describe(
         staged["categories"] = join_categories(staged, categories)
         joined = int(staged["categories"].notna().sum())
     repeats = staged["review_id"].duplicated().to_numpy()
-    own = staged["has_own_id"].to_numpy(dtype=bool)
+    own = staged["marks"].to_numpy(dtype=np.int16) & Marks.DERIVED_ID == 0
     tally = Tally()
-    kept = drop_outdated(staged, staged.pop("row_digest").to_numpy(dtype=object))
-    tally.distinct = len(kept)
-    kept, tally.neutral = label_reviews(kept, data)
+    tally.add_passed(taken["marks"].to_numpy(dtype=np.int16))
+    kept, superseded = drop_outdated(staged, staged.pop("row_digest").to_numpy(dtype=object))
+    kept, _ = tally.label(kept, data)
     if data.category is not None and categories is not None:
         keep = is_in_category(kept["categories"], data.category)
         tally.category = int((~keep).sum())
@@ -193,8 +201,9 @@ def _describe(
     shared = files_of_id.transform("nunique") > 1
     return Counted(
         profile=tally.describe(
-            rows_passed=len(taken),
             rejected={rule: one.rows for rule, one in rejected.items()},
+            unknown_labels=dict(sorted(reading.unknown_labels.items())),
+            superseded=[superseded],
             staged=len(staged),
             after_night=int(is_future.sum()),
             joined=joined,
