@@ -20,7 +20,7 @@ from sentiflow.data.preview.advice import (
 from sentiflow.data.preview.counting import Counted, count_rows
 from sentiflow.data.preview.mapping import Samples
 from sentiflow.data.preview.recognition import Recognized, read_samples, recognize_file
-from sentiflow.data.preview.values import count_distinct, describe_dates
+from sentiflow.data.preview.values import count_distinct, name_dates
 from sentiflow.data.reading.businesses import read_categories
 from sentiflow.data.reading.columns import look_like_names
 from sentiflow.data.reading.sources import list_source_files
@@ -28,6 +28,7 @@ from sentiflow.data.reviews import REVIEW_COLUMNS
 from sentiflow.dates import read_today
 from sentiflow.errors import SourceError
 from sentiflow.night.request import NightRequest
+from sentiflow.settings.notations import USUAL_DATES
 
 if TYPE_CHECKING:
     from sentiflow.data.checks.table_report import TableReport
@@ -55,6 +56,7 @@ class Checked:
         samples: values of the first rows of one of them, by column.
         columns: which column holds what, where it is there.
         best_columns: the same with the settings that are suggested.
+        date_format: how dates are written, with the settings that are suggested.
         suggested: settings that would help.
         counted: what the first rows come to; None where they cannot be read.
         report: the expectations of a night, of these rows.
@@ -70,6 +72,7 @@ class Checked:
     samples: Samples = field(default_factory=dict)
     columns: Mapping[str, str | None] = field(default_factory=dict)
     best_columns: Mapping[str, str | None] = field(default_factory=dict)
+    date_format: str = USUAL_DATES
     suggested: Suggested = field(default_factory=dict)
     counted: Counted | None = None
     report: TableReport | None = None
@@ -117,6 +120,7 @@ def _look(request: NightRequest, settings: Settings, most: int | None, checked: 
     better = apply_settings(settings, checked.suggested)
     checked.columns = _map_columns(settings.data.columns, checked.samples)
     checked.best_columns = _map_columns(better.data.columns, checked.samples)
+    checked.date_format = better.data.date_format
     try:
         checked.counted = _count(files, request, settings, most)
     except SourceError as error:
@@ -249,7 +253,7 @@ def _is_plain(value: str) -> bool:
 
 def _name_dates(checked: Checked) -> str | None:
     column = checked.best_columns.get("date")
-    return describe_dates(checked.samples[column]) if column is not None else None
+    return name_dates(checked.samples[column], checked.date_format) if column is not None else None
 
 
 def _describe_rows(counted: Counted | None) -> dict[str, Any] | None:

@@ -16,14 +16,14 @@ from sentiflow.data.preview.mapping import (
     suggest_roles,
 )
 from sentiflow.data.preview.recognition import Recognized
-from sentiflow.data.preview.values import tell_scale
+from sentiflow.data.preview.values import has_neutral, tell_labels, tell_order, tell_scale
 from sentiflow.data.reading.columns import look_like_names
 from sentiflow.rounding import show_percent
 from sentiflow.settings import ColumnSettings, DataSettings, Settings, list_keys
+from sentiflow.settings.notations import USUAL_DATES, USUAL_LABELS, USUAL_SCALE
 
 Suggested = dict[str, Any]
 
-_SCALES: Final = ((1, 5), (0, 4), (0, 5), (1, 10), (0, 10), (0, 100))
 _MANY: Final = 0.2
 
 
@@ -46,22 +46,28 @@ def suggest_settings(
     roles = {role.key: role.column for role in suggest_roles(shown, columns)}
     if all(one.has_header for one in found) or "data.header" in known:
         suggested |= {f"data.columns.{key}": column for key, column in roles.items()}
-    if (column := roles.get("stars", columns.stars)) in samples and "data.stars_scale" in known:
-        scale = _name_scale(samples[str(column)])
-        if scale is not None:
+    return suggested | _suggest_notations(samples, columns.model_copy(update=roles), data)
+
+
+def _suggest_notations(samples: Samples, columns: ColumnSettings, data: DataSettings) -> Suggested:
+    """Return how the values of the columns are written, where the settings say otherwise."""
+    suggested: Suggested = {}
+    if columns.label is not None and columns.label in samples:
+        values = samples[columns.label]
+        labels = tell_labels(values)
+        if labels is not None and data.labels == USUAL_LABELS != labels:
+            suggested["data.labels"] = labels
+        if labels is not None and has_neutral(values, labels) and data.neutral == "keep":
+            suggested["data.neutral"] = "leave_out"
+    elif columns.stars in samples:
+        scale = tell_scale(samples[str(columns.stars)])
+        if scale not in (None, data.stars_scale) and data.stars_scale == USUAL_SCALE:
             suggested["data.stars_scale"] = scale
+    if columns.date in samples and data.date_format == USUAL_DATES:
+        order = tell_order(samples[str(columns.date)])
+        if order is not None:
+            suggested["data.date_format"] = order
     return suggested
-
-
-def _name_scale(values: Sequence[Any]) -> str | None:
-    """Return the usual scale that the stars are on; None for 1 to 5."""
-    ends = tell_scale(values)
-    if ends is None:
-        return None
-    least, most = next(
-        (scale for scale in _SCALES if scale[0] <= ends[0] and ends[1] <= scale[1]), _SCALES[-1]
-    )
-    return None if (least, most) == (1, 5) else f"{least}-{most}"
 
 
 def apply_settings(settings: Settings, suggested: Suggested) -> Settings:

@@ -9,7 +9,7 @@ from statistics import median
 from typing import Any, Final
 
 from sentiflow.data.preview.values import (
-    describe_dates,
+    are_dates,
     list_present,
     read_number,
     tell_labels,
@@ -54,6 +54,8 @@ NAMES: Final[Mapping[str, tuple[str, ...]]] = {
 }  # fmt: skip
 MIN_WORDS: Final = 3
 _MOSTLY: Final = 0.8
+# Of 1990, in seconds; a compact date such as 20240131 is more than an eighth of it.
+_SMALLEST_TIME: Final = 19_000_000
 # 0 to 10.
 _MOST_STARS: Final = 11
 
@@ -163,7 +165,7 @@ def _holds_texts(values: Sequence[Any]) -> bool:
         bool(present)
         and len(texts) >= _MOSTLY * len(present)
         and count_words(texts) >= MIN_WORDS
-        and describe_dates(texts) is None
+        and not are_dates(texts)
     )
 
 
@@ -194,7 +196,15 @@ def _holds_names(values: Sequence[Any]) -> bool:
 
 
 def _holds_dates(values: Sequence[Any]) -> bool:
-    return describe_dates(values) is not None
+    return are_dates(values) and not _are_small(values)
+
+
+def _are_small(values: Sequence[Any]) -> bool:
+    """Say whether values are numbers that count something, as days or helpful votes."""
+    numbers = [
+        number for value in list_present(values) if (number := read_number(value)) is not None
+    ]
+    return len(numbers) > 0 and max(numbers) < _SMALLEST_TIME
 
 
 def _are_numbers(values: Sequence[Any]) -> bool:

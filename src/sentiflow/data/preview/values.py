@@ -1,47 +1,60 @@
-"""Tell what the values of a column are: numbers on a scale, labels, dates."""
+"""Tell what the values of a column are: stars on a scale, labels, dates."""
 
 from __future__ import annotations
 
-import math
-import re
 from collections import Counter
-from collections.abc import Mapping, Sequence
-from datetime import date, datetime
+from collections.abc import Sequence
 from decimal import Decimal
 from typing import Any, Final
 
+import numpy as np
+import numpy.typing as npt
+
+from sentiflow.data.values.dates import KIND_NAMES, DateKind, read_dates
+from sentiflow.data.values.labels import count_labels
+from sentiflow.data.values.missing import is_missing
+from sentiflow.data.values.stars import read_stars
+from sentiflow.settings.notations import (
+    LABEL_PRESETS,
+    USUAL_DATES,
+    USUAL_LABELS,
+    DateFormat,
+    Scale,
+    fold_label,
+    read_date_format,
+)
+
 _MOSTLY: Final = 0.8
-_MISSING: Final = ("", "null", "none", "nan", "na", "n/a", "<na>", "nat")
-_NUMBER: Final = re.compile(r"[+-]?(?:[0-9]+[.,]?[0-9]*|[.,][0-9]+)(?:[eE][+-]?[0-9]+)?")
-_OUT_OF: Final = re.compile(r"(?P<stars>[0-9.]+)\s*(?:/|out of|of)\s*(?P<most>[0-9]+)(?: stars?)?")
-_MONTHS: Final = r"(?:jan|feb|mar|apr|may|jun|jul|aug|sep|oct|nov|dec)[a-z]*"
-_DAYS: Final = r"(?:mon|tue|wed|thu|fri|sat|sun)[a-z]*"
-# 1990 and 2100: a count or a price is hardly ever between them, a time always.
-_SECONDS: Final = (631_152_000, 4_102_444_800)
+_SCALES: Final = ((1, 5), (0, 4), (0, 5), (1, 10), (0, 10), (0, 100))
+_MOST_LABELS: Final = 5
 
-_WORDS: Final[Mapping[str, int | None]] = {
-    "neg": 0, "negative": 0, "false": 0, "no": 0, "n": 0, "bad": 0, "label_0": 0,
-    "pos": 1, "positive": 1, "true": 1, "yes": 1, "y": 1, "good": 1, "label_1": 1,
-    "neutral": None, "neu": None, "mixed": None,
-}  # fmt: skip
+# What labels of no preset may mean; several words of one side are common in one column.
+_POSITIVE: Final = frozenset(
+    {
+        "good", "great", "happy", "satisfied", "recommended", "like", "liked", "up", "thumbs_up",
+        "fresh", "promoter", "positiv", "positif", "positivo", "gut",
+    }
+)  # fmt: skip
+_NEGATIVE: Final = frozenset(
+    {
+        "bad", "poor", "unhappy", "unsatisfied", "dissatisfied", "not_recommended", "dislike",
+        "disliked", "down", "thumbs_down", "rotten", "detractor", "negativ", "negatif",
+        "negativo", "schlecht",
+    }
+)  # fmt: skip
+_NEUTRAL: Final = frozenset({"neutral", "mixed", "average", "okay", "ok", "passive", "irrelevant"})
 
-# How a date is written → its name; in the order in which they are tried.
-_DATE_FORMS: Final[Mapping[str, re.Pattern[str]]] = {
-    name: re.compile(pattern, re.IGNORECASE)
-    for name, pattern in {
-        "ISO 8601": r"\d{4}-\d\d-\d\d(?:[T ]\d\d:?\d\d.*)?",
-        "YYYY/MM/DD": r"\d{4}[/.]\d\d?[/.]\d\d?(?: .*)?",
-        "D/M or M/D": r"\d\d?[/.-]\d\d?[/.-]\d{2,4}(?:,? .*)?",
-        "month names": rf"(?:{_DAYS},? )?(?:{_MONTHS}\.? \d\d?,?|\d\d?\.?[ -]{_MONTHS}\.?,?)"
-        r"[ -].*\d{4}.*",
-        "MM D, YYYY": r"\d\d? \d\d?, \d{4}",
-    }.items()
-}
+
+def as_array(values: Sequence[Any]) -> npt.NDArray[np.object_]:
+    """Return values as an array of objects, whatever they are."""
+    array = np.empty(len(values), dtype=object)
+    array[:] = values
+    return array
 
 
 def list_present(values: Sequence[Any]) -> list[Any]:
     """Return the values that are none of the ways to write that there is none."""
-    return [value for value in values if not _is_missing(value)]
+    return [value for value in values if not is_missing(value)]
 
 
 def read_number(value: object) -> float | None:
@@ -50,114 +63,117 @@ def read_number(value: object) -> float | None:
     >>> read_number("4,5"), read_number("four")
     (4.5, None)
     """
+    if isinstance(value, bool):
+        return None
     if isinstance(value, str):
-        value = value.strip()
-        return float(value.replace(",", ".")) if _NUMBER.fullmatch(value) else None
-    if isinstance(value, int | float | Decimal) and not isinstance(value, bool):
+        value = value.strip().replace(",", ".")
+    if isinstance(value, str | int | float | Decimal):
         try:
             return float(value)
-        except OverflowError:
+        except (ValueError, OverflowError):
             return None
     return None
 
 
-def tell_scale(values: Sequence[Any]) -> tuple[float, float] | None:
-    """Return the least and the most of stars, as they are written; None if these are no stars.
+def tell_scale(values: Sequence[Any]) -> str | None:
+    """Return the usual scale that stars are on; None if these are no stars.
 
     >>> tell_scale(["4.0 out of 5 stars", "1.0 out of 5 stars"]), tell_scale([0, 4, 2])
-    ((1, 5.0), (0.0, 4.0))
+    ('1-5', '0-4')
     """
     present = list_present(values)
-    ends = [_OUT_OF.fullmatch(value.strip()) for value in present if isinstance(value, str)]
-    mosts = {float(end["most"]) for end in ends if end}
-    if len(mosts) == 1 and sum(map(bool, ends)) >= _MOSTLY * len(present):
-        return 1, mosts.pop()
-    numbers = [number for number in map(read_number, present) if number is not None]
-    if not numbers or len(numbers) < _MOSTLY * len(present):
+    stars = read_stars(as_array(present), Scale(1, 5))
+    numbers = stars[~np.isnan(stars)]
+    if not len(numbers) or len(numbers) < _MOSTLY * len(present):
         return None
-    least, most = min(numbers), max(numbers)
-    steps = all((2 * number).is_integer() or 0 < number < 10 for number in numbers)
-    return (least, most) if steps and least >= 0 and most <= 100 else None
+    least, most = numbers.min(), numbers.max()
+    steps = np.all((2 * numbers) % 1 == 0) or most <= 10
+    fitting = (f"{low}-{high}" for low, high in _SCALES if low <= least and most <= high)
+    return next(fitting, None) if steps else None
 
 
 def count_distinct(values: Sequence[Any]) -> Counter[str]:
     """Return how often each value is there, as text; a whole number without its point."""
-    return Counter(_format(value) for value in list_present(values))
+    return Counter(map(_format, list_present(values)))
 
 
-def tell_labels(values: Sequence[Any]) -> Mapping[str, list[str]] | None:
-    """Return which values are positive, negative and neutral; None if these are no labels.
+def tell_labels(values: Sequence[Any]) -> str | dict[str, list[str]] | None:
+    """Return what `data.labels` should be for these values; None if these are no labels.
 
-    >>> tell_labels([0, 4, 4])
-    {'negative': ['0'], 'neutral': [], 'positive': ['4']}
+    >>> tell_labels([0, 4, 4]), tell_labels(["Good", "bad"])
+    ('0/4', {'positive': ['Good'], 'negative': ['bad']})
     """
-    found = set(count_distinct(values))
-    words = {value: value.strip().casefold() for value in found}
-    sides: dict[str, list[str]] = {"negative": [], "neutral": [], "positive": []}
-    if found and all(word in _WORDS for word in words.values()):
-        for value, word in sorted(words.items()):
-            side = _WORDS[word]
-            sides["neutral" if side is None else ("negative", "positive")[side]].append(value)
-        return sides if sides["negative"] or sides["positive"] else None
-    for negative, neutral, positive in (
-        ("0", "", "1"), ("-1", "0", "1"), ("1", "", "2"), ("0", "2", "4"), ("0", "1", "2"),
-    ):  # fmt: skip
-        if {negative, positive} <= found <= {negative, neutral, positive}:
-            return {
-                "negative": [negative],
-                "neutral": [neutral] if neutral in found else [],
-                "positive": [positive],
-            }
-    return None
-
-
-def describe_dates(values: Sequence[Any]) -> str | None:
-    """Return how dates are written; None if these are no dates.
-
-    >>> describe_dates(["2012-05-01", "2013-01-31 10:00:00"]), describe_dates([1588687728923])
-    ('ISO 8601', 'Unix milliseconds')
-    """
-    present = list_present(values)
-    if not present:
+    seen = set(count_labels(as_array(values)))
+    presets = [
+        (len((one.positive | one.negative | one.neutral) - seen), name != USUAL_LABELS, name)
+        for name, one in LABEL_PRESETS.items()
+        if seen <= one.positive | one.negative | one.neutral
+        and one.positive & seen
+        and one.negative & seen
+    ]
+    if presets:
+        usual = [preset for preset in presets if not preset[1]]
+        return min(usual or presets)[2]
+    words: dict[str, str] = {}
+    for value in list_present(values):
+        words.setdefault(fold_label(str(value)).replace(" ", "_"), str(value).strip())
+    if not 2 <= len(words) <= _MOST_LABELS:
         return None
-    forms = Counter(_name_form(value) for value in present)
-    form, count = forms.most_common(1)[0]
-    return form if form is not None and count >= _MOSTLY * len(present) else None
+    sides = {
+        side: sorted(written for word, written in words.items() if word in known)
+        for side, known in (
+            ("positive", _POSITIVE | LABEL_PRESETS[USUAL_LABELS].positive),
+            ("negative", _NEGATIVE | LABEL_PRESETS[USUAL_LABELS].negative),
+            ("neutral", _NEUTRAL),
+        )
+    }
+    is_sure = (
+        sides["positive"] and sides["negative"] and sum(map(len, sides.values())) == len(words)
+    )
+    return {side: listed for side, listed in sides.items() if listed} if is_sure else None
 
 
-def order_days(values: Sequence[Any]) -> str | None:
+def has_neutral(values: Sequence[Any], labels: str | dict[str, list[str]]) -> bool:
+    """Say whether some of the labels are neutral."""
+    if isinstance(labels, dict):
+        return bool(labels.get("neutral"))
+    return bool(set(count_labels(as_array(values))) & LABEL_PRESETS[labels].neutral)
+
+
+def count_dates(values: Sequence[Any], written_as: str = USUAL_DATES) -> dict[DateKind, int]:
+    """Return how many of the values are dates of each kind, what is missing left out."""
+    dates = read_dates(as_array(list_present(values)), read_date_format(written_as))
+    return dates.count_kinds()
+
+
+def are_dates(values: Sequence[Any]) -> bool:
+    """Say whether most values are dates, whether or not they can be read as they are."""
+    counts = count_dates(values)
+    total = sum(counts.values())
+    return total > 0 and counts.get(DateKind.UNREADABLE, 0) <= (1 - _MOSTLY) * total
+
+
+def name_dates(values: Sequence[Any], written_as: str) -> str | None:
+    """Return how dates are written, in words; None where there are none.
+
+    >>> name_dates(["2012-05-01", 1588687728923], "auto")
+    'ISO 8601, Unix milliseconds'
+    """
+    counts = count_dates(values, written_as)
+    return ", ".join(KIND_NAMES[kind] for kind in counts) or None
+
+
+def tell_order(values: Sequence[Any]) -> str | None:
     """Return "DD/MM" or "MM/DD" where days above 12 tell which of two numbers is the day.
 
-    >>> order_days(["31/01/2020", "01/02/2020"]), order_days(["01/02/2020"])
+    >>> tell_order(["31/01/2020", "01/02/2020"]), tell_order(["01/02/2020"])
     ('DD/MM', None)
     """
-    pairs = [
-        (int(found[1]), int(found[2]))
-        for value in list_present(values)
-        if isinstance(value, str) and (found := re.match(r"(\d\d?)[/.-](\d\d?)[/.-]", value))
-    ]
-    first, second = any(pair[0] > 12 for pair in pairs), any(pair[1] > 12 for pair in pairs)
-    return None if first == second else "DD/MM" if first else "MM/DD"
-
-
-def _is_missing(value: object) -> bool:
-    if isinstance(value, str):
-        return value.strip().casefold() in _MISSING
-    return value is None or (isinstance(value, float) and math.isnan(value))
-
-
-def _name_form(value: object) -> str | None:
-    if isinstance(value, datetime | date):
-        return "dates of Parquet"
-    number = read_number(value)
-    if number is not None:
-        for unit, factor in (("seconds", 1), ("milliseconds", 10**3), ("microseconds", 10**6)):
-            if _SECONDS[0] * factor <= number < _SECONDS[1] * factor:
-                return f"Unix {unit}"
+    counts = read_dates(as_array(list_present(values)), DateFormat()).count_kinds()
+    days, months = counts.get(DateKind.DAY_FIRST, 0), counts.get(DateKind.MONTH_FIRST, 0)
+    if bool(days) == bool(months):
         return None
-    if not isinstance(value, str):
-        return None
-    return next((name for name, form in _DATE_FORMS.items() if form.fullmatch(value.strip())), None)
+    return "DD/MM" if days else "MM/DD"
 
 
 def _format(value: object) -> str:
