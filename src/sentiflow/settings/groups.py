@@ -5,7 +5,14 @@ from __future__ import annotations
 from typing import Annotated, Literal
 from zoneinfo import ZoneInfo
 
-from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    ValidationInfo,
+    field_validator,
+    model_validator,
+)
 
 from sentiflow.settings.notations import (
     LABEL_PRESETS,
@@ -22,6 +29,12 @@ from sentiflow.settings.notations import (
 )
 
 SAMPLE_MODEL_NAME = "sentiflow-sample"
+
+# What a terminal or a file cannot show well.
+_CHARACTERS = {
+    "tab": "\t", "\\t": "\t", "comma": ",", "semicolon": ";", "pipe": "|", "space": " ",
+    "backslash": "\\", "\\\\": "\\", "none": "",
+}  # fmt: skip
 
 
 class _Group(BaseModel):
@@ -73,6 +86,11 @@ class DataSettings(_Group):
     columns: ColumnSettings = ColumnSettings()
     format: Literal["auto", "jsonl", "csv", "parquet"] = "auto"
     encoding: str = "utf-8"
+    delimiter: str = "auto"
+    quote: str | None = "auto"
+    escape: str | None = "auto"
+    header: bool = True
+    column_names: tuple[str, ...] = ()
     chunk_rows: int = Field(20_000, ge=1, le=1_000_000)
     stall_seconds: float = Field(300.0, ge=0)
     allowed_roots: tuple[str, ...] = ()
@@ -115,6 +133,31 @@ class DataSettings(_Group):
                 for group in (self.labels.positive, self.labels.negative, self.labels.neutral)
             )
         )
+
+    @field_validator("delimiter", "quote", "escape")
+    @classmethod
+    def _is_one_character(cls, value: str | None, info: ValidationInfo) -> str | None:
+        named = _CHARACTERS.get(value.lower(), value) if value is not None else None
+        if info.field_name != "delimiter" and not named:
+            return None
+        if named != "auto" and (named is None or len(named) != 1 or named in "\r\n"):
+            raise ValueError('must be "auto" or one character (a tab is called "tab")')
+        return named
+
+    @field_validator("column_names", mode="before")
+    @classmethod
+    def _split_names(cls, value: object) -> object:
+        # --set data.column_names=a,b,c is no TOML and arrives as text.
+        return [name.strip() for name in value.split(",")] if isinstance(value, str) else value
+
+    @model_validator(mode="after")
+    def _has_names(self) -> DataSettings:
+        if self.header == bool(self.column_names):
+            raise ValueError(
+                "data.header = false and data.column_names go together: a file without a header "
+                "needs a name for each of its columns, in their order"
+            )
+        return self
 
 
 class ValidationSettings(_Group):

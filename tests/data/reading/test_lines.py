@@ -25,10 +25,26 @@ def read_lines(
 
 
 def test_the_last_line_needs_no_line_break() -> None:
-    assert read_lines(b"one\ntwo") == [b"one", b"two"]
-    assert read_lines(b"one\ntwo\n") == [b"one", b"two"]
+    assert read_lines(b"one\ntwo") == [b"one\n", b"two"]
+    assert read_lines(b"one\ntwo\n") == [b"one\n", b"two\n"]
     assert read_lines(b"") == []
-    assert read_lines(b"\n\none\r\n") == [b"", b"", b"one\r"]
+
+
+def test_a_line_ends_in_lf_in_crlf_or_in_cr_alone() -> None:
+    lines = [b"one\n", b"\r\n", b"two\r", b"\r", b"three\r\n", b"\n", b"four\r"]
+    for step in (1, 2, BLOCK_BYTES):
+        assert read_lines(b"".join(lines), step=step) == lines
+
+
+def test_behind_a_carriage_return_at_the_end_a_line_feed_may_follow_one_day() -> None:
+    lines = LineReader(ByteStream(io.BytesIO(b"one\rtwo\r").read), "utf-8", 1_000)
+    assert [(line, lines.at_tail) for line in lines] == [(b"one\r", False), (b"two\r", True)]
+    assert lines.passed == len(b"one\r")
+
+
+@pytest.mark.parametrize("codec", ["utf-16-le", "utf-16-be", "utf-32-le", "utf-32-be"])
+def test_a_byte_order_mark_that_no_utf_8_has_tells_the_encoding(codec: str) -> None:
+    assert choose_codec("utf-8", "\ufeffa".encode(codec)) == codec
 
 
 def test_it_is_known_whether_a_line_break_ends_the_last_line() -> None:
@@ -47,17 +63,19 @@ def test_the_part_of_a_line_before_a_damage_is_no_line() -> None:
         return block
 
     lines = LineReader(ByteStream(read), "utf-8", 1_000)
-    assert list(lines) == [b"one"]
+    assert list(lines) == [b"one\n"]
     assert lines.tail == b"two and"
 
 
 @settings(deadline=None)
 @given(st.binary(max_size=60), st.integers(1, 7))
-def test_lines_are_those_of_split_however_the_bytes_arrive(content: bytes, step: int) -> None:
-    expected = content.removeprefix(b"\xef\xbb\xbf").split(b"\n")
-    if not expected[-1]:
-        del expected[-1]
-    assert read_lines(content, step=step) == expected
+def test_lines_are_those_of_pythons_reader_however_the_bytes_arrive(
+    content: bytes, step: int
+) -> None:
+    # A byte order mark of a wide encoding would be believed.
+    content = b"-" + content
+    expected = io.TextIOWrapper(io.BytesIO(content), "latin-1", newline="").readlines()
+    assert read_lines(content, step=step) == [line.encode("latin-1") for line in expected]
 
 
 @pytest.mark.parametrize("encoding", BYTE_ENCODINGS + WIDE_ENCODINGS)
@@ -71,9 +89,7 @@ def test_lines_are_split_right_in_every_encoding(
     content = "\n".join(texts) + "\n" * closed
     if not texts:
         content = ""
-    expected = content.split("\n")
-    if not expected[-1]:
-        del expected[-1]
+    expected = io.StringIO(content, newline="").readlines()
     encoded = content.encode(encoding)
     reader = LineReader(ByteStream(io.BytesIO(encoded).read), encoding, 4_000)
     lines = read_lines(encoded, encoding, step=step)
@@ -93,16 +109,16 @@ def test_lines_are_split_right_in_every_encoding(
 )
 def test_a_byte_order_mark_is_no_part_of_the_first_line(encoding: str, mark: bytes) -> None:
     codec = choose_codec(encoding, mark)
-    assert read_lines(mark + "one\n".encode(codec), encoding) == ["one".encode(codec)]
+    assert read_lines(mark + "one\n".encode(codec), encoding) == ["one\n".encode(codec)]
 
 
 @pytest.mark.parametrize("step", [1, 7, BLOCK_BYTES])
 def test_only_a_line_longer_than_allowed_comes_out_as_long(step: int) -> None:
     content = b"a" * 10 + b"\n" + b"b" * 11 + b"\n" + b"c\n" + b"d" * 11
     assert read_lines(content, longest=10, step=step) == [
-        b"a" * 10,
-        LongLine(b"b" * 11, 11),
-        b"c",
+        b"a" * 10 + b"\n",
+        LongLine(b"b" * 11 + b"\n", 11),
+        b"c\n",
         LongLine(b"d" * 11, 11),
     ]
 
@@ -117,7 +133,7 @@ def test_a_long_line_is_never_held_whole() -> None:
     assert isinstance(long, LongLine)
     assert len(long) == 500 * BLOCK_BYTES
     assert len(long.beginning) <= 8_000
-    assert short == b"short"
+    assert short == b"short\n"
     assert peak < 10 * BLOCK_BYTES
 
 

@@ -585,6 +585,9 @@ def list_rule_expectations(profile: Profile, data: DataSettings) -> tuple[TableE
     )
 
 
+_RULES_OF_DIALECT: Final = ("not_csv", "wrong_field_count")
+
+
 def _advise_on_rejections(profile: Profile, data: DataSettings) -> str:
     """Say which rule rejected most, and name the encoding where it is a likely cause."""
     advice = "Look at the quarantine file."
@@ -599,6 +602,11 @@ def _advise_on_rejections(profile: Profile, data: DataSettings) -> str:
         elif rule.endswith("between:stars"):
             advice += (
                 " Where the scale is another, name it, for example --set data.stars_scale=0-4."
+            )
+        elif rule in _RULES_OF_DIALECT:
+            advice += (
+                " Where the CSV is written in another way than it looks, name that: "
+                "data.delimiter, data.quote, data.escape."
             )
     if profile.undecodable and profile.undecodable >= _MANY_UNDECODABLE * profile.quarantined:
         advice += (

@@ -12,7 +12,8 @@ from typing import IO, Any, Final, cast
 from fsspec.spec import AbstractFileSystem
 
 from sentiflow.data.reading.columns import WantedColumns, look_like_names
-from sentiflow.data.reading.delimited import choose_delimiter
+from sentiflow.data.reading.delimited import peek_csv
+from sentiflow.data.reading.dialect import Dialect
 from sentiflow.data.reading.files import Progress, choose_format, read_rows
 from sentiflow.data.reading.lines import choose_codec
 from sentiflow.data.reading.sources import want_reviews
@@ -61,6 +62,7 @@ class Recognized:
         likely_encoding: another one, where the first bytes do not belong to that one.
         line_ends: `LF`, `CRLF`, `CR`, or several joined by `+`; None of Parquet and without any.
         delimiter: of a CSV file.
+        dialect: how its records are written, and why that was found.
         columns: their names in order; of JSON the keys of the first objects.
         has_header: whether the names look like names; always so of JSON and Parquet.
         problem: why it cannot be looked into; None where it can.
@@ -74,6 +76,7 @@ class Recognized:
     likely_encoding: str | None = None
     line_ends: str | None = None
     delimiter: str | None = None
+    dialect: Dialect | None = None
     columns: tuple[str, ...] = ()
     has_header: bool = True
     problem: str | None = None
@@ -196,15 +199,17 @@ def _describe_text(found: Recognized, head: bytes, data: DataSettings) -> Recogn
     codec = choose_codec(data.encoding, head)
     likely = _guess_encoding(head, codec)
     text = head.decode(likely or codec, "replace").removeprefix("\ufeff")
-    delimiter = None
+    dialect = None
     if found.format == "csv":
-        delimiter = choose_delimiter(text, want_reviews(data.columns))
+        stream = ByteStream(io.BytesIO(head).read)
+        dialect = peek_csv(stream, likely or codec, want_reviews(data.columns), data).dialect
     return replace(
         found,
         encoding=codec,
         likely_encoding=likely,
         line_ends=_name_line_ends(text),
-        delimiter=delimiter,
+        delimiter=dialect.delimiter if dialect is not None else None,
+        dialect=dialect,
     )
 
 

@@ -51,7 +51,12 @@ class ResumeOffset:
         line: physical lines before it.
         has_objects: whether a JSON object stands before it, so that its keys were checked.
         header: the columns of a CSV file.
-        delimiter: of a CSV file.
+        delimiter: of a CSV file, as the rest of its dialect (see `Dialect`).
+        quote: what stands around values.
+        escape: what takes a meaning.
+        quoting: whether quotes mean something.
+        kinds: of the columns.
+        end: what surely ends a line.
     """
 
     kind: str
@@ -60,6 +65,11 @@ class ResumeOffset:
     has_objects: bool = False
     header: tuple[str, ...] = ()
     delimiter: str = ""
+    quote: str = '"'
+    escape: str = ""
+    quoting: str = "quoted"
+    kinds: str = ""
+    end: str = "\n"
 
 
 @dataclass(frozen=True)
