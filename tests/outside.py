@@ -6,6 +6,7 @@ import os
 import socket
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -61,6 +62,13 @@ def type_in(
     capfd.readouterr()
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(sys, "argv", ["sentiflow", *words])
+        # What a command hangs in for good is this process's own again.
+        for owner, name in (
+            (sys, "excepthook"),
+            (sys, "unraisablehook"),
+            (threading, "excepthook"),
+        ):
+            patch.setattr(owner, name, getattr(owner, name))
         os.environ.clear()
         os.environ.update(environment)
         try:

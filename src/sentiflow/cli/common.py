@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import logging
 import os
 import sys
@@ -14,9 +13,13 @@ from typing import Annotated, Any, Final, get_type_hints
 
 import typer
 
-from sentiflow.errors import SentiflowError, format_traceback
+from sentiflow.cli.refusals import describe_failure, find_home, foresee
+from sentiflow.cli.terminal import is_terminal, print_answer, print_json, read_width, say
+from sentiflow.errors import SentiflowError
 from sentiflow.night.interrupts import INTERRUPTED, Ended, end_by_signals
+from sentiflow.tracebacks import keep_traceback
 
+_CLEAR_LINE: Final = "\r\x1b[2K"
 _INTERRUPTED_TEXT: Final = "Interrupted. Run again to go on: finished steps are kept."
 
 app = typer.Typer(
@@ -31,7 +34,7 @@ DataOption = Annotated[
     typer.Option("--data", help="File, glob, folder or URL of reviews; may be repeated."),
 ]
 ConfigOption = Annotated[
-    str | None, typer.Option("--config", help="A preset (article-2018, large, …) or a TOML file.")
+    str | None, typer.Option("--config", help="A preset, such as article-2018, or a TOML file.")
 ]
 SetOption = Annotated[
     list[str] | None, typer.Option("--set", help="group.key=value; may be repeated.")
@@ -103,31 +106,25 @@ def add_home_command(name: str | None = None) -> Callable[[Act], Callable[..., N
 def answer_with(
     as_json: bool, work: Callable[[], tuple[dict[str, Any], str, int]], failed: dict[str, Any]
 ) -> None:
-    """Do the work and print its answer; an error of ours is one line and its exit code."""
+    """Do the work and print its answer; an error is one line and its exit code."""
     # MLflow prints the statement, its values and a traceback; what it raises is told in a line.
     logging.getLogger("mlflow.store.db.utils").setLevel(logging.CRITICAL + 1)
     try:
         with end_by_signals():
             answer, text, code = work()
-    except SentiflowError as error:
-        answer = {**failed, "reasons": [str(error)], "error": type(error).__name__}
-        text, code = "", error.exit_code
-        if not as_json:
-            print(f"Error: {format_for_asker(error)}", file=sys.stderr)
     except KeyboardInterrupt as error:
         answer = {**failed, "reasons": [_INTERRUPTED_TEXT], "error": "Interrupted"}
         text, code = "", error.exit_code if isinstance(error, Ended) else INTERRUPTED
         if not as_json:
             # In place of the live line and of the ^C that the terminal wrote there.
-            start = "\r\x1b[2K" if sys.stderr.isatty() else ""
-            # A terminal that was closed is what SIGHUP says.
-            with suppress(OSError):
-                print(f"{start}{_INTERRUPTED_TEXT}", file=sys.stderr, flush=True)
-    if as_json:
-        _print(json.dumps(answer, ensure_ascii=False))
-    elif text:
-        _print(text)
-    raise typer.Exit(code)
+            say(f"{_CLEAR_LINE if is_terminal(sys.stderr) else ''}{_INTERRUPTED_TEXT}")
+    except Exception as error:
+        # Whatever it is: a user's mistake and a fault of ours end in one line alike.
+        told = foresee(error)
+        answer, text, code = describe_failure(failed, told), "", told.exit_code
+        if not as_json:
+            say(f"Error: {format_for_asker(told)}")
+    raise typer.Exit(_print(answer if as_json else text, code))
 
 
 def format_for_asker(error: SentiflowError) -> str:
@@ -135,16 +132,17 @@ def format_for_asker(error: SentiflowError) -> str:
     return f"{error} {error.detail}" if error.detail else str(error)
 
 
-def _print(text: str) -> None:
-    """Print an answer as UTF-8, even where it repeats an argument that is none."""
+def _print(answer: dict[str, Any] | str, code: int) -> int:
+    """Print an answer; return the exit code, which tells if it could not be written."""
     try:
-        text.encode()
-    except UnicodeEncodeError:
-        # It comes with pandas, which takes longer to load than most commands take.
-        from sentiflow.data.reviews import replace_surrogates
-
-        text = replace_surrogates(text)
-    print(text)
+        if isinstance(answer, dict):
+            print_json(answer)
+        elif answer:
+            print_answer(answer)
+    except OSError as error:
+        say(f"Error: It is done, but its answer could not be written: {error.strerror}.")
+        return code or SentiflowError.exit_code
+    return code
 
 
 def prepare_home() -> Path:
@@ -177,7 +175,7 @@ class _LiveLine(logging.Handler):
 
     def __init__(self) -> None:
         super().__init__(logging.INFO)
-        self._is_terminal = sys.stderr.isatty()
+        self._is_terminal = is_terminal(sys.stderr)
         self._is_live = False
         self._last_share: dict[str, int] = {}
 
@@ -193,18 +191,21 @@ class _LiveLine(logging.Handler):
             step = getattr(record, "step", "")
             if self._is_terminal:
                 bar = "" if share is None else f"[{'#' * round(share * 20):<20}] "
-                sys.stderr.write(f"\r\x1b[2K  {bar}{message}"[:160])
+                # A line that wraps could not be taken back.
+                shown = f"  {bar}{message}"[: read_width() - 1]
+                sys.stderr.write(f"{_CLEAR_LINE}{shown}")
                 self._is_live = True
             elif step != "train" and share and int(share * 4) != self._last_share.get(step):
                 # Without a terminal a line for every quarter is enough; each epoch has its own.
                 self._last_share[step] = int(share * 4)
                 sys.stderr.write(f"  {message}\n")
         else:
-            start = "\r\x1b[2K" if self._is_live else ""
+            start = _CLEAR_LINE if self._is_live else ""
             level = "" if record.levelno <= logging.INFO else f"{record.levelname.lower()}: "
             sys.stderr.write(f"{start}  {level}{message}\n")
             if record.exc_info and record.exc_info[1]:
-                sys.stderr.write(format_traceback(record.exc_info[1]) + "\n")
+                path = keep_traceback(record.exc_info[1], find_home())
+                sys.stderr.write(f"  where it came from: {path}\n" if path else "")
             self._is_live = False
         sys.stderr.flush()
 

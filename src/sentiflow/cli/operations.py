@@ -25,7 +25,7 @@ from sentiflow.cli.common import (
     prepare_home,
     show_progress,
 )
-from sentiflow.errors import SentiflowError
+from sentiflow.cli.terminal import print_answer, say
 
 BusinessesOption = Annotated[
     str | None, typer.Option("--businesses", help="Businesses file, for data.category.")
@@ -86,13 +86,14 @@ def up(
 
         def announce(servers: Any) -> None:
             # At once: it is long until this command ends.
-            print(_show(servers, home, as_json), flush=True)
+            print_answer(_show(servers, home, as_json))
 
-        print("Starting; it takes about half a minute.", file=sys.stderr)
+        say("Starting; it takes about half a minute.")
         with show_progress():
             keep_servers(UpRequest(request, first_night, database), home, announce, stop)
-        print("Stopped.", file=sys.stderr)
-    except SentiflowError as error:
+        say("Stopped.")
+    except Exception as error:
+        # Whatever it is, it is told as every command's end is.
         failed = error
 
         def fail() -> tuple[dict[str, Any], str, int]:
@@ -132,7 +133,7 @@ def ui(
     def work() -> tuple[dict[str, Any], str, int]:
         from sentiflow.servers.page import show_page
 
-        show_page(prepare_home(), port, lambda link: print(f"MLflow  {link}", flush=True))
+        show_page(prepare_home(), port, lambda link: print_answer(f"MLflow  {link}"))
         return {}, "", 0
 
     answer_with(False, work, {})

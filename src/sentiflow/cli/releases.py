@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import sys
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from sentiflow.cli.common import ReasonOption, add_home_command
+from sentiflow.cli.terminal import say
 
 if TYPE_CHECKING:
     from sentiflow.commands.context import ReleaseContext
@@ -25,7 +25,7 @@ def promote(
     """Make a version champion; the gate's findings are shown first."""
     from sentiflow.commands.promote import promote
 
-    done = promote(context, version, reason, override, _tell)
+    done = promote(context, version, reason, override, say)
     against = " against the gate's findings (recorded)" if done["override"] else ""
     return done, f"Version {version} of {context.model} is champion now{against}."
 
@@ -101,7 +101,3 @@ def history(
         return live, format_live(live)
     found = read_history(context)
     return found, format_history(found)
-
-
-def _tell(text: str) -> None:
-    print(text, file=sys.stderr)

@@ -6,7 +6,7 @@ import json
 import tempfile
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
@@ -19,6 +19,9 @@ from sentiflow.errors import DataRejected
 from sentiflow.files import make_temporary_prefix
 from sentiflow.release.chosen_version import choose_version
 from sentiflow.release.open_home import HomeContext
+
+if TYPE_CHECKING:
+    from sentiflow.release.registry import Version
 
 
 def evaluate_version(
@@ -34,7 +37,7 @@ def evaluate_version(
         NoModelError: there is no such version.
         DataRejected: no row could be used.
     """
-    from sentiflow.model.evaluation import count_words, score, score_slices
+    from sentiflow.model.evaluation import count_words, score, score_slices, split_lengths
 
     settings, home = context.settings, context.home
     # A wrong path is told before a model is loaded for it.
@@ -60,8 +63,8 @@ def evaluate_version(
     reviews = pd.concat(parts, ignore_index=True)
     labels = reviews["label"].to_numpy(np.int8)
     probabilities = reviews["probability"].to_numpy(np.float32)
-    edges = json.loads(model.version.tags["sentiflow.length_edges"])
-    slices = score_slices(reviews, labels, probabilities, tuple(edges))
+    edges = _read_length_edges(model.version) or split_lengths(reviews["words"])
+    slices = score_slices(reviews, labels, probabilities, edges)
     seen = np.isin(reviews["text_digest"].to_numpy(np.uint64), model.read_trained_on())
     return {
         "model": model.version.name,
@@ -72,6 +75,18 @@ def evaluate_version(
         "metrics": score(labels, probabilities).as_dict(),
         "slices": [part.as_dict() for part in slices],
     }
+
+
+def _read_length_edges(version: Version) -> tuple[float, float, float] | None:
+    """Return the lengths that the slices of the version's night had; None where MLflow lost them.
+
+    Anyone can remove a tag in MLflow's page.
+    """
+    try:
+        low, middle, high = json.loads(version.tags["sentiflow.length_edges"])
+    except (KeyError, ValueError, TypeError):
+        return None
+    return float(low), float(middle), float(high)
 
 
 def format_evaluation(evaluation: dict[str, Any]) -> str:

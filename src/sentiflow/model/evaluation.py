@@ -190,7 +190,20 @@ def measure_length_edges(texts: Sequence[str] | pd.Series[str]) -> tuple[float, 
             "Length quartiles need at least one text; pass the training rows' texts. "
             "Received: len(texts)=0"
         )
-    low, middle, high = np.quantile(count_words(texts), (0.25, 0.5, 0.75), method="inverted_cdf")
+    return split_lengths(count_words(texts))
+
+
+def split_lengths(words: npt.ArrayLike) -> tuple[float, float, float]:
+    """Return the word counts that part texts into four groups of about equal size.
+
+    Args:
+        words: shape (n,), words of each text; n at least 1.
+
+    Returns:
+        As `measure_length_edges`.
+    """
+    counts = np.asarray(words, dtype=np.int64)
+    low, middle, high = np.quantile(counts, (0.25, 0.5, 0.75), method="inverted_cdf")
     return float(low), float(middle), float(high)
 
 

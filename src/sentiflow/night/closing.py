@@ -22,7 +22,6 @@ from sentiflow.errors import (
     UnforeseenError,
     UsageError,
     describe_error,
-    format_traceback,
 )
 from sentiflow.markup import escape_markdown
 from sentiflow.night.endings import OUTCOMES, RULED, select_ending
@@ -38,6 +37,7 @@ from sentiflow.night.request import NightRequest
 from sentiflow.release.state import Event, Kind, NewEvent
 from sentiflow.reporting.record import NightRecord, explain_no_champion, keep_record
 from sentiflow.settings import read_actor, resolve_ledger_url
+from sentiflow.tracebacks import tell_origin
 
 logger = logging.getLogger(__name__)
 
@@ -112,8 +112,8 @@ def end_by_error(night: Night, error: BaseException) -> bool:
     if _is_unforeseen(error):
         # Of a full disk every frame would be another one's: the sentence says all.
         logger.error(
-            "the night ended unexpectedly\n%s",
-            explain_full_disk(night.home) or format_traceback(error),
+            "the night ended unexpectedly; %s",
+            explain_full_disk(night.home) or tell_origin(error, night.home),
         )
     kind, reason, exit_code = _explain_ending(error, is_deciding=night.is_deciding)
     reasons = error.reasons if isinstance(error, DataRejected) else [reason]
@@ -154,7 +154,7 @@ def _keep_ruling(night: Night, error: BaseException) -> bool:
         return False
     night.end_as_ruled(ruling)
     night.run.is_done = True
-    night.warn(_describe_late_ending(error))
+    night.warn(_describe_late_ending(error, night.home))
     try:
         state = reconcile(night.registry, night.ledger, night.lineage.name, read_actor()).state
         night.note(champion_version=state.champion)
@@ -167,11 +167,11 @@ def _keep_ruling(night: Night, error: BaseException) -> bool:
     return True
 
 
-def _describe_late_ending(error: BaseException) -> str:
+def _describe_late_ending(error: BaseException, home: Path) -> str:
     if not isinstance(error, Exception):
         return "It was to be ended from outside after the ruling, which stands."
     if not isinstance(error, SentiflowError):
-        logger.error("the night met something unexpected\n%s", format_traceback(error))
+        logger.error("the night met something unexpected; %s", tell_origin(error, home))
     return f"It broke after the ruling, which stands: {describe_error(error)}"
 
 

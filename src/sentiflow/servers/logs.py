@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import IO, Final
 
 from sentiflow.files import hide_secrets
+from sentiflow.tracebacks import drop_tracebacks
 
 logger = logging.getLogger(__name__)
 
@@ -43,9 +44,9 @@ def bound_log(path: Path) -> None:
 
 
 def read_last_lines(path: Path, start: int) -> list[str]:
-    """Return the last lines of a log from a position on, without passwords in addresses."""
+    """Return the last lines of a log from a position on, without passwords and tracebacks."""
     with path.open("rb") as log:
         log.seek(start)
         text = log.read().decode("utf-8", "replace")
-    lines = [hide_secrets(line) for line in text.splitlines() if line.strip()]
-    return lines[-_SHOWN_LINES:]
+    lines = drop_tracebacks(line for line in text.splitlines() if line.strip())
+    return [hide_secrets(line) for line in lines[-_SHOWN_LINES:]]

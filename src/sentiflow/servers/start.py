@@ -21,6 +21,7 @@ from sentiflow.access.origins import list_own_hosts
 from sentiflow.access.sessions import Sessions
 from sentiflow.servers.options import ServerOptions
 from sentiflow.settings import load_access, read_home, read_secret
+from sentiflow.tracebacks import hide_tracebacks
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -54,6 +55,7 @@ def read_options(arguments: Sequence[str] | None = None) -> ServerOptions:
 
 def main() -> None:
     """Run a server until it is ended."""
+    hide_tracebacks(read_home)
     options = read_options()
     # Worker processes of this server read their options there; they hold no secret.
     os.environ[_OPTIONS] = json.dumps(asdict(options))
