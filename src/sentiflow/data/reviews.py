@@ -129,7 +129,7 @@ def type_reviews(raw_reviews: pd.DataFrame, data: DataSettings) -> pd.DataFrame:
     columns = {name: raw_reviews[name].to_numpy(dtype=object) for name in REVIEW_COLUMNS}
     dates = read_dates(columns["date"], read_date_format(data.date_format))
     stars = read_stars(columns["stars"], read_scale(data.stars_scale))
-    ids = {name: store_texts(read_ids(columns[name])) for name in _IDS}
+    ids = {name: read_ids(columns[name]) for name in _IDS}
     nameless = ids["review_id"].isna().to_numpy()
     marks = np.zeros(len(index), dtype=np.int16)
     marks[nameless] = Marks.DERIVED_ID
@@ -139,7 +139,7 @@ def type_reviews(raw_reviews: pd.DataFrame, data: DataSettings) -> pd.DataFrame:
         name: find_unreadable(columns[name], read.isna().to_numpy()) for name, read in ids.items()
     }
     labels: Any = pd.array([pd.NA] * len(index), dtype="Int8")
-    unknown: list[str | None] = [None] * len(index)
+    unknown = pd.Series(pd.NA, index=range(len(index)), dtype="str")
     if data.columns.label is not None:
         labels, unknown = read_labels(columns["label"], data.label_meanings)
         # Where stars are the target, a row without any is rejected.
@@ -161,7 +161,7 @@ def type_reviews(raw_reviews: pd.DataFrame, data: DataSettings) -> pd.DataFrame:
             ).array,
             "date": dates.dates.array,
             "marks": marks,
-            "unknown_label": pd.Series(unknown, dtype="str").array,
+            "unknown_label": unknown.array,
         },
         index=index,
     )

@@ -161,7 +161,7 @@ LABELS = Settings(data=DataSettings(columns=ColumnSettings(label="sentiment")))
         ({"label_0": 20, "label_1": 10}, 0, "--set data.labels=LABEL_0/1"),
         ({"2": 9, "3": 9, "4": 9, "5": 9}, 70, "--set data.columns.stars=COLUMN"),
         ({"other": 30}, 30, "data.labels = {positive"),
-        ({}, 30, "data.labels = {positive"),
+        ({}, 30, "look at data.columns.label"),
     ],
 )
 def test_labels_that_are_not_understood_name_the_preset_that_fits(
@@ -201,6 +201,14 @@ def test_dates_that_cannot_be_read_name_the_setting_that_fits(
         assert words in expected.advice
     # It is said once.
     assert found["unreadable_values"].unless == "unreadable_share says it"
+
+
+def test_dates_that_were_left_out_are_not_missed() -> None:
+    settings = Settings(data=DataSettings(columns=ColumnSettings(date=None)))
+    profile = replace(NOTHING, rows=10, missing_dates=10)
+    listed = list_table_expectations(profile, None, settings, NIGHT, replay=False)
+    (expected,) = [one for one in listed if one.name == "missing_dates"]
+    assert expected.unless == "data.columns.date is none"
 
 
 def test_a_few_values_that_cannot_be_read_are_told() -> None:

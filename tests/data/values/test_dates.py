@@ -195,6 +195,11 @@ def test_the_setting_says_what_cannot_be_seen(
     assert read_one(written, written_as)[0] == (understood and pd.Timestamp(understood))
 
 
+def test_an_order_that_does_not_fit_is_told() -> None:
+    assert read_one("31/12/2020", "MM/DD") == (None, DateKind.DAY_FIRST)
+    assert read_one("12/31/2020", "DD/MM") == (None, DateKind.MONTH_FIRST)
+
+
 def test_kinds_are_counted_the_most_frequent_first() -> None:
     dates = read("2020-01-05", MOMENT, "2020-01-06", None, "soon", "2020-01-05")
     assert dates.count_kinds() == {

@@ -5,7 +5,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from sentiflow.data.values.ids import read_ids
+from sentiflow.data.values.ids import read_ids as read_column
 from sentiflow.data.values.missing import MISSING_WORDS, find_unreadable, is_missing
 
 
@@ -13,6 +13,11 @@ def make_column(values: list[Any]) -> np.ndarray[Any, Any]:
     column = np.empty(len(values), dtype=object)
     column[:] = values
     return column
+
+
+def read_ids(values: np.ndarray[Any, Any]) -> list[str | None]:
+    ids = read_column(values)
+    return [None if missing else value for value, missing in zip(ids, ids.isna(), strict=True)]
 
 
 @pytest.mark.parametrize(

@@ -31,7 +31,7 @@ def read(values: list[Any], labels: Any = "0/1") -> tuple[list[int | None], list
     return [
         None if missing else int(number)
         for number, missing in zip(numbers, numbers.isna(), strict=True)
-    ], unknown
+    ], unknown.astype(object).where(unknown.notna(), None).tolist()
 
 
 @pytest.mark.parametrize(

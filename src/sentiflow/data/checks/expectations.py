@@ -378,14 +378,16 @@ def _advise_on_values(profile: Profile, worst: str) -> str:
         )
     leave_out = "leave the column out with --set data.columns.date=none"
     days, months = profile.date_orders["day_first"], profile.date_orders["month_first"]
-    if not sum(profile.date_orders.values()):
-        return f"Say how dates are written with --set data.date_format=…, or {leave_out}."
-    said = "Only you can know whether the day or the month comes first"
     if days and not months:
-        said = f"{days:,} dates fit DD/MM only"
-    elif months and not days:
-        said = f"{months:,} dates fit MM/DD only"
-    return f"{said}: --set data.date_format=DD/MM or --set data.date_format=MM/DD, or {leave_out}."
+        return f"{days:,} dates fit DD/MM only: --set data.date_format=DD/MM, or {leave_out}."
+    if months and not days:
+        return f"{months:,} dates fit MM/DD only: --set data.date_format=MM/DD, or {leave_out}."
+    if days or profile.date_orders["either"]:
+        return (
+            "Only you can know whether the day or the month comes first: --set "
+            f"data.date_format=DD/MM or --set data.date_format=MM/DD, or {leave_out}."
+        )
+    return f"Say how dates are written with --set data.date_format=…, or {leave_out}."
 
 
 def _expect_of_content(profile: Profile, settings: Settings, night: date) -> list[TableExpectation]:
@@ -440,6 +442,7 @@ def _expect_of_content(profile: Profile, settings: Settings, night: date) -> lis
             value=profile.missing_date_share,
             at_most=bounds.max_missing_date_share,
             critical=False,
+            unless=None if settings.data.columns.date else "data.columns.date is none",
         ),
         TableExpectation(
             name="latest_date",
@@ -600,8 +603,10 @@ def _advise_on_rejections(profile: Profile, data: DataSettings) -> str:
         if rule.endswith(":label"):
             advice += _advise_on_labels(profile, data)
         elif rule.endswith("between:stars"):
+            advice += " If the scale is another, name it: --set data.stars_scale=0-4, 1-10 or so."
+        elif rule.endswith("null:stars"):
             advice += (
-                " Where the scale is another, name it, for example --set data.stars_scale=0-4."
+                " Stars are numbers, 4/5, 4 out of 5 stars or ★★★★☆: look at data.columns.stars."
             )
         elif rule in _RULES_OF_DIALECT:
             advice += (
@@ -618,12 +623,14 @@ def _advise_on_rejections(profile: Profile, data: DataSettings) -> str:
 
 def _advise_on_labels(profile: Profile, data: DataSettings) -> str:
     """Return what to set so that the labels are understood, as far as their words tell."""
+    if not profile.unknown_labels:
+        return " They have no label: look at data.columns.label."
     seen = set(profile.unknown_labels)
     if data.labels == USUAL_LABELS:
         # Those that were understood are there too.
         seen |= {"0"} if profile.rows > profile.positive_rows else set()
         seen |= {"1"} if profile.positive_rows else set()
-    fitting = suggest_labels(seen) if profile.unknown_labels else None
+    fitting = suggest_labels(seen)
     return (
         f" Their labels fit {fitting}."
         if fitting

@@ -15,6 +15,7 @@ import orjson
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from sentiflow.data.reading.classes import find_class_names, name_classes
 from sentiflow.data.reading.columns import WantedColumns
 from sentiflow.data.reading.lines import (
     SHOWN_CHARACTERS,
@@ -121,10 +122,13 @@ def read_parquet(
         wanted.check(received, file)
         names = [name if name in received else None for name in wanted.names]
         present = list(dict.fromkeys(name for name in names if name is not None))
+        classes = find_class_names(table.schema_arrow.metadata, data)
         for batch in table.iter_batches(_BATCH_ROWS, columns=present):
             columns: dict[str | None, list[Any]] = {None: [None] * batch.num_rows}
             for name in present:
                 columns[name] = _list_values(batch.column(name), codec)
+                if name in classes:
+                    columns[name] = name_classes(columns[name], classes[name])
             for values in zip(*(columns[name] for name in names), strict=True):
                 number += 1
                 yield _check_row((file, number, *values), codec, data)

@@ -254,6 +254,11 @@ def _read_others(
     numeric = texts.str.fullmatch(_NUMBER).to_numpy(dtype=bool, na_value=False)
     if numeric.any():
         dates[numeric], kinds[numeric] = _read_numbers(texts[numeric], written_as.unit)
+    zoned = (kinds == DateKind.UNREADABLE) & texts.str.match(_ISO_DAY).to_numpy(bool)
+    if zoned.any():
+        tidied = texts[zoned].str.replace(r"\s+(?:UTC|GMT)$", "Z", regex=True)
+        dates[zoned] = _parse_iso(tidied.str.replace(r"\s+([+-]\d\d:?\d\d)$", r"\1", regex=True))
+        kinds[zoned & dates.notna().to_numpy()] = DateKind.ISO
     left = np.flatnonzero(kinds == DateKind.UNREADABLE)
     found = [_read_calendar(text, written_as) for text in texts.iloc[left]]
     parsed = _parse_iso(pd.Series([iso for iso, _ in found], dtype="str"))
@@ -319,11 +324,11 @@ def _read_order(found: re.Match[str], order: str | None) -> tuple[str | None, Da
     first, second = int(found["first"]), int(found["second_part"])
     if not (1 <= min(first, second) <= 12 and max(first, second) <= 31):
         return None, DateKind.UNREADABLE
-    if order is None:
-        if max(first, second) <= 12:
-            return None, DateKind.EITHER_FIRST
+    if order is None and max(first, second) <= 12:
+        return None, DateKind.EITHER_FIRST
+    day, month = (second, first) if order == "MM/DD" else (first, second)
+    if order is None or month > 12:
         return None, DateKind.DAY_FIRST if first > second else DateKind.MONTH_FIRST
-    day, month = (first, second) if order == "DD/MM" else (second, first)
     return _compose(found, month, day), DateKind.DAY_AND_MONTH
 
 

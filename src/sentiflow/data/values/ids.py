@@ -9,26 +9,28 @@ from typing import Final
 
 import numpy as np
 import numpy.typing as npt
+import pandas as pd
+import pyarrow as pa
+import pyarrow.compute as pc
 
 from sentiflow.data.values.missing import MISSING_WORDS
+from sentiflow.data.values.texts import store_texts
 
 # How mongoexport writes an id and a whole number.
 _WRAPPERS: Final = ("$oid", "$numberLong", "$numberInt")
+_NO_IDS: Final = pa.array(["", *sorted(MISSING_WORDS)], type=pa.large_string())
 
 
-def read_ids(values: npt.NDArray[np.object_]) -> list[str | None]:
-    """Return every id as text; None for one that is missing, or is no text or number."""
-    return [_read_text(value) if isinstance(value, str) else _read_id(value) for value in values]
+def read_ids(values: npt.NDArray[np.object_]) -> pd.Series[str]:
+    """Return every id as text; missing for one that says so, or is no text or number.
 
-
-def _read_text(text: str) -> str | None:
-    """Return the id as it is written; None for a blank one, NULL, nan and their like.
-
-    >>> _read_text("NULL"), _read_text(" "), _read_text("r1")
-    (None, None, 'r1')
+    >>> read_ids(np.array(["NULL", " ", "r1", 7.0], dtype=object)).tolist()
+    [nan, nan, 'r1', '7']
     """
-    stripped = text.strip()
-    return text if stripped and stripped not in MISSING_WORDS else None
+    texts = store_texts([value if isinstance(value, str) else _read_id(value) for value in values])
+    trimmed = pc.utf8_trim_whitespace(pa.array(texts, type=pa.large_string()))
+    is_none = pc.is_in(trimmed, value_set=_NO_IDS).to_numpy(zero_copy_only=False)
+    return texts.mask(is_none) if is_none.any() else texts
 
 
 def _read_id(value: object) -> str | None:
@@ -45,7 +47,7 @@ def _read_id(value: object) -> str | None:
         return write_whole_number(int(value)) if value == int(value) else str(value)
     if isinstance(value, Mapping) and len(value) == 1:
         inner = next((value[key] for key in _WRAPPERS if key in value), None)
-        return _read_text(inner) if isinstance(inner, str) else None
+        return inner if isinstance(inner, str) else None
     return None
 
 

@@ -27,7 +27,7 @@ KNOWN_LABELS: Final = frozenset[str]().union(
 
 def read_labels(
     values: npt.NDArray[np.object_], meanings: LabelMeanings
-) -> tuple[Any, list[str | None]]:
+) -> tuple[Any, pd.Series[str]]:
     """Return the labels of a column, and what could not be understood.
 
     Args:
@@ -36,33 +36,38 @@ def read_labels(
 
     Returns:
         An array of dtype Int8: 1 positive, 0 negative, NEUTRAL, null where there is none; and
-        n names of labels that mean nothing here: one of KNOWN_LABELS, OTHER, or None where the
-        label is missing or understood.
+        n names of labels that mean nothing here: one of KNOWN_LABELS, OTHER, or missing where
+        the label is missing or understood.
     """
     numbers = {
         **dict.fromkeys(meanings.positive, 1),
         **dict.fromkeys(meanings.negative, 0),
         **dict.fromkeys(meanings.neutral, NEUTRAL),
     }
-    # Of a column of texts there are few distinct ones.
-    memo: dict[str, str | None] = {}
+    codes, words = pd.factorize(np.array(_fold_all(values), dtype=object))
+    # The last stands for what is missing, whose code is -1.
+    read = np.array([*(numbers.get(word, -1) for word in words), -1], dtype=np.int8)[codes]
+    labels = pd.arrays.IntegerArray(read, read < 0)
+    names: list[str | None] = [
+        *(None if word in numbers else word if word in KNOWN_LABELS else OTHER for word in words),
+        None,
+    ]
+    return labels, pd.Series(names, dtype="str").take(codes).reset_index(drop=True)
+
+
+def _fold_all(values: npt.NDArray[np.object_]) -> list[str | None]:
+    """Return every label folded; of a column there are few distinct ones."""
+    memo: dict[object, str | None] = {}
     folded = []
     for value in values:
-        if isinstance(value, str):
+        # 1 and 1.0 are one key and one label, but True would be the same key.
+        if type(value) in (str, int, float):
             if value not in memo:
                 memo[value] = _fold(value)
             folded.append(memo[value])
         else:
             folded.append(_fold(value))
-    codes, words = pd.factorize(np.array(folded, dtype=object))
-    # The last stands for what is missing, whose code is -1.
-    read = [*(numbers.get(word) for word in words), None]
-    unknown = [
-        *(None if word in numbers else word if word in KNOWN_LABELS else OTHER for word in words),
-        None,
-    ]
-    labels = pd.array([read[code] for code in codes], dtype="Int8")
-    return labels, [unknown[code] for code in codes]
+    return folded
 
 
 def _fold(value: object) -> str | None:

@@ -48,6 +48,8 @@ def find_unreadable(
         is_null: what typing made null of them; shape (n,).
     """
     unreadable = is_null.copy()
+    if not is_null.any():
+        return unreadable
     unreadable[is_null] = _negate(map(is_missing, values[is_null]), int(is_null.sum()))
     return unreadable
 
