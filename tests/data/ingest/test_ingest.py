@@ -24,6 +24,7 @@ from sentiflow.data.ingest.manifest import list_needed
 from sentiflow.data.ingest.results import Ingested
 from sentiflow.data.reading.sources import list_source_files
 from sentiflow.data.reading.streams import SourceFile
+from sentiflow.data.rewriting import rewrite_without
 from sentiflow.data.snapshot import SNAPSHOT_COLUMNS, read_shards
 from sentiflow.errors import SourceError, UsageError
 from sentiflow.settings import Settings, load_settings
@@ -638,3 +639,87 @@ def test_an_ingest_that_was_cut_short_leaves_nothing_false(
         assert not list(copy.rglob(".unfinished-*"))
     # Between the pieces, the catalog, the snapshot, the quarantine and the catalog again.
     assert crashes >= 4
+
+
+def test_what_is_told_of_values_is_told_of_files_that_were_read_before(
+    home: Path, write_reviews: Write, review: Review
+) -> None:
+    reviews = [review(n) for n in range(40)]
+    for number, date_ in enumerate(("soon", "31/12/2020", "01/02/2020", "NULL", 1_578_260_042)):
+        reviews[number]["date"] = date_
+    reviews[10]["review_id"] = "NULL"
+    reviews[11]["user_id"] = ["u"]
+    reviews[12]["review_id"] = reviews[13]["review_id"]
+    path = write_reviews(reviews)
+    first, second = (
+        read_sources([str(path)], None, load_settings(None), NIGHT, home, "code").profile
+        for _ in range(2)
+    )
+    assert first == second
+    assert first.quarantined == 0
+    assert first.unreadable == {"date": 3, "user_id": 1}
+    assert first.date_orders == {"either": 1, "day_first": 1, "month_first": 0}
+    assert (first.derived_ids, first.passed, first.missing_dates) == (1, 40, 4)
+    assert (first.superseded, first.superseded_by_others) == (1, 1)
+
+
+def test_labels_that_are_not_understood_are_counted_by_what_they_may_be(
+    home: Path, write_reviews: Write, review: Review
+) -> None:
+    labels = ["0", 4, 4, "SECRET text"] * 10
+    path = write_reviews([review(n, label=label) for n, label in enumerate(labels)])
+    ingested = read(path, home, None, "data.columns.label=label")
+    assert ingested.profile.unknown_labels == {"4": 20, "other": 10}
+    assert "unknown_label" not in Path(ingested.quarantine).read_text()
+
+
+def test_neutral_labels_that_are_kept_are_rows_like_those_with_that_label(
+    home: Path, write_reviews: Write, review: Review
+) -> None:
+    words = ("positive", "neutral", "negative")
+    kept, plain = (
+        read(
+            write_reviews([review(n, label=word(n)) for n in range(60)], f"{name}.jsonl"),
+            home,
+            None,
+            "data.columns.label=label",
+        )
+        for name, word in (
+            ("kept", lambda n: words[n % 3]),
+            ("plain", lambda n: words[0] if n % 3 == 0 else "neg"),
+        )
+    )
+    assert kept.snapshot.fingerprint == plain.snapshot.fingerprint
+    assert (kept.profile.neutral_labels, plain.profile.neutral_labels) == (20, 0)
+    # So that rows can be taken out of it (sentiflow forget).
+    folder = Path(kept.snapshot.folder)
+    assert rewrite_without(folder, {"review_id": ["review-1"]}).rows == 1
+
+
+def test_stars_on_another_scale_are_the_rows_they_would_be_on_one_to_five(
+    home: Path, write_reviews: Write, review: Review
+) -> None:
+    five, four = (
+        read(
+            write_reviews([review(n, stars=n % 5 + low) for n in range(50)], f"{low}.jsonl"),
+            home,
+            None,
+            f"data.stars_scale={low}-{low + 4}",
+        )
+        for low in (1, 0)
+    )
+    assert four.snapshot.fingerprint == five.snapshot.fingerprint
+
+
+@pytest.mark.parametrize("key", ["review_id", "date", "user_id", "business_id"])
+def test_an_optional_column_can_be_left_out(
+    home: Path, write_reviews: Write, review: Review, key: str
+) -> None:
+    path = write_reviews([review(n) for n in range(30)])
+    ingested = read(path, home, None, f"data.columns.{key}=none")
+    reviews = load(ingested)
+    assert len(reviews) == ingested.profile.rows == 30
+    if key == "review_id":
+        assert not set(reviews[key]) & {f"review-{n}" for n in range(30)}
+    else:
+        assert reviews[key].isna().all()
