@@ -207,3 +207,12 @@ def test_whatever_else_the_server_says_passes() -> None:
 
 async def _ignore(_: Message) -> None:
     return None
+
+
+def test_a_monitor_may_ask_for_the_head_alone() -> None:
+    server = Server()
+    status, headers, body = server.ask("HEAD", "/health")
+    assert (status, headers["content-length"], body) == (200, "6", b"")
+    # Prefect's application answers GET only.
+    assert server.application.scopes[-1]["method"] == "GET"
+    assert server.ask("HEAD", "/api/flows/")[0] == 401

@@ -1,8 +1,10 @@
 from __future__ import annotations
 
+import gzip
 import http.client
 import json
 import os
+import re
 import shutil
 import signal
 import socket
@@ -485,3 +487,60 @@ def test_mistakes_in_the_call_end_with_one_line(tmp_path: Path) -> None:
             assert ended.returncode == 2
             assert ended.stderr.startswith("Error: ")
             assert len(ended.stderr.strip().splitlines()) == 1
+
+
+@pytest.mark.parametrize(
+    "path", ["/", "/health", "/ready", "/v1/model", "/metrics", "/docs", "/openapi.json"]
+)
+def test_whatever_answers_get_answers_head_without_a_body(client: TestClient, path: str) -> None:
+    got, asked = client.get(path), client.head(path)
+    assert (asked.status_code, asked.content) == (200, b"")
+    assert asked.headers["content-type"] == got.headers["content-type"]
+    if path != "/metrics":
+        # Its numbers have moved between the two.
+        assert asked.headers["content-length"] == got.headers["content-length"]
+
+
+def test_head_says_what_get_would_say_where_it_is_refused(client: TestClient) -> None:
+    for path, status in (("/nowhere", 404), ("/v1/predict", 405)):
+        answer = client.head(path)
+        assert (answer.status_code, answer.content) == (status, b"")
+    with call(StandingFollower(None), "key") as closed:
+        statuses = [closed.head(path).status_code for path in ("/ready", "/v1/model", "/health")]
+    assert statuses == [503, 401, 200]
+
+
+@pytest.mark.parametrize("coding", ["gzip", "deflate", "br", "zstd", "gzip, identity", "GZIP"])
+def test_a_compressed_body_is_refused_in_words(client: TestClient, coding: str) -> None:
+    headers = {"content-type": "application/json", "content-encoding": coding}
+    packed = gzip.compress(b'{"text": "dreadful"}')
+    answer = client.post("/v1/predict", content=packed, headers=headers)
+    assert (answer.status_code, answer.json()["error"]["code"]) == (415, "compressed_body")
+    assert "Content-Encoding" in answer.json()["error"]["message"]
+    del headers["content-encoding"]
+    answer = client.post("/v1/predict", content=packed, headers=headers)
+    assert (answer.status_code, answer.json()["error"]["code"]) == (400, "bad_request")
+    assert "not compressed" in answer.json()["error"]["message"]
+    headers["content-encoding"] = "identity"
+    plain = client.post("/v1/predict", content=b'{"text": "a"}', headers=headers)
+    assert plain.status_code == 200
+
+
+def test_the_page_of_the_interface_needs_nothing_from_elsewhere(client: TestClient) -> None:
+    page = client.get("/docs").text
+    assert re.findall(r"(?:src|href|action)=\"([^\"]*)", page) == ["openapi.json"]
+    assert not re.findall(r"(?:https?:)?//[a-z]", page)
+    for path in client.get("/openapi.json").json()["paths"]:
+        assert path in page
+
+
+def test_the_start_says_where_to_go(client: TestClient) -> None:
+    routes = client.get("/").json()
+    assert routes["predict"] == "POST /v1/predict"
+    for route in routes.values():
+        method, _, path = route.partition(" ")
+        if method == "GET":
+            assert client.get(path).status_code == 200
+    asked = {"accept": "text/html,application/xhtml+xml"}
+    opened = client.get("/", headers=asked)
+    assert "Try it" in opened.text

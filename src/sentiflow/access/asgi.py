@@ -18,3 +18,21 @@ async def send_answer(send: Send, status: int, body: bytes, headers: Mapping[str
     raw = [(name.lower().encode(), value.encode("latin-1")) for name, value in headers.items()]
     await send({"type": "http.response.start", "status": status, "headers": raw})
     await send({"type": "http.response.body", "body": body})
+
+
+def answer_head(application: Application) -> Application:
+    """Return an application that answers HEAD as GET, and leaves the body out."""
+
+    async def answer(scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http" or scope["method"] != "HEAD":
+            await application(scope, receive, send)
+            return
+
+        async def send_head(message: Message) -> None:
+            if message["type"] == "http.response.body":
+                message = {**message, "body": b""}
+            await send(message)
+
+        await application({**scope, "method": "GET"}, receive, send_head)
+
+    return answer

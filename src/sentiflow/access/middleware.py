@@ -12,7 +12,15 @@ from dataclasses import dataclass
 from typing import Final
 from urllib.parse import parse_qsl, urlencode
 
-from sentiflow.access.asgi import Application, Message, Receive, Scope, Send, send_answer
+from sentiflow.access.asgi import (
+    Application,
+    Message,
+    Receive,
+    Scope,
+    Send,
+    answer_head,
+    send_answer,
+)
 from sentiflow.access.origins import Headers, explain_foreign, is_navigation, read_header
 from sentiflow.access.sessions import LINK_PARAMETER, Sessions
 
@@ -71,8 +79,8 @@ class AccessMiddleware:
 
     async def _answer_request(self, scope: Scope, receive: Receive, send: Send) -> None:
         headers: Headers = scope["headers"]
-        if scope["method"] == "GET" and scope["path"] in _OPEN_PATHS:
-            await self._application(scope, receive, send)
+        if scope["method"] in ("GET", "HEAD") and scope["path"] in _OPEN_PATHS:
+            await answer_head(self._application)(scope, receive, send)
             return
         if reason := explain_foreign(headers, self._rules.hosts, scope["method"]):
             await _refuse(send, 403, f"Refused: {reason}.")

@@ -31,6 +31,7 @@ from sentiflow.release.story import OUTCOME_TAG
 from sentiflow.serving.batching import Batcher, ModelFailed, NotReady, TooManyWaiting
 from sentiflow.serving.champion import ChampionFollower
 from sentiflow.serving.connections import BACKLOG, Connections, compute_room, guard_connections
+from sentiflow.serving.docs_page import render_docs
 from sentiflow.serving.measurements import Measurements
 from sentiflow.serving.middleware import LimitsMiddleware
 from sentiflow.serving.schemas import (
@@ -48,6 +49,9 @@ from sentiflow.settings import ServingSettings, read_api_key
 _LOOPBACK: Final = frozenset(("127.0.0.1", "localhost", "[::1]"))
 _CODES: Final = {400: "bad_request", 404: "not_found", 405: "method_not_allowed"}
 _RETRY: Final = {"Retry-After": "1"}
+_NO_BODY: Final = "The body must be JSON in UTF-8, not compressed and not nested without end."
+# Where to go from the start, besides predictions.
+_WAYS: Final = ("/v1/model", "/health", "/ready", "/metrics", "/docs", "/openapi.json")
 
 logger = logging.getLogger(__name__)
 
@@ -206,11 +210,13 @@ def make_app(
         "`Authorization: Bearer …` or `X-API-Key`.",
         version=importlib.metadata.version("sentiflow"),
         lifespan=live,
+        docs_url=None,
         redoc_url=None,
         redirect_slashes=False,
         telemetry={"tracing": False, "metrics": False, "logs": False},
     )
     _add_routes(app, follower, batcher, measurements, serving)
+    _add_pages(app)
     _shape_errors(app)
     return LimitsMiddleware(
         app, measurements, serving.max_body_bytes, api_key, hosts, serving.body_seconds
@@ -278,6 +284,28 @@ def _add_routes(
         return Response(measurements.render(), media_type="text/plain; version=0.0.4")
 
 
+def _add_pages(app: FastAPI) -> None:
+    @app.get("/docs", include_in_schema=False)
+    async def docs() -> Response:
+        return Response(
+            render_docs(app.openapi()),
+            media_type="text/html; charset=utf-8",
+            headers={"Content-Security-Policy": "default-src 'self' 'unsafe-inline'"},
+        )
+
+    @app.get("/", include_in_schema=False)
+    async def start(request: Request) -> Response:
+        if "text/html" in request.headers.get("accept", ""):
+            return Response(status_code=303, headers={"Location": "docs"})
+        return _answer(
+            {
+                "service": "sentiflow predictions",
+                "predict": "POST /v1/predict",
+                **{path.rpartition("/")[2]: f"GET {path}" for path in _WAYS},
+            }
+        )
+
+
 def _shape_errors(app: FastAPI) -> None:
     @app.exception_handler(Refusal)
     async def refuse(_: Request, refusal: Refusal) -> Response:
@@ -291,7 +319,8 @@ def _shape_errors(app: FastAPI) -> None:
     async def refuse_request(_: Request, error: HTTPException) -> Response:
         code = _CODES.get(error.status_code, "error")
         headers = dict(error.headers or {})
-        return _answer_error(Refusal(error.status_code, code, str(error.detail), headers))
+        detail = _NO_BODY if error.status_code == 400 else str(error.detail)
+        return _answer_error(Refusal(error.status_code, code, detail, headers))
 
 
 def _describe(name: str, state: State) -> ModelAnswer:

@@ -12,16 +12,22 @@ import time
 import traceback
 from typing import Final
 
-from sentiflow.access.asgi import Application, Message, Receive, Scope, Send, send_answer
+from sentiflow.access.asgi import (
+    Application,
+    Message,
+    Receive,
+    Scope,
+    Send,
+    answer_head,
+    send_answer,
+)
 from sentiflow.access.origins import explain_foreign, read_header
 from sentiflow.serving.measurements import Measurements
 from sentiflow.serving.schemas import Refusal
 
-ROUTES: Final = frozenset(
-    ("/v1/predict", "/v1/model", "/health", "/ready", "/metrics", "/docs", "/openapi.json")
-)
 # Answered without a key.
-OPEN_ROUTES: Final = frozenset(("/health", "/ready", "/docs", "/openapi.json"))
+OPEN_ROUTES: Final = frozenset(("/", "/health", "/ready", "/docs", "/openapi.json"))
+ROUTES: Final = frozenset(("/v1/predict", "/v1/model", "/metrics", *OPEN_ROUTES))
 _METHODS: Final = frozenset(("GET", "POST", "HEAD", "PUT", "PATCH", "DELETE", "OPTIONS"))
 # A sender that has not finished does not read the refusal: so much more is taken and dropped.
 _DROPPED_BODIES: Final = 10
@@ -80,7 +86,8 @@ class LimitsMiddleware:
             await send(message)
 
         try:
-            await self._let_through(scope, receive, note_status)
+            # Load balancers ask for the head alone of whatever can be got.
+            await answer_head(self._let_through)(scope, receive, note_status)
         except Refusal as refusal:
             await _answer(refusal, note_status)
         except _ClientLeft:
@@ -106,6 +113,7 @@ class LimitsMiddleware:
         self._check_origin(scope)
         self._check_key(scope["path"], headers)
         body = await self._read_body(headers, receive)
+        _check_encoding(headers)
         is_read = False
 
         async def replay() -> Message:
@@ -184,6 +192,19 @@ class LimitsMiddleware:
         if size > self._max_body_bytes:
             raise too_large
         return b"".join(chunks)
+
+
+def _check_encoding(headers: dict[bytes, bytes]) -> None:
+    """Refuse a compressed body: what it unpacks to could be any size."""
+    named = headers.get(b"content-encoding", b"identity").decode("latin-1").lower()
+    if named.strip() not in ("", "identity"):
+        raise Refusal(
+            415,
+            "compressed_body",
+            "A body must be sent as it is. Received: one with a Content-Encoding. Send it "
+            "without one; many texts go into one request.",
+            {"Accept-Encoding": "identity"},
+        )
 
 
 async def _answer(refusal: Refusal, send: Send) -> None:
