@@ -117,6 +117,8 @@ def _look(request: NightRequest, settings: Settings, most: int | None, checked: 
     checked.files = len(files)
     _recognize(files, settings, checked)
     checked.suggested = suggest_settings(checked.found, checked.samples, settings.data)
+    if names := checked.suggested.get("data.column_names"):
+        checked.samples = dict(zip(names, checked.samples.values(), strict=True))
     better = apply_settings(settings, checked.suggested)
     checked.columns = _map_columns(settings.data.columns, checked.samples)
     checked.best_columns = _map_columns(better.data.columns, checked.samples)

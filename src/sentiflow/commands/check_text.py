@@ -77,10 +77,8 @@ def _format_kind(file: Mapping[str, Any]) -> str:
     if file["problem"]:
         return "cannot be looked into"
     parts = [_FORMATS[file["format"]]]
-    if file["delimiter"]:
-        parts.append(
-            f"values parted by {_DELIMITERS.get(file['delimiter'], repr(file['delimiter']))}"
-        )
+    if file["dialect"]:
+        parts += _describe_dialect(file["dialect"])
     if not file["has_header"]:
         parts.append("no header")
     if file["likely_encoding"]:
@@ -92,6 +90,18 @@ def _format_kind(file: Mapping[str, Any]) -> str:
     if file["compression"]:
         parts.append(file["compression"])
     return ", ".join(parts)
+
+
+def _describe_dialect(dialect: Mapping[str, Any]) -> list[str]:
+    delimiter = dialect["delimiter"]
+    parts = [f"values parted by {_DELIMITERS.get(delimiter, repr(delimiter))}"]
+    if not dialect["quote"] or dialect["quoting"] == "unquoted":
+        parts.append("quotes mean nothing")
+    elif dialect["quoting"] == "quoted":
+        parts.append(f"quoted by {dialect['quote']}")
+    if dialect["escape"]:
+        parts.append(f"escaped by {dialect['escape']}")
+    return parts
 
 
 def _list_columns(answer: Mapping[str, Any]) -> Iterator[str]:

@@ -16,6 +16,7 @@ STARS = [n % 5 + 1 for n in range(40)]
 MOODS = [("positive", "negative", "neutral")[n % 3] for n in range(40)]
 DAYS = [f"2025-03-{n % 28 + 1:02}" for n in range(40)]
 IDS = [f"r{n}" for n in range(40)]
+TWEETS = [1467810369 + n for n in range(40)]
 SHOPS = [f"shop {n % 4}" for n in range(40)]
 
 
@@ -79,7 +80,7 @@ def test_a_label_that_is_set_needs_no_stars() -> None:
     ("values", "expected"),
     [
         (([2, 1] * 20, TEXTS), ["label", "text"]),
-        ((["4", "0"] * 20, list(range(900, 940)), DAYS, ["NO_QUERY"] * 40, SHOPS, TEXTS),
+        ((["4", "0"] * 20, TWEETS, DAYS, ["NO_QUERY"] * 40, SHOPS, TEXTS),
          ["label", "review_id", "date", "column_4", "column_5", "text"]),
         ((TEXTS, STARS), ["text", "stars"]),
         ((TITLES, TITLES), ["column_1", "column_2"]),

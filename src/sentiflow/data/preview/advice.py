@@ -19,7 +19,7 @@ from sentiflow.data.preview.recognition import Recognized
 from sentiflow.data.preview.values import has_neutral, tell_labels, tell_order, tell_scale
 from sentiflow.data.reading.columns import look_like_names
 from sentiflow.rounding import show_percent
-from sentiflow.settings import ColumnSettings, DataSettings, Settings, list_keys
+from sentiflow.settings import ColumnSettings, DataSettings, Settings
 from sentiflow.settings.notations import USUAL_DATES, USUAL_LABELS, USUAL_SCALE
 
 Suggested = dict[str, Any]
@@ -31,20 +31,20 @@ def suggest_settings(
     found: Sequence[Recognized], samples: Samples, data: DataSettings
 ) -> Suggested:
     """Return the settings, by their dotted keys, that would help to read these files."""
-    known = set(list_keys())
     suggested: Suggested = {}
     encodings = {one.likely_encoding for one in found} - {None}
     if len(encodings) == 1:
         suggested["data.encoding"] = encodings.pop()
     columns = data.columns
-    if any(not one.has_header for one in found) and "data.header" in known:
+    have_headers = {one.has_header for one in found}
+    if have_headers == {False} and samples:
         names = name_roles(samples)
         suggested |= {"data.header": False, "data.column_names": names}
         samples = dict(zip(names, samples.values(), strict=True))
     # A long name may be a text: it is told by its place (list_mistakes).
     shown = {name: values for name, values in samples.items() if look_like_names([name])}
     roles = {role.key: role.column for role in suggest_roles(shown, columns)}
-    if all(one.has_header for one in found) or "data.header" in known:
+    if len(have_headers) == 1:
         suggested |= {f"data.columns.{key}": column for key, column in roles.items()}
     return suggested | _suggest_notations(samples, columns.model_copy(update=roles), data)
 

@@ -130,6 +130,9 @@ def _choose(key: str, left: Samples) -> str | None:
         unnamed = [column for column, values in left.items() if fits(values)]
         if key == "stars":
             unnamed = [column for column in unnamed if 1 < len(set(left[column])) <= _MOST_STARS]
+        if key == "date" and len(unnamed) > 1:
+            # Ids of tweets are numbers of the size of times.
+            unnamed = [column for column in unnamed if not _are_numbers(left[column])]
         return unnamed[0] if len(unnamed) == 1 else None
     return None
 
@@ -186,9 +189,13 @@ def _holds_labels(values: Sequence[Any]) -> bool:
 
 
 def _holds_ids(values: Sequence[Any]) -> bool:
-    """Say whether values are ids: none of them is there twice."""
-    present = list_present(values)
-    return bool(present) and len(set(map(str, present))) == len(present) == len(values)
+    """Say whether values are ids: in one word each, and none of them there twice."""
+    present = list(map(str, list_present(values)))
+    return (
+        bool(present)
+        and len(set(present)) == len(present) == len(values)
+        and not any(map(str.isspace, "".join(present)))
+    )
 
 
 def _holds_names(values: Sequence[Any]) -> bool:

@@ -170,8 +170,7 @@ def read_samples(
 ) -> Mapping[str, Sequence[Any]]:
     """Return the values of the first rows of a file as they are read, by column.
 
-    Of a file without a header the columns are named by their places, "1", "2", …, and what
-    stands in place of the header is their first value.
+    Of a file without a header the columns are named by their places, "1", "2", ….
 
     Raises:
         SourceError: as `recognize_file`.
@@ -179,20 +178,16 @@ def read_samples(
     if found.likely_encoding is not None:
         data = data.model_copy(update={"encoding": found.likely_encoding})
     columns = found.columns
-    unique = tuple(dict.fromkeys(columns))
+    if not found.has_header:
+        columns = tuple(str(place) for place in range(1, len(columns) + 1))
+        data = data.model_copy(update={"header": False, "column_names": columns})
+    columns = tuple(dict.fromkeys(columns))
     # Required, so that the delimiter is the one that gives these columns.
-    required = dict.fromkeys(unique, "")
-    wanted = _Recorder(unique, required, {}, archive_word=_ARCHIVE_WORD)
+    wanted = _Recorder(columns, dict.fromkeys(columns, ""), {}, archive_word=_ARCHIVE_WORD)
     records = islice(read_rows(file, wanted, data, Progress(file.size)), _SAMPLE_ROWS)
     rows = [record[0][2:] for record in records if not isinstance(record, Rejection)]
-    if not found.has_header:
-        if len(unique) != len(columns):
-            # Two equal values stand in place of names: which is whose cannot be asked for.
-            return {}
-        rows.insert(0, columns)
-        unique = tuple(str(place) for place in range(1, len(columns) + 1))
-    values = list(zip(*rows, strict=True)) or [()] * len(unique)
-    return dict(zip(unique, values, strict=True))
+    values = list(zip(*rows, strict=True)) or [()] * len(columns)
+    return dict(zip(columns, values, strict=True))
 
 
 def _describe_text(found: Recognized, head: bytes, data: DataSettings) -> Recognized:

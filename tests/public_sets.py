@@ -283,11 +283,13 @@ class PublicSet:
     """A set, and what there is in it.
 
     Attributes:
-        write: writes its files into a folder.
+        source: its file or folder.
+        write: writes it into a folder.
         rejected: rows without what a review needs.
         left_out: neutral ones, which its command leaves out.
     """
 
+    source: str
     write: Callable[[Path], None]
     rejected: int = 0
     left_out: int = 0
@@ -311,19 +313,19 @@ class PublicSet:
 
 
 PUBLIC_SETS: Final = {
-    "Yelp Open Dataset": PublicSet(write_yelp),
-    "Yelp polarity (CSV)": PublicSet(write_yelp_polarity),
-    "Yelp full (Hugging Face)": PublicSet(write_yelp_full),
-    "Amazon 2014": PublicSet(write_amazon_2014),
-    "Amazon 2018": PublicSet(write_amazon_2018, rejected=10),
-    "Amazon 2023": PublicSet(write_amazon_2023),
-    "Amazon fine food (Kaggle)": PublicSet(write_amazon_fine_food),
-    "IMDB (Kaggle)": PublicSet(write_imdb),
-    "Sentiment140": PublicSet(write_sentiment140),
+    "Yelp Open Dataset": PublicSet("yelp_academic_dataset_review.json", write_yelp),
+    "Yelp polarity (CSV)": PublicSet("train.csv", write_yelp_polarity),
+    "Yelp full (Hugging Face)": PublicSet("yelp_review_full", write_yelp_full),
+    "Amazon 2014": PublicSet("reviews_Musical_Instruments_5.json.gz", write_amazon_2014),
+    "Amazon 2018": PublicSet("Musical_Instruments.json.gz", write_amazon_2018, rejected=10),
+    "Amazon 2023": PublicSet("All_Beauty.jsonl.gz", write_amazon_2023),
+    "Amazon fine food (Kaggle)": PublicSet("Reviews.csv", write_amazon_fine_food),
+    "IMDB (Kaggle)": PublicSet("IMDB Dataset.csv", write_imdb),
+    "Sentiment140": PublicSet("training.1600000.processed.noemoticon.csv", write_sentiment140),
     "Airline tweets (Kaggle)": PublicSet(
-        write_airline_tweets, left_out=sum(one.stars == 3 for one in invent())
+        "Tweets.csv", write_airline_tweets, left_out=sum(one.stars == 3 for one in invent())
     ),
-    "Google Play (google-play-scraper)": PublicSet(write_google_play),
-    "Rotten Tomatoes (Hugging Face)": PublicSet(write_rotten_tomatoes),
-    "A folder that Spark wrote": PublicSet(write_spark),
+    "Google Play (google-play-scraper)": PublicSet("google_play_reviews.csv", write_google_play),
+    "Rotten Tomatoes (Hugging Face)": PublicSet("rotten_tomatoes", write_rotten_tomatoes),
+    "A folder that Spark wrote": PublicSet("reviews_export", write_spark),
 }
