@@ -16,12 +16,14 @@ from sentiflow.release.ledger import Ledger
 from sentiflow.release.state import NewEvent
 from sentiflow.settings import (
     LedgerSettings,
+    TrackingSettings,
     prepare_environment,
     read_api_key,
     read_home,
     read_ping_url,
     read_webhook_url,
     resolve_ledger_url,
+    resolve_tracking_uri,
 )
 
 
@@ -263,3 +265,31 @@ def test_a_home_whose_name_cannot_stand_in_a_line_is_refused(
     with pytest.raises(SettingsError, match="cannot stand in a line") as caught:
         read_home()
     assert str(caught.value).isprintable()
+
+
+@pytest.mark.parametrize(
+    "address",
+    ["./mlruns", "mlruns", "file:///srv/mlruns", "databricks-uc", "nonsense://x", "http://",
+     "http://[::1", "http://a:b", "sqlite://", "sqlite:///:memory:", "oracle://u@h/x",
+     "mysql+nowhere://u@h/x"],
+)  # fmt: skip
+def test_an_address_where_mlflow_cannot_be_is_refused_before_it_is_asked(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, address: str
+) -> None:
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", address)
+    with pytest.raises(SettingsError, match=r"server .* or in a database") as caught:
+        resolve_tracking_uri(TrackingSettings(), tmp_path)
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    "address",
+    ["http://mlflow.example:5000", "https://user:x@mlflow.example/path", "databricks",
+     "databricks://nights", "sqlite:////srv/mlflow.db", "sqlite:///mlflow.db",
+     "postgresql://u@h/x", "postgresql+psycopg2://u@h/x"],
+)  # fmt: skip
+def test_an_address_where_it_can_be_is_taken_as_it_is(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, address: str
+) -> None:
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", address)
+    assert resolve_tracking_uri(TrackingSettings(), tmp_path) == address

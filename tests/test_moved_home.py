@@ -32,9 +32,13 @@ def list_locations(home: Path) -> list[str]:
 
 @pytest.mark.parametrize("carry", [move, restore_a_copy])
 def test_the_champion_answers_and_nothing_is_written_where_the_home_was(
-    prepared_home: Path, tmp_path: Path, carry: Callable[[Path], Path]
+    prepared_home: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    carry: Callable[[Path], Path],
 ) -> None:
     left = copy_home(prepared_home, tmp_path / "home")
+    monkeypatch.chdir(tmp_path)
     before = sorted(left.rglob("*"))
     home = carry(left)
     assert api.predict(["good"], home=home, settings={"model.name": "sentiflow"})
@@ -42,6 +46,7 @@ def test_the_champion_answers_and_nothing_is_written_where_the_home_was(
         run.log_json({}, "night.json")
     assert (home / "mlartifacts" / run.id / "artifacts" / "night.json").is_file()
     assert sorted(left.rglob("*")) == ([] if carry is move else before)
+    assert {path.name for path in tmp_path.iterdir()} - {left.name} == {home.name}
     assert list_locations(home)
     assert all((home / "mlartifacts").as_uri() in line for line in list_locations(home))
 

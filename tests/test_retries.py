@@ -203,3 +203,8 @@ def test_an_answer_of_500_is_told_at_once_in_one_line() -> None:
         "500; its own log says why. Mend what that log names (a full disk, a database that is not "
         "UTF8) and run again; the champion is kept."
     )
+
+
+def test_a_page_of_something_that_is_no_mlflow_is_not_repeated() -> None:
+    error = RuntimeError("failed with error code 404 != 200. Response body: '<!doctype html>\n<p>'")
+    assert shorten_error(error) == "failed with error code 404 != 200"

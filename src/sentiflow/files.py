@@ -140,7 +140,7 @@ def make_sqlite_url(path: Path, driver: str = "sqlite") -> str:
     >>> make_sqlite_url(Path("/srv/ledger.db"))
     'sqlite:////srv/ledger.db'
     >>> make_sqlite_url(Path("/srv/why?/ledger.db"))
-    'sqlite:///file:/srv/why%3F/ledger.db?uri=true'
+    'sqlite+pysqlite:///file:/srv/why%3F/ledger.db?uri=true'
 
     Args:
         path: the file.
@@ -149,7 +149,9 @@ def make_sqlite_url(path: Path, driver: str = "sqlite") -> str:
     if "?" not in str(path):
         # SQLAlchemy takes every other character as it is, and decodes none.
         return f"{driver}:///{path}"
-    return f"{driver}:///file:{quote(str(path))}?uri=true"
+    # With a driver's name MLflow makes no folder of the address.
+    full = "sqlite+pysqlite" if driver == "sqlite" else driver
+    return f"{full}:///file:{quote(str(path))}?uri=true"
 
 
 def digest_file(path: Path) -> str:

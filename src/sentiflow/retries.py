@@ -30,6 +30,7 @@ _DATABASE_REFUSALS: Final = (
     "authentication failed", "no password supplied", "does not exist", "No space left",
 )  # fmt: skip
 
+_PAGE: Final = re.compile(r"[.:]? Response body: '?<.*")
 # Short words for the network's long errors.
 _SIGNS: Final = (
     ("Read timed out", "no answer in time"),
@@ -160,7 +161,8 @@ def shorten_error(error: Exception) -> str:
     """Return what is wrong in one line, without secrets."""
     # SQLAlchemy quotes the statement and its values after what went wrong.
     said = str(error).split("[SQL:", 1)[0]
-    line = " ".join(hide_secrets(said).split())
+    # Nor a page that something else than MLflow answers with.
+    line = _PAGE.sub("", " ".join(hide_secrets(said).split()))
     return next((words for sign, words in _SIGNS if sign in line), line[:300])
 
 

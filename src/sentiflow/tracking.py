@@ -65,6 +65,12 @@ class Run:
         """The run's page, relative to the MLflow UI's address."""
         return f"/#/experiments/{self.experiment_id}/runs/{self.id}"
 
+    def read_artifact_uri(self) -> str:
+        """Return where MLflow keeps the run's artifacts."""
+        found: list[str] = []
+        self._ask(lambda: found.append(str(self._client.get_run(self.id).info.artifact_uri)))
+        return found[-1]
+
     def log_parameters(self, parameters: Mapping[str, str]) -> None:
         """Log parameters; values longer than MLflow keeps are cut."""
         entries = [Param(key, value[:_MOST_CHARACTERS]) for key, value in parameters.items()]

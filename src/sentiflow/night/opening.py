@@ -94,11 +94,16 @@ def open_night(
             record_crash(home, asked.ledger, lease.dead, tell_crash)
             # What a crash left between ledger and alias is mended before anything is compared.
             reconciled = _reconcile(asked)
+            # MLflow is loaded once the environment is prepared.
+            from sentiflow.tracking_server import check_artifacts, check_server
+
+            check_server(asked.uri, asked.patience)
             refuse_incomparable(asked.request, asked.lineage, asked.registry, reconciled.events)
             # After the registry was waited for: a sweep asks MLflow once.
             swept = sweep(home, asked.settings, close_flow_runs, lease, tell_crash)
             run = parts.enter_context(_track_run(asked))
             lease.note(run_id=run.id, run_path=run.path)
+            check_artifacts(run, describe_settings(asked.settings))
             night = _begin(asked, run, lease, reconciled.state, swept)
         except Exception as error:
             close_unopened(request, home, flow_run_id, on_close, error, actor or read_actor())

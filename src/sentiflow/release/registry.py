@@ -226,7 +226,7 @@ class Registry:
             logged = mlflow.pyfunc.log_model(
                 name="model",
                 python_model=str(package / "release" / "registered_model.py"),
-                artifacts={"bundle": str(bundle)},
+                artifacts={"bundle": bundle.absolute().as_uri()},
                 signature=_SIGNATURE,
                 input_example=pd.DataFrame({"text": ["Great food and very friendly service!"]}),
                 pip_requirements=_list_requirements(),

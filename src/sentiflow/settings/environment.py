@@ -23,6 +23,7 @@ from sentiflow.settings.discovery import RunningServers, read_running_servers
 from sentiflow.settings.groups import LedgerSettings, TrackingSettings
 from sentiflow.settings.moved_home import follow_move
 from sentiflow.settings.proxies import plan_proxies
+from sentiflow.settings.tracking_address import check_tracking_address
 
 logger = logging.getLogger(__name__)
 
@@ -66,10 +67,13 @@ def read_home(given: str | os.PathLike[str] | None = None) -> Path:
 
 
 def resolve_tracking_uri(tracking: TrackingSettings, home: Path) -> str:
-    """Return MLflow's address: the setting's, the environment's, or SQLite under the home."""
-    if tracking.uri:
-        return tracking.uri
-    return os.environ.get("MLFLOW_TRACKING_URI") or make_sqlite_url(home / "mlflow.db")
+    """Return MLflow's address: the setting's, the environment's, or SQLite under the home.
+
+    Raises:
+        SettingsError: MLflow cannot be there.
+    """
+    named = tracking.uri or os.environ.get("MLFLOW_TRACKING_URI", "").strip()
+    return check_tracking_address(named) if named else make_sqlite_url(home / "mlflow.db")
 
 
 def resolve_ledger_url(ledger: LedgerSettings, home: Path) -> str:

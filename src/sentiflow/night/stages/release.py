@@ -21,7 +21,6 @@ from sentiflow.release.known_files import KnownFiles, digest_bundle, look_up_kno
 from sentiflow.release.state import Event, NewEvent, ReleaseState
 from sentiflow.reporting.decision_record import DecisionRecord, keep_decision
 from sentiflow.reporting.report import write_report
-from sentiflow.settings import describe_settings
 
 if TYPE_CHECKING:
     from sentiflow.release.registry import Version
@@ -76,7 +75,6 @@ def register(night: Night, ingested: Ingested, trained: Trained, evaluated: Eval
                 registry.tag_version(older, {"sentiflow.superseded_by": str(version.number)})
     night.note(version=version.number)
     night.run.set_tags({"sentiflow.version": str(version.number)})
-    night.run.log_json(describe_settings(night.settings), "settings.json")
     if night.code.lock_file is not None:
         night.run.log_files([night.code.lock_file], "environment")
     known = KnownFiles(version.run_id, digest_bundle(trained.bundle))
