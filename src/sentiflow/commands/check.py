@@ -15,7 +15,8 @@ from sentiflow.data.preview.advice import (
     apply_settings,
     format_toml,
     list_mistakes,
-    suggest_settings,
+    suggest_columns,
+    suggest_notations,
 )
 from sentiflow.data.preview.counting import Counted, count_rows
 from sentiflow.data.preview.mapping import Samples
@@ -33,7 +34,7 @@ from sentiflow.settings.notations import USUAL_DATES
 if TYPE_CHECKING:
     from sentiflow.data.checks.table_report import TableReport
     from sentiflow.data.reading.streams import SourceFile
-    from sentiflow.settings import ColumnSettings, Settings
+    from sentiflow.settings import ColumnSettings, DataSettings, Settings
 
 FIRST_ROWS: Final = 20_000
 _MOST_FILES: Final = 100
@@ -115,10 +116,13 @@ def check_sources(request: NightRequest, settings: Settings, most: int | None) -
 def _look(request: NightRequest, settings: Settings, most: int | None, checked: Checked) -> None:
     files = list_source_files(request.data, settings.data, checked.warnings.append)
     checked.files = len(files)
-    _recognize(files, settings, checked)
-    checked.suggested = suggest_settings(checked.found, checked.samples, settings.data)
-    if names := checked.suggested.get("data.column_names"):
-        checked.samples = dict(zip(names, checked.samples.values(), strict=True))
+    heads = _recognize(files, settings, checked)
+    samples = _read_values(heads, settings.data, checked)
+    checked.suggested = suggest_columns(checked.found, samples, settings.data)
+    better = apply_settings(settings, checked.suggested)
+    # Once more: classes of Parquet have names in the columns that are read.
+    checked.samples = _read_values(heads, better.data, checked)
+    checked.suggested |= suggest_notations(checked.samples, better.data)
     better = apply_settings(settings, checked.suggested)
     checked.columns = _map_columns(settings.data.columns, checked.samples)
     checked.best_columns = _map_columns(better.data.columns, checked.samples)
@@ -157,25 +161,36 @@ def _collect_warnings(warnings: list[str]) -> Iterator[None]:
         logger.removeHandler(collector)
 
 
-def _recognize(files: Sequence[SourceFile], settings: Settings, checked: Checked) -> None:
-    """Look at the heads of the first files, and at the values of the first with rows."""
-    samples: list[Samples] = []
+def _recognize(
+    files: Sequence[SourceFile], settings: Settings, checked: Checked
+) -> list[tuple[SourceFile, Recognized]]:
+    """Look at the first files, and return the heads of those whose values are looked at."""
+    heads: list[tuple[SourceFile, Recognized]] = []
     for file in files[:_MOST_FILES]:
         try:
             found, head = recognize_file(file, settings.data)
-            checked.found.append(found)
-            if found.columns and len(samples) < _MOST_SAMPLES:
-                samples.append(read_samples(head, found, settings.data))
         except SourceError as error:
             checked.note(error)
-            checked.found.append(Recognized(file.name, file.size, None, problem=str(error)))
-    # Of several files, so that ids which begin anew in each of them are seen.
+            found = Recognized(file.name, file.size, None, problem=str(error))
+        checked.found.append(found)
+        if found.columns and len(heads) < _MOST_SAMPLES:
+            heads.append((head, found))
+    return heads
+
+
+def _read_values(
+    heads: Sequence[tuple[SourceFile, Recognized]], data: DataSettings, checked: Checked
+) -> Samples:
+    """Return the values of several files, so that ids which begin anew in each are seen."""
+    samples: list[Samples] = []
+    for head, found in heads:
+        try:
+            samples.append(read_samples(head, found, data))
+        except SourceError as error:
+            checked.note(error)
     alike = [one for one in samples if one.keys() == samples[0].keys()]
-    checked.samples = (
-        {column: [value for one in alike for value in one[column]] for column in samples[0]}
-        if samples
-        else {}
-    )
+    columns = samples[0] if samples else {}
+    return {column: [value for one in alike for value in one[column]] for column in columns}
 
 
 def _map_columns(columns: ColumnSettings, samples: Samples) -> dict[str, str | None]:

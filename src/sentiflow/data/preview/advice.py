@@ -27,10 +27,8 @@ Suggested = dict[str, Any]
 _MANY: Final = 0.2
 
 
-def suggest_settings(
-    found: Sequence[Recognized], samples: Samples, data: DataSettings
-) -> Suggested:
-    """Return the settings, by their dotted keys, that would help to read these files."""
+def suggest_columns(found: Sequence[Recognized], samples: Samples, data: DataSettings) -> Suggested:
+    """Return the settings, by their dotted keys, that would help to find these columns."""
     suggested: Suggested = {}
     encodings = {one.likely_encoding for one in found} - {None}
     if len(encodings) == 1:
@@ -46,12 +44,17 @@ def suggest_settings(
     roles = {role.key: role.column for role in suggest_roles(shown, columns)}
     if len(have_headers) == 1:
         suggested |= {f"data.columns.{key}": column for key, column in roles.items()}
-    return suggested | _suggest_notations(samples, columns.model_copy(update=roles), data)
+    return suggested
 
 
-def _suggest_notations(samples: Samples, columns: ColumnSettings, data: DataSettings) -> Suggested:
-    """Return how the values of the columns are written, where the settings say otherwise."""
-    suggested: Suggested = {}
+def suggest_notations(samples: Samples, data: DataSettings) -> Suggested:
+    """Return how the values of the columns are written, where the settings say otherwise.
+
+    Args:
+        samples: the values of the first rows, read as `data` says.
+        data: with the columns that were suggested.
+    """
+    columns, suggested = data.columns, Suggested()
     if columns.label is not None and columns.label in samples:
         values = samples[columns.label]
         labels = tell_labels(values)

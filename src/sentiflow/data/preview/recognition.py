@@ -178,7 +178,9 @@ def read_samples(
     if found.likely_encoding is not None:
         data = data.model_copy(update={"encoding": found.likely_encoding})
     columns = found.columns
-    if not found.has_header:
+    if not found.has_header and not data.header:
+        columns = data.column_names
+    elif not found.has_header:
         columns = tuple(str(place) for place in range(1, len(columns) + 1))
         data = data.model_copy(update={"header": False, "column_names": columns})
     columns = tuple(dict.fromkeys(columns))
