@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from sentiflow.data.reading import delimited
 from sentiflow.data.reading.columns import WantedColumns
 from sentiflow.data.reading.delimited import read_csv
-from sentiflow.data.reading.formats import Record
+from sentiflow.data.reading.rejecting import Record
 from sentiflow.data.reading.streams import ByteStream, ResumeOffset
 from sentiflow.data.reviews import Rejection
 from sentiflow.errors import SourceError

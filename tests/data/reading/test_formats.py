@@ -12,7 +12,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from sentiflow.data.reading.columns import WantedColumns
-from sentiflow.data.reading.formats import Record, read_jsonl, read_parquet
+from sentiflow.data.reading.formats import read_jsonl, read_parquet
+from sentiflow.data.reading.rejecting import Record
 from sentiflow.data.reading.streams import ByteStream, ResumeOffset
 from sentiflow.data.reviews import Rejection
 from sentiflow.errors import SourceError
@@ -78,7 +79,7 @@ def reject_slowly(content: bytes) -> list[tuple[int, str | None]]:
         try:
             text = line.encode("latin-1").decode("utf-8")
             if text.strip():
-                value = json.loads(text, parse_constant=lambda name: json.loads("no"))
+                value = json.loads(text)
                 rule = None if isinstance(value, dict) else "not_an_object"
                 outcomes.append((number, rule))
         except UnicodeDecodeError:
@@ -108,8 +109,9 @@ def test_a_row_holds_the_wanted_values_as_they_were_read() -> None:
     ("line", "rule", "word"),
     [
         (b"{text}", "not_json", "JSON"),
-        (b'{"text": NaN}', "not_json", "NaN"),
-        (b'{"stars": -Infinity}', "not_json", "Infinity"),
+        (b'{"text": NaN', "not_json", "JSON"),
+        (b'{"text": nano}', "not_json", "JSON"),
+        (b"NaN", "not_an_object", "NoneType"),
         (b'{"text": "a\x00b"}', "not_json", "data.encoding"),
         (b"[" * 3_000, "not_json", "JSON"),
         (b'{"stars": 1' + b"0" * 5_000 + b"e}", "not_json", "JSON"),
@@ -186,20 +188,26 @@ def test_a_file_without_a_line_has_no_rows(content: bytes) -> None:
 
 
 @pytest.mark.parametrize(
-    ("content", "query"),
-    [
-        (b'[{"text": "a"}]', "'.[]'"),
-        (b'\n [\n{"text": "a"}\n]', "'.[]'"),
-        (b'\xef\xbb\xbf[\n{"text": "a"}\n]', "'.[]'"),
-        (b'{\n  "text": "a"\n}\n', "'.'"),
-    ],
+    "word",
+    ["NaN", "Infinity", "-Infinity", "nan", "-nan", "inf", "-inf", "None", "NA", "undefined"],
 )
-def test_other_layouts_of_json_are_refused_with_the_command_that_converts_them(
-    content: bytes, query: str
+def test_what_stands_for_no_number_is_null_where_it_is_read_and_nothing_elsewhere(
+    word: str,
 ) -> None:
-    with pytest.raises(SourceError, match="one object per line") as caught:
-        read_lines(content)
-    assert f"jq -c {query}" in str(caught.value)
+    content = f'{{"text": "NaN, inf", "more": [{word}, {{"x":{word}}}], "stars": {word}}}\n'
+    rows, rejections = read_lines(content.encode() * 2 + GOOD)
+    assert [row[2:4] for row in rows] == [("NaN, inf", None)] * 2 + [("Good", 5.0)]
+    assert rejections == []
+
+
+def test_lines_end_in_any_way_and_in_several_in_one_file() -> None:
+    for encoding in ("utf-8", "utf-16"):
+        content = (
+            GOOD.decode() + "\r" + GOOD.decode() + "\r\n" + GOOD.decode() + "\n" + GOOD.decode()
+        )
+        rows, rejections = read_lines((content + "\r").encode(encoding))
+        assert [row[1:4] for row in rows] == [(line, "Good", 5.0) for line in (1, 2, 3, 4)]
+        assert rejections == []
 
 
 def test_a_broken_first_line_is_no_other_layout() -> None:

@@ -7,14 +7,14 @@ from typing import Final, cast
 
 from sentiflow.data.reading.columns import WantedColumns
 from sentiflow.data.reading.dialect import Dialect, Quoting
-from sentiflow.data.reading.formats import (
+from sentiflow.data.reading.lines import SHOWN_CHARACTERS, LineReader, LongLine, show_line
+from sentiflow.data.reading.records import Line, Parsed, RecordReader, TooLongError
+from sentiflow.data.reading.rejecting import (
     Record,
     reject_long,
     reject_undecodable,
     report_damage,
 )
-from sentiflow.data.reading.lines import SHOWN_CHARACTERS, LineReader, LongLine, show_line
-from sentiflow.data.reading.records import Line, Parsed, RecordReader, TooLongError
 from sentiflow.data.reading.sniffing import SniffedCsv, sniff_csv
 from sentiflow.data.reading.streams import ByteStream, ResumeOffset
 from sentiflow.data.reviews import Rejection, replace_surrogates

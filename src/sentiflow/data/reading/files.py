@@ -9,13 +9,10 @@ from typing import IO, Final
 
 from sentiflow.data.reading.columns import WantedColumns
 from sentiflow.data.reading.delimited import read_csv
-from sentiflow.data.reading.formats import (
-    Record,
-    read_jsonl,
-    read_parquet,
-    report_damage,
-)
+from sentiflow.data.reading.formats import read_jsonl, read_parquet
+from sentiflow.data.reading.json_documents import peek_layout, read_documents
 from sentiflow.data.reading.lines import choose_codec
+from sentiflow.data.reading.rejecting import Record, report_damage
 from sentiflow.data.reading.streams import (
     ByteStream,
     ResumeOffset,
@@ -112,7 +109,7 @@ def read_rows(
         # An offset into what has been unpacked says nothing about the file.
         report_offset = progress.set_resume_offset if stream is stored else None
         if kind == "jsonl":
-            yield from read_jsonl(stream, file.name, wanted, data, None, report_offset)
+            yield from read_json(stream, file.name, wanted, data, report_offset)
         elif kind == "csv":
             yield from read_csv(stream, file.name, wanted, data, None, report_offset)
         elif stream is not stored:
@@ -120,6 +117,20 @@ def read_rows(
         elif stream.peek(1):
             handle.seek(0)
             yield from read_parquet(handle, file.name, wanted, data, progress.set_share)
+
+
+def read_json(
+    stream: ByteStream,
+    file: str,
+    wanted: WantedColumns,
+    data: DataSettings,
+    report_offset: Callable[[ResumeOffset], None] | None = None,
+) -> Iterator[Record]:
+    """Yield the rows of JSON: one object per line, or laid out in another way."""
+    if peek_layout(stream, wanted, data) == "lines":
+        yield from read_jsonl(stream, file, wanted, data, None, report_offset)
+    else:
+        yield from read_documents(stream, file, wanted, data)
 
 
 def _bound_reading(handle: IO[bytes], file: SourceFile) -> Callable[[int], bytes]:
@@ -234,4 +245,4 @@ def _read_member(
     member: str, packed: ByteStream, file: SourceFile, wanted: WantedColumns, data: DataSettings
 ) -> Iterator[Record]:
     name = f"{file.name}::{member}"
-    yield from read_jsonl(unpack(packed, name), name, wanted, data)
+    yield from read_json(unpack(packed, name), name, wanted, data)

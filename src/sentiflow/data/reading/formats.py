@@ -1,15 +1,14 @@
 """Rows out of JSON lines and Parquet; what is no row becomes a rejection with its line.
 
-Every reader (the one of CSV is in delimited.py) yields, in file order, either a row with
-its approximate size in bytes or a Rejection. A row is a tuple: file, line, then one value
-per wanted column, as read.
+The reader of CSV is in delimited.py, that of other JSON in json_documents.py; what all of them
+yield is in rejecting.py.
 """
 
 from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterator
-from typing import IO, Any, Final, NoReturn
+from typing import IO, Any, Final
 
 import orjson
 import pyarrow as pa
@@ -17,6 +16,7 @@ import pyarrow.parquet as pq
 
 from sentiflow.data.reading.classes import find_class_names, name_classes
 from sentiflow.data.reading.columns import WantedColumns
+from sentiflow.data.reading.json_rows import ObjectRows, Row, parse_json
 from sentiflow.data.reading.lines import (
     SHOWN_CHARACTERS,
     LineReader,
@@ -24,15 +24,17 @@ from sentiflow.data.reading.lines import (
     choose_codec,
     show_line,
 )
+from sentiflow.data.reading.rejecting import (
+    Record,
+    reject_long,
+    reject_undecodable,
+    report_damage,
+)
 from sentiflow.data.reading.streams import ByteStream, ResumeOffset
 from sentiflow.data.reviews import Rejection, replace_surrogates
-from sentiflow.errors import SourceError, describe_error
+from sentiflow.errors import describe_error
 from sentiflow.settings import DataSettings
 
-Row = tuple[Any, ...]
-Record = tuple[Row, int] | Rejection
-
-_HEAD_BYTES: Final = 1 << 12
 _BATCH_ROWS: Final = 1_000
 
 
@@ -56,41 +58,25 @@ def read_jsonl(
             can go on there.
 
     Raises:
-        SourceError: it is JSON of another layout, or none of the first `data.chunk_rows`
-            objects has a required key.
+        SourceError: none of the first `data.chunk_rows` objects has a required key.
     """
     lines = LineReader(stream, data.encoding, data.max_line_bytes, start.offset if start else 0)
-    if start is None:
-        _refuse_other_layouts(stream.peek(_HEAD_BYTES).decode(lines.codec, "replace"), file)
     had_objects = start is not None and start.has_objects
-    names = wanted.names
     # Of a file that has grown, the beginning was checked when it was read.
-    unseen = set() if had_objects else set(wanted.required) | set(wanted.named)
-    keys: dict[str, None] = {}
-    objects = 0
+    rows = ObjectRows(file, wanted, data.chunk_rows, had_objects=had_objects)
     earlier = number = start.line if start else 0
-
     for number, line in enumerate(lines, start=earlier + 1):
         value = _parse_line(line, number, lines, file)
         if isinstance(value, dict):
-            objects += 1
-            if unseen:
-                unseen.difference_update(value)
-                keys.update(dict.fromkeys(value))
-                if objects == data.chunk_rows:
-                    wanted.check(list(keys), file)
-                    unseen.clear()
-            get: Callable[[Any], Any] = value.get
-            yield (file, number, *[get(name) for name in names]), len(line)
+            yield rows.make_row(number, value), len(line)
         elif value is not None:
             yield value
     if stream.damage is not None:
         yield report_damage(file, number + 1, stream.damage, show_line(lines.tail, lines.codec))
     elif report_offset is not None and lines.is_resumable:
         whole = number - int(lines.at_tail)
-        report_offset(ResumeOffset("jsonl", lines.passed, whole, had_objects or objects > 0))
-    if objects and unseen:
-        wanted.check(list(keys), file)
+        report_offset(ResumeOffset("jsonl", lines.passed, whole, had_objects or rows.objects > 0))
+    rows.finish()
 
 
 def read_parquet(
@@ -137,41 +123,6 @@ def read_parquet(
         yield report_damage(file, number + 1, describe_error(error), "")
 
 
-def report_damage(file: str, line: int, damage: str, raw: str) -> Rejection:
-    """Return the one rejection that stands for all that is missing behind a damage."""
-    clause = " ".join(damage.split())[:200]
-    reason = f"The file is truncated or damaged from here on ({clause}); rows before it count."
-    return Rejection(file, line, "truncated_file", reason, None, raw)
-
-
-def reject_long(file: str, line: int, length: int, raw: str) -> Rejection:
-    """Return the rejection of a line that is too long to be held."""
-    reason = f"The line or row has at least {length} bytes, more than data.max_line_bytes allows."
-    return Rejection(file, line, "line_too_long", reason, None, raw)
-
-
-def reject_undecodable(file: str, line: int, codec: str, raw: str) -> Rejection:
-    """Return the rejection of a line with bytes that do not belong to the encoding."""
-    reason = (
-        f"The bytes are not {codec}: data.encoding must name the encoding of the file, "
-        "such as utf-8, cp1252 or utf-16."
-    )
-    return Rejection(file, line, "not_decodable", reason, None, raw)
-
-
-def _refuse_other_layouts(head: str, file: str) -> None:
-    """Raise SourceError for a JSON array and for objects that are spread over lines."""
-    lines = head.lstrip().splitlines()[:2]
-    is_array = bool(lines) and lines[0].startswith("[")
-    is_spread = len(lines) == 2 and lines[0].strip() == "{" and lines[1].lstrip().startswith('"')
-    if is_array or is_spread:
-        layout, query = ("a JSON array", ".[]") if is_array else ("indented JSON", ".")
-        raise SourceError(
-            f"JSON files must hold one object per line. Received: file={file!r}, {layout}. "
-            f"Convert it: jq -c '{query}' FILE > reviews.jsonl"
-        )
-
-
 def _parse_line(
     line: bytes | LongLine, number: int, lines: LineReader, file: str
 ) -> dict[str, Any] | Rejection | None:
@@ -190,8 +141,8 @@ def _parse_line(
         if not text or text.isspace():
             return None
         try:
-            # The standard library takes what orjson refuses: lone surrogates.
-            value = json.loads(text, parse_constant=_refuse_constant)
+            # The standard library takes what orjson refuses: lone surrogates, NaN.
+            value = parse_json(text)
         except (ValueError, RecursionError) as error:
             reason = _explain_no_json(error, text, lines.at_tail)
             return Rejection(file, number, "not_json", reason, None, show_line(line, codec))
@@ -199,10 +150,6 @@ def _parse_line(
         return value
     reason = f"The line is JSON but no object: {type(value).__name__}."
     return Rejection(file, number, "not_an_object", reason, None, show_line(line, codec))
-
-
-def _refuse_constant(name: str) -> NoReturn:
-    raise ValueError(f"{name} is no JSON")
 
 
 def _explain_no_json(error: Exception, text: str, at_tail: bool) -> str:

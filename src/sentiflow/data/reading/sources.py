@@ -26,7 +26,7 @@ from fsspec.spec import AbstractFileSystem
 
 from sentiflow.data.reading.columns import WantedColumns
 from sentiflow.data.reading.files import FORMATS, Progress, read_rows
-from sentiflow.data.reading.formats import Row
+from sentiflow.data.reading.json_rows import Row
 from sentiflow.data.reading.lines import choose_codec
 from sentiflow.data.reading.local_files import describe_odd_kind, is_local, refuse_odd_kind
 from sentiflow.data.reading.streams import TAR_SUFFIXES, ResumeOffset, SourceFile, strip_compression
