@@ -20,6 +20,7 @@ from sentiflow.data.ingest.assembly import Assembled
 from sentiflow.data.ingest.file_state import digest_beginnings, read_file_state
 from sentiflow.data.ingest.segments import Segment
 from sentiflow.data.profile import Profile
+from sentiflow.data.reading.businesses import BUSINESS_COLUMNS
 from sentiflow.data.reading.sources import list_source_files
 from sentiflow.data.snapshot import Snapshot, check_snapshot, open_snapshot
 from sentiflow.errors import ArtifactError
@@ -73,7 +74,7 @@ def digest_businesses(path: str | None, settings: Settings) -> str | None:
         SourceError: the path names nothing that can be read.
     """
     digests = []
-    for file in list_source_files([path], settings.data) if path else ():
+    for file in list_source_files([path], settings.data, wanted=BUSINESS_COLUMNS) if path else ():
         file_state = read_file_state(file)
         if file_state is None:
             return None

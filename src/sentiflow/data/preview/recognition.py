@@ -15,6 +15,7 @@ from sentiflow.data.reading.columns import WantedColumns, look_like_names
 from sentiflow.data.reading.delimited import peek_csv
 from sentiflow.data.reading.dialect import Dialect
 from sentiflow.data.reading.files import Progress, choose_format, read_rows
+from sentiflow.data.reading.json_documents import peek_layout
 from sentiflow.data.reading.lines import choose_codec
 from sentiflow.data.reading.sources import want_reviews
 from sentiflow.data.reading.streams import (
@@ -125,7 +126,11 @@ def recognize_file(file: SourceFile, data: DataSettings) -> tuple[Recognized, So
             head = stream.peek(_HEAD_BYTES)
             found = _describe_text(found, head, data)
             name = file.path if found.format != "tar" else f"{file.path}.jsonl"
-            file = _keep_head(file, name, head)
+            is_table = found.format == "jsonl" and (
+                peek_layout(stream, want_reviews(data.columns), data) == "objects"
+            )
+            # Where a whole table is one object, its beginning alone is nothing.
+            file = file if is_table else _keep_head(file, name, head)
     if found.likely_encoding is not None:
         data = data.model_copy(update={"encoding": found.likely_encoding})
     columns = _list_columns(file, found, data)

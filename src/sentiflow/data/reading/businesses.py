@@ -19,7 +19,7 @@ from sentiflow.settings import DataSettings
 logger = logging.getLogger(__name__)
 
 _ADVICE: Final = "Name Yelp's businesses file with --businesses, or rename the column."
-_WANTED: Final = WantedColumns(
+BUSINESS_COLUMNS: Final = WantedColumns(
     names=("business_id", "categories"),
     required={"business_id": _ADVICE, "categories": _ADVICE},
     named={},
@@ -47,8 +47,8 @@ def read_categories(path: str, data: DataSettings) -> pd.Series[str]:
     settings = data.model_copy(update={"format": "auto"})
     categories: dict[str, str | None] = {}
     lines = broken = 0
-    for file in list_source_files([path], settings):
-        for record in read_rows(file, _WANTED, settings, Progress(file.size)):
+    for file in list_source_files([path], settings, wanted=BUSINESS_COLUMNS):
+        for record in read_rows(file, BUSINESS_COLUMNS, settings, Progress(file.size)):
             lines += 1
             if isinstance(record, Rejection):
                 broken += 1

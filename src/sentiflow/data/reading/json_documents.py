@@ -103,44 +103,43 @@ def read_documents(
     rows.finish()
 
 
-def list_table_rows(value: Mapping[str, Any], wanted: WantedColumns) -> list[Any] | None:
+def list_table_rows(value: Any, wanted: WantedColumns) -> list[Any] | None:
     """Return the rows of an object that is a table: pandas' orientations, or a list under a key.
 
     Args:
         value: the object.
-        wanted: columns; an object that has one as a plain value is a row itself.
+        wanted: columns; an object that has one as a plain value is a row itself. Where it
+            requires none, only the layout tells.
     """
-    if not isinstance(value, dict):
+    if not isinstance(value, dict) or any(
+        isinstance(value.get(name), str | int | float) for name in wanted.required
+    ):
         return None
     columns, data = value.get("columns"), value.get("data")
     if isinstance(columns, list) and isinstance(data, list):
         rows = [row for row in data if isinstance(row, list) and len(row) == len(columns)]
         return [dict(zip(columns, row, strict=True)) for row in rows] or None
-    if any(isinstance(value.get(name), str | int | float) for name in wanted.required):
-        return None
     parts = list(value.values())
-    if parts and all(isinstance(part, dict) for part in parts):
-        if all(name in value for name in wanted.required):
-            keys = dict.fromkeys(key for name in wanted.required for key in value[name])
+    if parts and all(isinstance(part, dict) and part for part in parts):
+        if _has_all(value, wanted) or all(map(str.isdecimal, parts[0])):
+            keys = dict.fromkeys(key for part in parts for key in part)
             return [{name: part.get(key) for name, part in value.items()} for key in keys]
-        has_rows = any(name in parts[0] for name in wanted.required)
-        return parts if has_rows else None
-    if all(isinstance(value.get(name), list) for name in wanted.required):
-        lists = {name: part for name, part in value.items() if isinstance(part, list)}
-        lengths = {len(part) for part in lists.values()}
-        if len(lengths) == 1:
-            return [dict(zip(lists, row, strict=True)) for row in zip(*lists.values(), strict=True)]
-    lists_of_objects = [
-        part
-        for part in parts
-        if isinstance(part, list)
-        and part
-        and isinstance(part[0], dict)
-        and any(name in part[0] for name in wanted.required)
-    ]
-    if len(lists_of_objects) == 1:
-        return [row for row in lists_of_objects[0] if isinstance(row, dict)]
-    return None
+        is_index = _has_all(parts[0], wanted) or all(map(str.isdecimal, value))
+        return parts if is_index else None
+    if parts and all(isinstance(part, list) for part in parts):
+        lengths = {len(part) for part in parts}
+        if len(lengths) == 1 and not any(isinstance(each, dict) for part in parts for each in part):
+            return [dict(zip(value, row, strict=True)) for row in zip(*parts, strict=True)]
+    lists = [part for part in parts if _is_list_of_objects(part)]
+    return [row for row in lists[0] if isinstance(row, dict)] if len(lists) == 1 else None
+
+
+def _has_all(keys: Mapping[str, Any], wanted: WantedColumns) -> bool:
+    return bool(wanted.required) and all(name in keys for name in wanted.required)
+
+
+def _is_list_of_objects(part: Any) -> bool:
+    return isinstance(part, list) and bool(part) and isinstance(part[0], dict)
 
 
 class _Documents:

@@ -17,7 +17,7 @@ import os
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from itertools import chain, islice
+from itertools import islice
 from typing import Any, Final
 
 import fsspec
@@ -26,6 +26,7 @@ from fsspec.spec import AbstractFileSystem
 
 from sentiflow.data.reading.columns import WantedColumns
 from sentiflow.data.reading.files import FORMATS, Progress, read_rows
+from sentiflow.data.reading.folders import choose_reviews, has_columns, is_private
 from sentiflow.data.reading.json_rows import Row
 from sentiflow.data.reading.lines import choose_codec
 from sentiflow.data.reading.local_files import describe_odd_kind, is_local, refuse_odd_kind
@@ -69,17 +70,22 @@ class RawChunk:
 
 
 def list_source_files(
-    paths: Sequence[str], data: DataSettings, warn: Callable[[str], object] | None = None
+    paths: Sequence[str],
+    data: DataSettings,
+    warn: Callable[[str], object] | None = None,
+    wanted: WantedColumns | None = None,
 ) -> list[SourceFile]:
     """Find the files that paths, globs, folders and URLs name, in that order, each once.
 
     Of a folder all files with a known suffix are taken, those in folders below it too, sorted
-    by name; hidden files are passed over, and with a warning what is no file but has its name.
+    by name; hidden files and those of tools are passed over, and with a warning what is no file
+    but has its name, and what surely holds something else (`choose_reviews`).
 
     Args:
         paths: what the user named, for example "reviews/", "2024-*.csv" or "s3://bucket/key".
         data: how the files will be read; an encoding that does not exist is refused here.
         warn: told in a sentence what was passed over; the log, if it is not given.
+        wanted: the columns that will be taken; those of reviews, if it is not given.
 
     Raises:
         SourceError: something named is not there, cannot be reached, or holds nothing.
@@ -87,17 +93,21 @@ def list_source_files(
     choose_codec(data.encoding)
     if not paths:
         raise SourceError("At least one file is required. Received: none. Name it with --data.")
+    told = warn or (lambda sentence: logger.warning("%s", sentence))
     found: dict[tuple[Any, str], SourceFile] = {}
     odd: list[str] = []
-    for file in _list_in_time(paths, data.stall_seconds):
-        local = is_local(file.filesystem)
-        if local and (kind := describe_odd_kind(file.path)):
-            odd.append(f"{os.path.basename(file.path)} ({kind})")
-            continue
-        place = os.path.realpath(file.path) if local else file.path
-        found.setdefault((file.filesystem, place), replace(file, stall_seconds=data.stall_seconds))
+    for group in _list_in_time(paths, data.stall_seconds):
+        regular = []
+        for file in group:
+            if is_local(file.filesystem) and (kind := describe_odd_kind(file.path)):
+                odd.append(f"{os.path.basename(file.path)} ({kind})")
+            else:
+                regular.append(replace(file, stall_seconds=data.stall_seconds))
+        for file in choose_reviews(regular, wanted or want_reviews(data.columns), data, told):
+            local = is_local(file.filesystem)
+            place = os.path.realpath(file.path) if local else file.path
+            found.setdefault((file.filesystem, place), file)
     if odd:
-        told = warn or (lambda sentence: logger.warning("%s", sentence))
         told(_describe_passed_over(odd))
         if not found:
             raise SourceError(
@@ -204,11 +214,27 @@ def check_columns(files: Sequence[SourceFile], data: DataSettings) -> None:
         if plain.endswith(TAR_SUFFIXES) or (is_parquet and plain != file.path.lower()):
             continue
         records = read_rows(file, wanted, data, Progress(file.size))
-        for record in islice(records, data.chunk_rows):
-            if isinstance(record, Rejection):
-                continue
-            if all(record[0][place] is not None for place in needed):
-                break
+        try:
+            for record in islice(records, data.chunk_rows):
+                if isinstance(record, Rejection):
+                    continue
+                if all(record[0][place] is not None for place in needed):
+                    break
+        except SourceError as error:
+            raise _name_fitting(error, file, files, data) from error
+
+
+def _name_fitting(
+    error: SourceError, unfit: SourceFile, files: Sequence[SourceFile], data: DataSettings
+) -> SourceError:
+    """Return the error about one of several files with the name of one that can be read."""
+    others = [file for file in files if file is not unfit][:_MOST_HEADS]
+    wanted = want_reviews(data.columns)
+    for file in others:
+        if has_columns(file, wanted, data):
+            advice = f"{file.name!r} has the columns: name the files that are meant with --data."
+            return SourceError(f"{error} {advice}", detail=error.detail)
+    return error
 
 
 def want_reviews(columns: ColumnSettings, *, needs_target: bool = True) -> WantedColumns:
@@ -228,19 +254,19 @@ def want_reviews(columns: ColumnSettings, *, needs_target: bool = True) -> Wante
     return WantedColumns(tuple(names.values()), required, named, archive_word="review")
 
 
-def _list_in_time(paths: Sequence[str], seconds: float) -> Iterator[SourceFile]:
-    """Find files in a thread that is left behind when a file system does not answer.
+def _list_in_time(paths: Sequence[str], seconds: float) -> Iterator[list[SourceFile]]:
+    """Find each path's files in a thread that is left behind when a file system is silent.
 
     It is one thread for all of them: to fsspec, one file system is two in two threads.
     """
     if not seconds:
-        yield from chain.from_iterable(map(_find, paths))
+        yield from map(_find, paths)
         return
     watch = Watch("", seconds)
     try:
         for path in paths:
             watch.name = hide_secrets(path)
-            yield from watch.do(_find, path)
+            yield watch.do(_find, path)
     finally:
         watch.end()
 
@@ -301,17 +327,21 @@ def _list_files(filesystem: AbstractFileSystem, path: str, shown: str) -> list[S
 
 
 def _expand_glob(filesystem: AbstractFileSystem, pattern: str, shown: str) -> list[SourceFile]:
-    """Return the files, and those in the folders, that match; hidden ones only if asked for."""
+    """Return the files, and those in folders, that match; tools' own only if asked for."""
     if not re.search(r"[*?\[]", pattern):
         raise SourceError(
             f"The file or folder must exist. Received: {shown!r}, which is not there. "
             "Check the path; a relative one starts at the working directory."
         )
     matches = filesystem.glob(pattern, detail=True)
-    wants_hidden = _base(pattern).startswith(".")
+    asked = pattern.split("/")
+    wants_private = is_private(asked[-1:])
     files: list[SourceFile] = []
     for path in sorted(matches):
-        if _base(path).startswith(".") and not wants_hidden:
+        *folders, base = path.split("/")
+        if is_private([name for name in folders if name not in asked]):
+            continue
+        if is_private([base]) and not wants_private:
             continue
         if matches[path]["type"] == "directory":
             files += _list_suffixes(filesystem, path)
@@ -331,18 +361,17 @@ def _list_folder(filesystem: AbstractFileSystem, path: str, shown: str) -> list[
         raise SourceError(
             f"The folder must hold at least one file ending in {', '.join(FORMATS)} or .tar, "
             f"plain or compressed. Received: {shown!r}, which has none. "
-            "Name the files themselves if theirs are other endings."
+            "Name the files themselves if theirs are other endings; save spreadsheets as CSV first."
         )
     return files
 
 
 def _list_suffixes(filesystem: AbstractFileSystem, folder: str) -> list[SourceFile]:
-    """Return the files below a folder that have a known suffix and are not hidden."""
+    """Return the files below a folder that have a known suffix and are no tool's own."""
     files = []
     others = 0
     for path, info in sorted(filesystem.find(folder, detail=True).items()):
-        below = path[len(folder) :].strip("/").split("/")
-        if any(part.startswith(".") for part in below):
+        if is_private(path[len(folder) :].strip("/").split("/")):
             continue
         if strip_compression(path).endswith((*FORMATS, *TAR_SUFFIXES)):
             files.append(_name_file(filesystem, path, info))

@@ -34,9 +34,13 @@ _COMPRESSIONS: Final[dict[bytes, Callable[[ByteStream], _Readable]]] = {
     b"\xfd7zXZ\x00": lambda stream: lzma.LZMAFile(cast("IO[bytes]", stream)),  # noqa: SIM115
 }
 _FOREIGN: Final = {b"PK\x03\x04": "unzip", b"\x28\xb5\x2f\xfd": "zstd -d", b"7z\xbc\xaf": "7z x"}
+SPREADSHEET_SUFFIXES: Final = (".xlsx", ".xlsm", ".xlsb", ".xls", ".ods", ".numbers")
+_OLD_SPREADSHEET: Final = b"\xd0\xcf\x11\xe0"
+# Names of files that stand first in a new spreadsheet, which is a zip archive.
+_IN_SPREADSHEETS: Final = (b"[Content_Types].xml", b"xl/", b"opendocument.spreadsheet")
 _TAR_MAGIC: Final = b"ustar"
 _TAR_MAGIC_AT: Final = 257
-_JSON_SUFFIXES: Final = (".json", ".jsonl", ".ndjson")
+JSON_SUFFIXES: Final = (".json", ".jsonl", ".ndjson")
 
 
 @dataclass(frozen=True)
@@ -232,7 +236,16 @@ def unpack(stream: ByteStream, name: str) -> ByteStream:
     Raises:
         SourceError: it is compressed in a way that Python cannot undo.
     """
-    head = stream.peek(8)
+    head = stream.peek(200)
+    is_zip = head.startswith(b"PK\x03\x04")
+    named_so = name.lower().endswith(SPREADSHEET_SUFFIXES)
+    if head.startswith(_OLD_SPREADSHEET) or (
+        is_zip and (named_so or any(sign in head for sign in _IN_SPREADSHEETS))
+    ):
+        raise SourceError(
+            f"Spreadsheets are read as CSV. Received: file={name!r}. "
+            "Save its sheet as CSV (UTF-8) in the program it comes from, and name that file."
+        )
     for magic, command in _FOREIGN.items():
         if head.startswith(magic):
             raise SourceError(
@@ -294,7 +307,7 @@ def list_members(stream: ByteStream) -> Iterator[tuple[str, ByteStream]]:
 
 def _is_json(base: str) -> bool:
     """Say whether a file's name is that of JSON lines, compressed or not."""
-    return strip_compression(base).endswith(_JSON_SUFFIXES)
+    return strip_compression(base).endswith(JSON_SUFFIXES)
 
 
 def _open_member(
