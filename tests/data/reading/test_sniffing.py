@@ -97,6 +97,19 @@ def test_lines_of_a_text_that_look_like_records_are_part_of_it_where_quotes_are_
     assert read(write(rows)) == (rows, [])
 
 
+@pytest.mark.parametrize("apart", [1, 5, 30])
+def test_no_row_vanishes_between_two_stray_quotes_where_others_are_needed(apart: int) -> None:
+    rows = change(make_rows(), 3, 1, "{}, and more")
+    strays = {300: '"{}', 300 + apart * 3: '{}"'}
+    lines = write(rows).splitlines(keepends=True)
+    for number, form in strays.items():
+        text = rows[number][2]
+        lines[number + 1] = lines[number + 1].replace(text, form.format(text))
+    found, rejections = read("".join(lines))
+    assert len(found) + len(rejections) == len(rows)
+    assert [one.line for one in rejections] == [302]
+
+
 def test_a_line_feed_without_quotes_is_part_of_a_value_where_carriage_returns_end_records() -> None:
     rows = change(make_rows(), 4, 1, "One\n{}")
     assert read(join(rows, "\r")) == (rows, [])

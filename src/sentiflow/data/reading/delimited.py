@@ -144,18 +144,19 @@ def _read_header(records: Iterator[Parsed], file: str, codec: str) -> list[str]:
 
 def _reject(parsed: Parsed, fields: int, file: str, codec: str) -> Rejection | None:
     """Return why what was parsed is no row; None where it is one."""
+    is_decoded = all([line.decoded for line in parsed.lines])
+    if parsed.values is not None and len(parsed.values) == fields and is_decoded:
+        return None
     number, raw = parsed.lines[0].number, _show(parsed.text)
     if isinstance(parsed.error, TooLongError):
         return reject_long(file, number, parsed.error.args[0], raw)
-    if not all(line.decoded for line in parsed.lines):
+    if not is_decoded:
         return reject_undecodable(file, number, codec, raw)
     if parsed.values is None:
         reason = f"The record that starts here is no CSV ({parsed.error})."
         return Rejection(file, number, "not_csv", reason, None, raw)
-    if len(parsed.values) != fields:
-        reason = f"The record has {len(parsed.values)} fields, but the header has {fields}."
-        return Rejection(file, number, "wrong_field_count", reason, None, raw)
-    return None
+    reason = f"The record has {len(parsed.values)} fields, but the header has {fields}."
+    return Rejection(file, number, "wrong_field_count", reason, None, raw)
 
 
 def _restore_dialect(start: ResumeOffset) -> Dialect:

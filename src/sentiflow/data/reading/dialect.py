@@ -52,6 +52,11 @@ class Dialect:
             self.delimiter in _RARE or any(kind != _ANY for kind in self.kinds)
         )
 
+    @property
+    def is_strict(self) -> bool:
+        """Whether no text looks like a record by accident: several columns hold no texts."""
+        return sum(kind != _ANY for kind in self.kinds) > 1
+
     def split(self, line: str) -> list[str]:
         """Return the values of a line in which quotes mean nothing."""
         return line.rstrip("\r\n").split(self.delimiter)

@@ -34,9 +34,9 @@ class Line:
     readings: int = 1
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Parsed:
-    """A record, or the lines that are none.
+    """A record, or the lines that are none; not frozen, as there is one for every row.
 
     Attributes:
         lines: what it was made of.
@@ -58,7 +58,8 @@ class Parsed:
     @property
     def text(self) -> str:
         """The text of all its lines."""
-        return "".join([line.text for line in self.lines])
+        lines = self.lines
+        return lines[0].text if len(lines) == 1 else "".join([line.text for line in lines])
 
 
 class TooLongError(Exception):
@@ -101,6 +102,10 @@ class RecordReader:
         parser = self._start_parser(self.dialect)
         is_doubtful = False
         while (parsed := self._parse(parser)) is not None:
+            if not is_doubtful and self._is_plain(parsed):
+                self.is_clean = not (self._again or self._has_ended)
+                yield parsed
+                continue
             if parsed.values is None or self._is_suspect(parsed, is_doubtful):
                 found = self._mend(parsed, is_doubtful)
                 parser = self._start_parser(self.dialect)
@@ -119,6 +124,17 @@ class RecordReader:
                 )
                 self.is_clean = not (is_doubtful or self._again or self._has_ended)
                 yield record if not is_doubtful else replace(record, is_doubtful=True)
+
+    def _is_plain(self, parsed: Parsed) -> bool:
+        """Say whether there is nothing to ask of a record: most are so."""
+        quote = self.dialect.quote
+        return (
+            parsed.values is not None
+            and len(parsed.values) == self.fields > 1
+            and len(parsed.lines) == 1
+            and parsed.reading == "dialect"
+            and not (quote and quote in parsed.lines[0].text)
+        )
 
     def _start_parser(self, dialect: Dialect) -> Iterator[list[str]]:
         # strict, because otherwise a stray quote changes texts without a trace.
@@ -203,11 +219,12 @@ class RecordReader:
         whole = [dialect.is_whole(line.text, self.fields) for line in lines]
         if sum(whole[1:]) * 2 <= len(lines) - 1:
             return False
-        return (
-            is_wrong
-            or len(lines) > _MANY_LINES
-            or (dialect.quoting == "undecided" and whole[0] and whole[-1])
-        )
+        if is_wrong or len(lines) > _MANY_LINES:
+            return True
+        # A text of few lines may look like records of two columns, hardly like those of four.
+        if dialect.quoting == "undecided":
+            return whole[0] and whole[-1]
+        return all(whole) and dialect.is_strict
 
     def _is_suspect(self, parsed: Parsed, is_doubtful: bool) -> bool:
         """Say whether a record that parses may be none, or another one."""
