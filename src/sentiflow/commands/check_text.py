@@ -18,6 +18,10 @@ _FORMATS: Final = {
     "tar": "JSON lines in a tar archive",
     None: "empty",
 }
+_LAYOUTS: Final = {
+    "array": "JSON, an array of objects",
+    "objects": "JSON, a table or objects over several lines",
+}
 _DELIMITERS: Final = {"\t": "tab", ",": "comma", ";": "semicolon", "|": "bar", " ": "space"}
 _SHOWN_COLUMNS: Final = 12
 
@@ -76,7 +80,7 @@ def _format_size(size: int) -> str:
 def _format_kind(file: Mapping[str, Any]) -> str:
     if file["problem"]:
         return "cannot be looked into"
-    parts = [_FORMATS[file["format"]]]
+    parts = [_LAYOUTS.get(file["layout"], _FORMATS[file["format"]])]
     if file["dialect"]:
         parts += _describe_dialect(file["dialect"])
     if not file["has_header"]:

@@ -4,6 +4,8 @@ import random
 from typing import Any
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from sentiflow.data.reading.columns import WantedColumns
 from sentiflow.data.reading.delimited import read_csv
@@ -95,6 +97,34 @@ def test_lines_of_a_text_that_look_like_records_are_part_of_it_where_quotes_are_
     rows = change(make_rows(), 5, 1, 'He said "{}", and more')
     rows = change(rows, 50, 7, "As a table:\nr1,5,soup,2024-01-01\nr2,1,bread,2024-01-02\nok")
     assert read(write(rows)) == (rows, [])
+
+
+@settings(deadline=None, max_examples=150)
+@given(
+    texts=st.lists(
+        st.text(st.sampled_from("ab ,;\t|\"\n\r'\\.é\u2028👍"), min_size=1, max_size=30),
+        max_size=30,
+    ),
+    delimiter=st.sampled_from(",\t;|"),
+    end=st.sampled_from(["\n", "\r\n", "\r"]),
+    quoting=st.sampled_from([csv.QUOTE_MINIMAL, csv.QUOTE_ALL, csv.QUOTE_NONNUMERIC]),
+    encoding=st.sampled_from(["utf-8", "utf-8-sig", "utf-16", "utf-32"]),
+    step=st.sampled_from([1, 3, 64, 1 << 16]),
+)
+def test_whatever_pythons_writer_writes_comes_back(
+    texts: list[str], delimiter: str, end: str, quoting: int, encoding: str, step: int
+) -> None:
+    if end != "\r\n" and quoting == csv.QUOTE_MINIMAL:
+        # Python's writer then leaves the other line break without quotes.
+        texts = [text.replace("\n" if end == "\r" else "\r", "+") for text in texts]
+    plain = make_rows(8)
+    rows = [*plain, *([f"x{n}", "3", text, "2024-02-02"] for n, text in enumerate(texts))]
+    content = write(rows, end, delimiter=delimiter, quoting=quoting).encode(encoding)
+    source = io.BytesIO(content)
+    stream = ByteStream(lambda size: source.read(min(size, step)))
+    records = list(read_csv(stream, "f", WANTED, DataSettings()))
+    found = [record if isinstance(record, Rejection) else list(record[0][2:]) for record in records]
+    assert found == rows
 
 
 @pytest.mark.parametrize("apart", [1, 5, 30])

@@ -58,6 +58,8 @@ class Recognized:
         name: the file's.
         size: its bytes as stored; 0 if unknown.
         format: `jsonl`, `csv`, `parquet` or `tar`; None of an empty file.
+        layout: of JSON, how its objects are laid out: `lines`, `array` or `objects` (one after
+            another, or one that is a table).
         compression: `gzip`, `bzip2` or `xz`; None for none.
         encoding: by which its texts are read; None of Parquet.
         likely_encoding: another one, where the first bytes do not belong to that one.
@@ -72,6 +74,7 @@ class Recognized:
     name: str
     size: int
     format: str | None
+    layout: str | None = None
     compression: str | None = None
     encoding: str | None = None
     likely_encoding: str | None = None
@@ -114,7 +117,7 @@ def recognize_file(file: SourceFile, data: DataSettings) -> tuple[Recognized, So
             (name for magic, name in _COMPRESSIONS.items() if start.startswith(magic)), None
         )
         stream = unpack(stored, file.name)
-        found = Recognized(file.name, file.size, None, compression)
+        found = Recognized(file.name, file.size, None, compression=compression)
         if not stream.peek(1):
             return found, file
         if is_tar(stream, file.path):
@@ -126,11 +129,11 @@ def recognize_file(file: SourceFile, data: DataSettings) -> tuple[Recognized, So
             head = stream.peek(_HEAD_BYTES)
             found = _describe_text(found, head, data)
             name = file.path if found.format != "tar" else f"{file.path}.jsonl"
-            is_table = found.format == "jsonl" and (
-                peek_layout(stream, want_reviews(data.columns), data) == "objects"
-            )
+            if found.format == "jsonl":
+                layout = peek_layout(stream, want_reviews(data.columns), data)
+                found = replace(found, layout=layout)
             # Where a whole table is one object, its beginning alone is nothing.
-            file = file if is_table else _keep_head(file, name, head)
+            file = file if found.layout == "objects" else _keep_head(file, name, head)
     if found.likely_encoding is not None:
         data = data.model_copy(update={"encoding": found.likely_encoding})
     columns = _list_columns(file, found, data)

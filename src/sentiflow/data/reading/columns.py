@@ -114,7 +114,8 @@ def _suggest(wanted: str, received: Sequence[str]) -> str:
     if not look_like_names(received):
         return (
             "There seems to be no header: what stands for the names looks like values. Begin the "
-            "file with a line that names its columns. "
+            "file with a line that names its columns, or name them: --set data.header=false --set "
+            "data.column_names=NAME,NAME,… "
         )
     sought = {_fold(wanted), *_OTHER_NAMES.get(wanted, ())}
     folded = [_fold(column) for column in received]

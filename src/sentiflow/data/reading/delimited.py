@@ -70,7 +70,7 @@ def read_csv(
         header = _read_header(records, file, lines.codec)
         boundary = (lines.passed, source.lines_read)
     if header:
-        wanted.check(header, file)
+        _check_header(header, file, wanted)
     places = [header.index(name) if name in header else None for name in wanted.names]
     for parsed in records:
         text = parsed.text
@@ -142,9 +142,24 @@ def _read_header(records: Iterator[Parsed], file: str, codec: str) -> list[str]:
     return [name.strip() for name in first.values or ()]
 
 
+def _check_header(header: list[str], file: str, wanted: WantedColumns) -> None:
+    """Compare the columns with those that are wanted.
+
+    Raises:
+        SourceError: as `WantedColumns.check`.
+    """
+    try:
+        wanted.check(header, file)
+    except SourceError as error:
+        if len(header) > 1:
+            raise
+        advice = "Where other signs part the values, name theirs: --set data.delimiter=SIGN."
+        raise SourceError(f"{error} {advice}", detail=error.detail) from error
+
+
 def _reject(parsed: Parsed, fields: int, file: str, codec: str) -> Rejection | None:
     """Return why what was parsed is no row; None where it is one."""
-    is_decoded = all([line.decoded for line in parsed.lines])
+    is_decoded = all(line.decoded for line in parsed.lines)
     if parsed.values is not None and len(parsed.values) == fields and is_decoded:
         return None
     number, raw = parsed.lines[0].number, _show(parsed.text)
