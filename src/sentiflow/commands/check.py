@@ -220,8 +220,8 @@ def _judge(counted: Counted, settings: Settings) -> TableReport:
 
 def describe_check(checked: Checked) -> dict[str, Any]:
     """Return what was found as JSON; names of columns only where they look like names."""
-    counted = checked.counted or checked.better
-    profile = counted.profile if counted else None
+    profiles = [one.profile for one in (checked.counted, checked.better) if one is not None]
+    dated = next((profile for profile in profiles if profile.earliest_date), None)
     return {
         "files": [_describe_file(one) for one in checked.found],
         "files_found": checked.files,
@@ -230,8 +230,8 @@ def describe_check(checked: Checked) -> dict[str, Any]:
         "target": _describe_target(checked),
         "dates": {
             "written_as": _name_dates(checked),
-            "earliest": profile.earliest_date if profile else None,
-            "latest": profile.latest_date if profile else None,
+            "earliest": dated.earliest_date if dated else None,
+            "latest": dated.latest_date if dated else None,
         },
         "rows": _describe_rows(checked.counted),
         "rejected": _describe_rejected(checked.counted),

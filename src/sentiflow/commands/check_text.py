@@ -62,6 +62,8 @@ def _list_files(answer: Mapping[str, Any]) -> Iterator[str]:
             folder = os.path.commonpath([os.path.dirname(file["name"]) for file in files])
             yield f"{len(files):,} files in {folder or '.'}{size}, the first {_cut(first, folder)}"
         yield f"  Format    {what}"
+        if dialect := files[0]["dialect"]:
+            yield f"            read so as {dialect['reason']}"
     looked_at = len(answer["files"])
     if answer["files_found"] > looked_at:
         yield f"  Files     {answer['files_found']:,}, of which {looked_at} were looked at"
@@ -110,7 +112,7 @@ def _describe_dialect(dialect: Mapping[str, Any]) -> list[str]:
 
 def _list_columns(answer: Mapping[str, Any]) -> Iterator[str]:
     given, best = answer["columns"], answer["columns_with_suggested"]
-    if best:
+    if any(file["column_count"] for file in answer["files"]):
         read = [
             f"{key} ← {column}{'' if given[key] == column else '*'}"
             for key, column in best.items()

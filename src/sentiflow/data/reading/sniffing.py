@@ -115,7 +115,9 @@ def _weigh(
     helped = counts.helped + counts.escaped
     if 2 * counts.wrapped > counts.records:
         helped += counts.wrapped
-    clause = f"of its first {counts.records} records, quotes make {helped} right"
+    # A record may show it in two ways.
+    right = min(helped, counts.records)
+    clause = f"of its first {counts.records} records, quotes make {right} right"
     clause += f" and {counts.hurt} wrong" if counts.hurt else ""
     clause += f", a backslash before quotes {counts.escaped}" if counts.escaped else ""
     if data.quote != "auto":
