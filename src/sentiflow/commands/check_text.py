@@ -22,7 +22,15 @@ _LAYOUTS: Final = {
     "array": "JSON, an array of objects",
     "objects": "JSON, a table or objects over several lines",
 }
-_DELIMITERS: Final = {"\t": "tab", ",": "comma", ";": "semicolon", "|": "bar", " ": "space"}
+_DELIMITERS: Final = {
+    "\t": "tab",
+    ",": "comma",
+    ";": "semicolon",
+    "|": "bar",
+    " ": "space",
+    "\x01": "Ctrl-A",
+    "\x1f": "nothing",
+}
 _SHOWN_COLUMNS: Final = 12
 
 

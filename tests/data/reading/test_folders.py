@@ -123,3 +123,25 @@ def test_a_spreadsheet_is_refused_with_what_to_do(
     if not name.endswith(".csv"):
         with pytest.raises(SourceError, match="spreadsheets as CSV"):
             list_source_files([str(tmp_path)], DATA)
+
+
+@pytest.mark.parametrize(
+    ("content", "advice"),
+    [
+        ("version https://git-lfs.github.com/spec/v1\noid sha256:0\nsize 9\n", "git lfs pull"),
+        ("\n<!DOCTYPE html>\n<title>Sign in</title>", "signed in"),
+    ],
+)
+@pytest.mark.parametrize("name", ["a.parquet", "a.csv", "a.jsonl"])
+def test_what_stands_in_place_of_a_file_is_told(
+    tmp_path: Path, name: str, content: str, advice: str
+) -> None:
+    write(tmp_path, {name: content})
+    with pytest.raises(SourceError, match=advice):
+        list(read(list_source_files([str(tmp_path)], DATA), DATA))
+
+
+def test_the_metadata_of_a_table_format_is_no_data(tmp_path: Path) -> None:
+    described = {"format-version": 2, "location": "s3://x"}
+    write(tmp_path, {"metadata/v1.metadata.json": described, "data/a.jsonl": REVIEW})
+    assert list_names(tmp_path)[0] == ["a.jsonl"]

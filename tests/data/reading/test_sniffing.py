@@ -228,3 +228,41 @@ def test_a_place_that_was_kept_before_dialects_were_is_still_one_to_read_on_from
     assert list(read_csv(stream, "f", WANTED, DataSettings(), mark)) == [
         (("f", 2, None, "5", "a, b", None), 9)
     ]
+
+
+def read_texts(content: str) -> tuple[list[Any], list[Rejection]]:
+    wanted = WantedColumns(("text",), {"text": "Name it."}, {}, "review")
+    stream = ByteStream(io.BytesIO(content.encode()).read)
+    records = list(read_csv(stream, "f", wanted, DataSettings()))
+    rows = [record[0][2] for record in records if not isinstance(record, Rejection)]
+    return rows, [record for record in records if isinstance(record, Rejection)]
+
+
+@pytest.mark.parametrize("end", ["\n", "\r\n", "\r"])
+def test_a_file_of_one_column_may_be_a_text_per_line(end: str) -> None:
+    texts = [row[2].replace(".", ", or so.") for row in make_rows(200)]
+    texts[50], texts[90], texts[120] = f'"{texts[50]}', f'{texts[90]} 42"', f'"Yes" {texts[120]}'
+    assert read_texts(end.join(["text", *texts, ""])) == (texts, [])
+    quoted = io.StringIO(newline="")
+    texts = [f"{text}\n{text}" if number % 3 else text for number, text in enumerate(texts)]
+    csv.writer(quoted, lineterminator=end, quoting=csv.QUOTE_ALL).writerows(
+        [["text"], *([text] for text in texts)]
+    )
+    assert read_texts(quoted.getvalue()) == (texts, [])
+
+
+def test_apostrophes_around_values_are_quotes_and_within_texts_are_none() -> None:
+    rows = change(make_rows(), 4, 1, "It's good, isn't it?\n{}")
+    for quoting in (csv.QUOTE_ALL, csv.QUOTE_NONNUMERIC):
+        content = write(rows, quotechar="'", quoting=quoting)
+        assert sniff(content).dialect.quote == "'"
+        assert read(content) == (rows, [])
+    rows = change(change(make_rows(), 3, 1, "'{}"), 4, 2, "{} It's the dogs'")
+    assert read(join(rows)) == (rows, [])
+
+
+def test_names_in_quotes_are_names_where_quotes_mean_nothing() -> None:
+    rows = change(change(make_rows(), 50, 10, '"{}'), 50, 30, '{} 42"')
+    header, _, body = join(rows).partition("\n")
+    content = "\t".join(f'"{name}"' for name in header.split("\t")) + "\n" + body
+    assert read(content) == (rows, [])

@@ -68,6 +68,8 @@ def read_csv(
     records = iter(reader)
     if not header:
         header = _read_header(records, file, lines.codec)
+        if not dialect.quote:
+            header = [name.removeprefix('"').removesuffix('"').strip() for name in header]
         boundary = (lines.passed, source.lines_read)
     if header:
         _check_header(header, file, wanted)

@@ -18,7 +18,7 @@ from sentiflow.settings import DataSettings
 _LOOKED_AT: Final = 50
 _SHOWN_NAMES: Final = 5
 _SHOWN_CHARACTERS: Final = 80
-# What Hugging Face and others call the description of a data set that lies beside it.
+# What Hugging Face, Kaggle, Iceberg and others call the description of data beside it.
 _DESCRIPTIONS: Final = frozenset(
     [
         "dataset_infos",
@@ -71,7 +71,7 @@ def choose_reviews(
         for file in files
         if _is_json(file)
         and file not in named
-        and (named or (_name(file).partition(".")[0] in _DESCRIPTIONS and len(files) > 1))
+        and (named or (not _DESCRIPTIONS.isdisjoint(_name(file).split(".")) and len(files) > 1))
     ]
     if not others or (named and not has_columns(named[0], wanted, data)):
         return list(files)

@@ -14,6 +14,10 @@ from sentiflow.data.reading.records import Line, RecordReader, is_quoted_well
 from sentiflow.settings import DataSettings
 
 _HINT: Final = re.compile(r'"?sep=(.)"?[\s;,]*', re.IGNORECASE)
+# A value in apostrophes, not of one that only begins or only ends with one.
+_WRAPPED: Final = re.compile(r"(?:^|[,;\t|\x01])'[^'].*'(?:[,;\t|\x01]|\s*$)")
+# No text holds it: a line is one value.
+_NO_DELIMITER: Final = "\x1f"
 _MAX_BYTES: Final = 1 << 16
 
 
@@ -50,7 +54,7 @@ def sniff_csv(head: str, wanted: WantedColumns, data: DataSettings, *, is_all: b
         del lines[-1:]
     hint = _HINT.fullmatch(lines[0].rstrip("\r\n")) if lines else None
     filled = [line for line in lines[1 if hint else 0 :] if not line.isspace()]
-    quote = _choose_quote(filled[0] if filled else "") if data.quote == "auto" else data.quote or ""
+    quote = _choose_quote(filled) if data.quote == "auto" else data.quote or ""
     names = list(data.column_names)
     if data.delimiter != "auto":
         delimiter, source = data.delimiter, "data.delimiter says so"
@@ -71,6 +75,10 @@ def sniff_csv(head: str, wanted: WantedColumns, data: DataSettings, *, is_all: b
         if header is None or header.values is None:
             return SniffedCsv(replace(dialect, reason=source), hint is not None, _rank_ends(lines))
         fields = len(header.values)
+        if fields == 1 and header.values[0].strip() in wanted.required:
+            dialect = _weigh_one_column(dialect, sample[len(header.lines) :], data)
+            if dialect.quoting == "unquoted":
+                return SniffedCsv(dialect, hint is not None, _rank_ends(lines))
         del sample[: len(header.lines)]
     plain = [
         values
@@ -134,6 +142,26 @@ def _weigh(
     return replace(dialect, quoting=quoting), clause
 
 
+def _weigh_one_column(dialect: Dialect, sample: list[Line], data: DataSettings) -> Dialect:
+    """Return the dialect of a file with one column: a line is one text where nobody quoted."""
+    if (data.delimiter, data.quote) != ("auto", "auto"):
+        return dialect
+    helped = hurt = 0
+    for parsed in RecordReader(iter(sample), dialect, 1, _MAX_BYTES, may_escape=False):
+        text = parsed.text.rstrip("\r\n")
+        if parsed.values is None or len(parsed.values) > 1 or not is_quoted_well(text, dialect):
+            hurt += 1
+        elif dialect.quote in text and len(text) != len(parsed.values[0]) + 2:
+            helped += 1
+        else:
+            helped += any(sign in parsed.values[0] for sign in (dialect.delimiter, "\n", "\r"))
+    if hurt <= helped:
+        return dialect
+    reason = f"there is one column; quotes make {helped} of the first lines right and {hurt} wrong"
+    end = _find_end([line.text for line in sample], dialect, 1)
+    return Dialect(_NO_DELIMITER, "", quoting="unquoted", end=end, reason=reason)
+
+
 def _count(
     dialect: Dialect, sample: list[Line], fields: int, *, may_escape: bool, is_all: bool
 ) -> _Counts:
@@ -177,10 +205,12 @@ def _needs_escapes(dialect: Dialect, sample: list[Line], fields: int) -> bool:
     return right[0] > right[1]
 
 
-def _choose_quote(header: str) -> str:
-    """Return what stands around the names of the header, else the usual quote."""
-    line = header.strip()
-    return "'" if len(line) > 1 and line[0] == line[-1] == "'" else '"'
+def _choose_quote(lines: Sequence[str]) -> str:
+    """Return the apostrophe where it stands around a value of nearly every line, else the quote."""
+    if not lines or any('"' in line for line in lines):
+        return '"'
+    wrapped = sum(_WRAPPED.search(line) is not None for line in lines)
+    return "'" if wrapped >= 0.9 * len(lines) else '"'
 
 
 def _choose_by_header(header: str, wanted: WantedColumns, quote: str) -> str:

@@ -34,6 +34,11 @@ _COMPRESSIONS: Final[dict[bytes, Callable[[ByteStream], _Readable]]] = {
     b"\xfd7zXZ\x00": lambda stream: lzma.LZMAFile(cast("IO[bytes]", stream)),  # noqa: SIM115
 }
 _FOREIGN: Final = {b"PK\x03\x04": "unzip", b"\x28\xb5\x2f\xfd": "zstd -d", b"7z\xbc\xaf": "7z x"}
+_NO_DATA: Final = {
+    b"version https://git-lfs.": "a pointer of Git LFS: fetch what it stands for with git lfs pull",
+    b"<!doctype html": "a web page: fetch the file itself, signed in where that is asked for",
+    b"<html": "a web page: fetch the file itself, signed in where that is asked for",
+}
 SPREADSHEET_SUFFIXES: Final = (".xlsx", ".xlsm", ".xlsb", ".xls", ".ods", ".numbers")
 _OLD_SPREADSHEET: Final = b"\xd0\xcf\x11\xe0"
 # Names of files that stand first in a new spreadsheet, which is a zip archive.
@@ -246,6 +251,11 @@ def unpack(stream: ByteStream, name: str) -> ByteStream:
             f"Spreadsheets are read as CSV. Received: file={name!r}. "
             "Save its sheet as CSV (UTF-8) in the program it comes from, and name that file."
         )
+    for beginning, what in _NO_DATA.items():
+        if head.lstrip().lower().startswith(beginning):
+            raise SourceError(
+                f"A file must hold its data. Received: file={name!r}, which holds {what}."
+            )
     for magic, command in _FOREIGN.items():
         if head.startswith(magic):
             raise SourceError(
