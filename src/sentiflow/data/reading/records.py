@@ -19,7 +19,7 @@ _MAX_READINGS: Final = 8
 # A text has seldom so many lines, and never so many that look like records of the file.
 _MANY_LINES: Final = 8
 _CHECKED_EVERY: Final = 64
-_MOST_JOINED: Final = 8
+_MOST_JOINED: Final = 64
 _BACKSLASH: Final = "\\"
 
 
