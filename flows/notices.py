@@ -19,6 +19,7 @@ from sentiflow.notices.messages import (
     check_notices,
     choose_told,
     compose_notices,
+    join_page,
     ping_outside,
     send_notices,
 )
@@ -84,6 +85,18 @@ def _read_settings(request: NightRequest) -> Settings:
     except SentiflowError:
         # Wrong settings are the news itself: it is sent by the defaults and the environment.
         return Settings()
+
+
+def link_mlflow(request: NightRequest, page: str) -> str | None:
+    """Return the address of a page of MLflow's; None where no server of its is known.
+
+    Args:
+        request: what the night was asked to do; says which settings hold.
+        page: relative to MLflow's address.
+    """
+    settings = _read_settings(request)
+    uri = resolve_tracking_uri(settings.tracking, read_home())
+    return join_page(settings.notices.mlflow_url or uri, page)
 
 
 def _compose(record: NightRecord, settings: Settings) -> list[Notice]:

@@ -16,7 +16,7 @@ from flows.actors import look_up_starter
 from flows.allowed_files import check_run
 from flows.faults import hide_foreign_words
 from flows.maintenance import close_flow_runs, collapse_missed
-from flows.notices import list_problems, tell, tell_crash
+from flows.notices import link_mlflow, list_problems, tell, tell_crash
 from sentiflow.data.ingest.results import Ingested
 from sentiflow.errors import (
     LedgerUnreachable,
@@ -174,7 +174,7 @@ def publish(request: NightRequest, record: NightRecord) -> None:
     try:
         create_markdown_artifact(
             key="night-summary",
-            markdown=format_markdown(record),
+            markdown=format_markdown(record, partial(link_mlflow, request)),
             description=f"Night {record.night}: {record.outcome}",
         )
     except Exception as error:

@@ -1,3 +1,4 @@
+import re
 import tomllib
 from pathlib import Path
 
@@ -171,3 +172,31 @@ def test_a_home_that_cannot_be_one_is_told_with_its_reason(
         prepare_environment(read_home())
     assert reason in str(caught.value)
     assert Path(place).name in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("written", "meant"),
+    [
+        ("traning.epochs=3", "training.epochs"),
+        ("training.epoch=3", "training.epochs"),
+        ("traning.epoch=3", "training.epochs"),
+        ("epochs=3", "training.epochs"),
+        ("Training.Epochs=3", "training.epochs"),
+        ("training-epochs=3", "training.epochs"),
+        ("data.colums.text=x", "data.columns.text"),
+        ("columns.text=x", "data.columns.text"),
+        ("margin=0.1", "gate.margin"),
+        ("host=x", "serving.host or servers.host"),
+        ("training=3", "training.epochs"),
+    ],
+)
+def test_a_name_that_is_none_is_answered_with_the_one_that_was_meant(
+    written: str, meant: str
+) -> None:
+    with pytest.raises(SettingsError, match=re.escape(meant)):
+        load_settings(None, [written])
+
+
+def test_a_name_that_is_like_none_gets_no_guess() -> None:
+    with pytest.raises(SettingsError, match=r"no setting abacus\. See configs"):
+        load_settings(None, ["abacus=3"])

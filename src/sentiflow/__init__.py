@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from sentiflow.api import Model, load, predict, run
     from sentiflow.reporting.record import NightRecord
 
-__version__ = "0.2.0"
+__version__ = "0.3.0"
 __all__ = ["Model", "NightRecord", "__version__", "errors", "load", "predict", "run"]
 
 _PLACES = {

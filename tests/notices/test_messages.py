@@ -45,7 +45,8 @@ SETTINGS = NoticeSettings(
 )
 PINGED = Settings(notices=SETTINGS)
 TODAY = read_today(PINGED.schedule)
-RUN_PAGE = "https://mlflow.example/#/experiments/1/runs/abc"
+_OPENED = "#/experiments/1/runs/abc?workflowType=machine_learning"
+RUN_PAGE = f"https://mlflow.example/{_OPENED}"
 FLOW_PAGE = "https://prefect.example/runs/flow-run/f-1"
 
 
@@ -181,8 +182,8 @@ def test_who_waits_for_approval_is_told_how_to_give_it() -> None:
 @pytest.mark.parametrize(
     ("mlflow", "prefect", "link"),
     [
-        ("http://mlflow:5000", None, "http://mlflow:5000/#/experiments/1/runs/abc"),
-        ("http://me:pw@mlflow:5000/", None, "http://mlflow:5000/#/experiments/1/runs/abc"),
+        ("http://mlflow:5000", None, f"http://mlflow:5000/{_OPENED}"),
+        ("http://me:pw@mlflow:5000/", None, f"http://mlflow:5000/{_OPENED}"),
         ("sqlite:////srv/mlflow.db", "http://p:4200", "http://p:4200/runs/flow-run/f-1"),
         ("sqlite:////srv/mlflow.db", None, None),
         (None, None, None),

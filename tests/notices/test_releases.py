@@ -38,7 +38,7 @@ def test_a_rollback_says_who_why_from_where_and_what_it_holds_up() -> None:
     assert notice.title == "m: rolled back to version 2"
     for part in ("grace@context: worse on short ones", "version 3 before", "release-hold"):
         assert part in notice.text
-    assert notice.link == "http://mlflow:5000/#/models/m/versions/2"
+    assert notice.link == "http://mlflow:5000/#/models/m/versions/2?workflowType=machine_learning"
 
 
 def test_of_a_hold_nobody_is_told_beside_the_rollback_that_set_it() -> None:

@@ -1,7 +1,7 @@
 import json
 
 from sentiflow.reporting.record import NightRecord, read_last_records, read_record, save_record
-from sentiflow.reporting.summary import format_markdown, write_text
+from sentiflow.reporting.summary import format_markdown, format_run_note, write_text
 
 RECORD = NightRecord(
     night="2026-11-24",
@@ -89,3 +89,25 @@ def test_records_are_found_again(tmp_path) -> None:
     save_record(tmp_path, "other", RECORD.model_copy(update={"model": "another"}))
     assert read_record(tmp_path, "abc") == RECORD
     assert read_last_records(tmp_path, "sentiflow") == [RECORD]
+
+
+def test_where_mlflow_has_an_address_the_markdown_links_report_and_run() -> None:
+    record = RECORD.model_copy(update={"decision": "d" * 64})
+    markdown = format_markdown(record, lambda page: f"http://m:5000{page}?x")
+    page = f"http://m:5000{record.mlflow_run_path}"
+    assert f"[its report]({page}/artifacts/report?x)" in markdown
+    assert f"[`{record.mlflow_run_id}`]({page}?x)" in markdown
+    # Where MLflow is files there is nothing to link.
+    plain = format_markdown(record, lambda _: None)
+    assert "](" not in plain
+    assert f"`{record.mlflow_run_path}/artifacts/report`" in plain
+
+
+def test_mlflow_shows_in_a_sentence_what_a_night_became() -> None:
+    record = RECORD.model_copy(update={"report": "/home/decisions/x.html"})
+    first, *others = format_run_note(record).split("  \n")
+    assert first.startswith(f"**{record.outcome.capitalize()}**: night {record.night} of ")
+    assert f"version {record.version}" in first
+    assert "report" in others[-1]
+    failed = NightRecord(night="2026-11-24", model="a_b", reasons=["No |"])
+    assert format_run_note(failed) == "**Failed**: night 2026-11-24 of a_b.  \nNo \\|"

@@ -23,21 +23,61 @@ _CLEAR_LINE: Final = "\r\x1b[2K"
 _INTERRUPTED_TEXT: Final = "Interrupted. Run again to go on: finished steps are kept."
 
 app = typer.Typer(
-    add_completion=False,
     no_args_is_help=True,
     pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
     help="Nightly retraining of a review classifier: browse it in MLflow, promote it with reasons.",
 )
+
+
+def _show_version(is_asked: bool) -> None:
+    if is_asked:
+        from sentiflow import __version__
+
+        print_answer(f"sentiflow {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def read_common_options(
+    version: Annotated[
+        bool,
+        typer.Option("--version", help="Show the version and exit.", is_eager=True,
+                     callback=_show_version),
+    ] = False,
+) -> None:  # fmt: skip
+    """Nightly retraining of a review classifier: browse it in MLflow, promote it with reasons."""
+
+
+def complete_keys(incomplete: str) -> list[str]:
+    """Return the settings that begin so, for a shell that completes a word."""
+    from sentiflow.settings import list_keys
+
+    return [f"{key}=" for key in list_keys() if key.startswith(incomplete)]
+
+
+def complete_presets(incomplete: str) -> list[str]:
+    """Return the presets that begin so, for a shell that completes a word."""
+    from sentiflow.settings import list_presets
+
+    return [name for name in list_presets() if name.startswith(incomplete)]
+
 
 DataOption = Annotated[
     list[str] | None,
     typer.Option("--data", help="File, glob, folder or URL of reviews; may be repeated."),
 ]
 ConfigOption = Annotated[
-    str | None, typer.Option("--config", help="A preset, such as article-2018, or a TOML file.")
+    str | None,
+    typer.Option(
+        "--config",
+        help="A preset, such as article-2018, or a TOML file.",
+        autocompletion=complete_presets,
+    ),
 ]
 SetOption = Annotated[
-    list[str] | None, typer.Option("--set", help="group.key=value; may be repeated.")
+    list[str] | None,
+    typer.Option("--set", help="group.key=value; may be repeated.", autocompletion=complete_keys),
 ]
 ModelOption = Annotated[
     str, typer.Option("--model", help="champion, challenger or a version number.")

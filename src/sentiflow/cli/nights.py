@@ -21,6 +21,7 @@ from sentiflow.cli.common import (
     prepare_home,
     show_progress,
 )
+from sentiflow.cli.next_steps import name_program, suggest_next
 from sentiflow.errors import SentiflowError, UnforeseenError, UsageError, describe_error
 
 if TYPE_CHECKING:
@@ -62,7 +63,7 @@ def check(
         )
         checked = check_sources(request, read_settings(request), None if read_all else rows)
         answer = describe_check(checked)
-        return answer, format_check(answer, request), checked.exit_code
+        return answer, format_check(answer, request, name_program()), checked.exit_code
 
     answer_with(as_json, work, {})
 
@@ -121,7 +122,7 @@ def run(
             write_text(record)
             + (f"\n\n  {detail}" if detail else "")
             + "\n\n"
-            + _suggest(record, home)
+            + suggest_next(record, request, home)
         )
         return record.model_dump(mode="json"), text, record.exit_code
 
@@ -289,17 +290,3 @@ def _read_detail(state: Any) -> str | None:
     """Return the detail of a night's error, which only the terminal of who asked may show."""
     error = state.result(raise_on_failure=False)
     return error.detail if isinstance(error, SentiflowError) else None
-
-
-def _suggest(record: Any, home: Path) -> str:
-    from sentiflow.settings import SAMPLE_MODEL_NAME, read_running_servers
-
-    name = f" --set model.name={record.model}" if record.model != "sentiflow" else ""
-    commands = []
-    if record.champion_version is not None:
-        commands.append(f'sentiflow predict "Great food, but we waited an hour."{name}')
-    if record.model == SAMPLE_MODEL_NAME:
-        commands.append("sentiflow run --data yelp_academic_dataset_review.json")
-    page = "links" if read_running_servers(home) else "ui"
-    commands += ["sentiflow status", f"sentiflow {page}    # a link to MLflow's page"]
-    return "  Next\n" + "\n".join(f"    {command}" for command in commands)

@@ -34,12 +34,15 @@ _DELIMITERS: Final = {
 _SHOWN_COLUMNS: Final = 12
 
 
-def format_check(answer: Mapping[str, Any], request: NightRequest) -> str:
+def format_check(
+    answer: Mapping[str, Any], request: NightRequest, program: str = "sentiflow"
+) -> str:
     """Return the answer of `describe_check` as text, with the command to go on with.
 
     Args:
         answer: what was found.
         request: what was asked for.
+        program: what a shell runs sentiflow by.
     """
     lines = [*_list_files(answer)]
     lines += [*_list_columns(answer)]
@@ -56,7 +59,7 @@ def format_check(answer: Mapping[str, Any], request: NightRequest) -> str:
         lines += [f"    {line}".rstrip() for line in answer["toml"].splitlines()]
     if better is not None:
         lines += ["", *_list_rows(better, answer["rejected_with_suggested"], "With them")]
-    return "\n".join([*lines, *_list_next(answer, request)])
+    return "\n".join([*lines, *_list_next(answer, request, program)])
 
 
 def _list_files(answer: Mapping[str, Any]) -> Iterator[str]:
@@ -163,7 +166,7 @@ def _list_rows(
         yield f"            {one['rows']:,} × {one['reason']} Lines {places}"
 
 
-def _list_next(answer: Mapping[str, Any], request: NightRequest) -> list[str]:
+def _list_next(answer: Mapping[str, Any], request: NightRequest, program: str) -> list[str]:
     """Return the command to go on with, as it can be pasted."""
     suggested = answer["suggested"]
     options = [
@@ -182,4 +185,4 @@ def _list_next(answer: Mapping[str, Any], request: NightRequest) -> list[str]:
     if answer["exit_code"] and not suggested:
         return []
     name = "check" if answer["exit_code"] else "run"
-    return ["", "  Next", f"    sentiflow {name} {words}"]
+    return ["", "  Next", f"    {program} {name} {words}"]

@@ -19,9 +19,17 @@ if TYPE_CHECKING:
 
 
 class ScoreRequest(BaseModel):
-    """What a batch scoring is asked to do; the form of the score flow in Prefect's UI."""
+    """What a batch scoring is asked to do; also the form of the score flow in Prefect's page."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(
+        frozen=True,
+        extra="forbid",
+        # Whoever opens the form reads it.
+        json_schema_extra={
+            "description": "Answer every review of the sources with a registered model, and write "
+            "the answers into one file."
+        },
+    )
 
     data: tuple[str, ...] = Field(
         min_length=1, description="Files, globs, folders or URLs of reviews."

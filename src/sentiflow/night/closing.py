@@ -23,7 +23,6 @@ from sentiflow.errors import (
     UsageError,
     describe_error,
 )
-from sentiflow.markup import escape_markdown
 from sentiflow.night.endings import OUTCOMES, RULED, select_ending
 from sentiflow.night.interrupts import Ended
 from sentiflow.night.night import (
@@ -36,6 +35,7 @@ from sentiflow.night.night import (
 from sentiflow.night.request import NightRequest
 from sentiflow.release.state import Event, Kind, NewEvent
 from sentiflow.reporting.record import NightRecord, explain_no_champion, keep_record
+from sentiflow.reporting.summary import format_run_note
 from sentiflow.settings import read_actor, resolve_ledger_url
 from sentiflow.tracebacks import tell_origin
 
@@ -235,8 +235,7 @@ def _log_record(night: Night) -> None:
         {
             "sentiflow.outcome": record.outcome,
             "sentiflow.fingerprint": record.fingerprint or "",
-            "mlflow.note.content": "  \n".join(map(escape_markdown, record.reasons))
-            or record.outcome,
+            "mlflow.note.content": format_run_note(record),
         }
     )
     night.run.log_metrics(

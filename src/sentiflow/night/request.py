@@ -8,23 +8,46 @@ from pydantic import BaseModel, ConfigDict, Field
 
 
 class NightRequest(BaseModel):
-    """What a night is asked to do; the form of the retrain flow in Prefect's UI."""
+    """What a night is asked to do; also the form of the retrain flow in Prefect's page."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(
+        frozen=True,
+        extra="forbid",
+        # Whoever opens the form reads it.
+        json_schema_extra={
+            "description": "One night: read the reviews, train, compare with the champion, decide. "
+            "Fields that are left as they are do what every night does."
+        },
+    )
 
     data: tuple[str, ...] = Field(
-        (), description="Files, globs, folders or URLs. Empty: the embedded sample."
+        (), description="Reviews: files, globs, folders or URLs. Empty: the embedded sample."
     )
-    businesses: str | None = Field(None, description="A businesses file, for --category.")
-    category: str | None = Field(None, description="Only reviews of this business category.")
-    config: str | None = Field(None, description="A preset's name or a TOML file.")
-    overrides: tuple[str, ...] = Field((), description="group.key=value, later ones win.")
+    businesses: str | None = Field(
+        None, description="File of the businesses; category looks them up there."
+    )
+    category: str | None = Field(
+        None,
+        description="Only reviews of businesses of this category, as a model of its own. "
+        "Empty: all reviews.",
+    )
+    config: str | None = Field(
+        None, description="A preset's name (article-2018, large) or a TOML file of settings."
+    )
+    overrides: tuple[str, ...] = Field(
+        (),
+        description="Single settings, each as group.key=value (training.epochs=3); later ones win.",
+    )
     as_of: date | None = Field(
         None,
-        description="The logical date, not later than today. Empty: today in schedule.timezone.",
+        description="The night's date, to make up for one that was missed. Empty: today.",
     )
     force: bool = Field(False, description="Train even if nothing changed.")
-    new_lineage: bool = Field(False, description="Start a lineage without a champion.")
+    new_lineage: bool = Field(
+        False,
+        description="Begin anew without a champion: settings changed that decide what may be "
+        "compared. Needs a reason.",
+    )
     supersede: bool = Field(
         False, description="Let the night's model replace a champion that no longer loads."
     )

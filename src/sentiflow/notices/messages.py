@@ -17,6 +17,7 @@ from typing import Any, Final
 from sentiflow.dates import read_today
 from sentiflow.errors import SettingsError
 from sentiflow.files import hide_secrets
+from sentiflow.mlflow_pages import open_on_training
 from sentiflow.notices.webhooks import call_address, explain_address, is_web_address
 from sentiflow.reporting.record import NightRecord, Outcome
 from sentiflow.settings import (
@@ -295,7 +296,7 @@ def join_page(address: str | None, path: str | None) -> str | None:
         return None
     # A name and password in MLflow's address are for programs.
     address = re.sub(r"^(https?://)[^/]*@", r"\1", address)
-    return f"{address.rstrip('/')}{path}" if is_web_address(address) else None
+    return open_on_training(f"{address.rstrip('/')}{path}") if is_web_address(address) else None
 
 
 def _warn(problems: list[str]) -> list[str]:

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, Final
 
 from sentiflow.markup import escape_markdown
 from sentiflow.reporting.record import NightRecord
 from sentiflow.reporting.titles import METRICS, name_baseline, sort_steps
+
+Link = Callable[[str], str | None]
 
 # What is stored under a key, and its word.
 _UNUSED: Final = {
@@ -50,8 +52,13 @@ def write_text(record: NightRecord) -> str:
     return "\n".join(lines)
 
 
-def format_markdown(record: NightRecord) -> str:
-    """Return the summary that Prefect shows with the flow run."""
+def format_markdown(record: NightRecord, link: Link | None = None) -> str:
+    """Return the summary that Prefect shows with the flow run.
+
+    Args:
+        record: what came of the night.
+        link: gives the address of a page of MLflow's, None where there is no server of its.
+    """
     model = escape_markdown(record.model)
     lines = [
         f"# Night {record.night} of {model}: {record.outcome}",
@@ -68,20 +75,48 @@ def format_markdown(record: NightRecord) -> str:
     if record.version is not None:
         lines += ["", f"**Version** {record.version} of {model}, {_champion(record)}"]
     if record.decision:
-        lines += [
-            "",
-            f"**Decision** `{record.decision[:12]}`: report and `decision.json` are artifacts of "
-            f"the MLflow run (`{record.mlflow_run_path}/artifacts/report`)",
-        ]
+        lines += ["", f"**Decision** `{record.decision[:12]}`: {_name_report(record, link)}"]
     lines += [
         "",
         f"**Seconds** {_describe_seconds(record)}",
         "",
         *([f"**CPU** {_describe_work(record)}", ""] if record.cpu_seconds else []),
-        f"**MLflow run** `{record.mlflow_run_id}`: `{record.mlflow_run_path}` under the address of "
-        "the MLflow server (`make ui` starts one here)",
+        f"**MLflow run** {_name_run(record, link)}",
     ]
     return "\n".join(lines) + "\n"
+
+
+def format_run_note(record: NightRecord) -> str:
+    """Return what MLflow shows on top of a run's page: what the night became, and where to read."""
+    model = escape_markdown(record.model)
+    version = "" if record.version is None else f", version {record.version}, {_champion(record)}"
+    lines = [
+        f"**{record.outcome.capitalize()}**: night {record.night} of {model}{version}.",
+        *map(escape_markdown, record.reasons),
+        *([escape_markdown(record.no_champion)] if record.no_champion else []),
+        *(
+            ["The report with its figures is among the artifacts, under report."]
+            * bool(record.report)
+        ),
+    ]
+    return "  \n".join(lines)
+
+
+def _name_report(record: NightRecord, link: Link | None) -> str:
+    page = f"{record.mlflow_run_path}/artifacts/report"
+    if address := link(page) if link else None:
+        return f"[its report]({address}) and `decision.json` are artifacts of the MLflow run"
+    return f"report and `decision.json` are artifacts of the MLflow run (`{page}`)"
+
+
+def _name_run(record: NightRecord, link: Link | None) -> str:
+    page = record.mlflow_run_path
+    if page and (address := link(page) if link else None):
+        return f"[`{record.mlflow_run_id}`]({address})"
+    return (
+        f"`{record.mlflow_run_id}`: `{page}` under the address of the MLflow server "
+        "(`sentiflow ui` starts one)"
+    )
 
 
 def _describe_rows(record: NightRecord) -> str:

@@ -3,14 +3,11 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Final
 
 from sentiflow.access.sessions import Sessions
 from sentiflow.errors import UsageError
+from sentiflow.mlflow_pages import START
 from sentiflow.settings import RunningServers, load_access, read_running_servers
-
-# The list of model trainings: a fresh browser would open MLflow's other mode.
-MLFLOW_START: Final = "/#/experiments?workflowType=machine_learning"
 
 
 def make_page_links(home: Path) -> dict[str, str]:
@@ -51,7 +48,7 @@ def make_links(home: Path, servers: RunningServers) -> dict[str, str]:
 
 def make_mlflow_link(home: Path, url: str) -> str:
     """Return a link to MLflow's page at an address."""
-    return _sign(home, "mlflow", f"{url}{MLFLOW_START}")
+    return _sign(home, "mlflow", f"{url}{START}")
 
 
 def _read_servers(home: Path) -> RunningServers:

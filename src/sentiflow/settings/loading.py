@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import tomllib
 from collections.abc import Mapping, Sequence
-from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +15,7 @@ from pydantic import BaseModel, ValidationError
 from sentiflow.errors import SettingsError
 from sentiflow.files import hide_secrets
 from sentiflow.settings.groups import Settings
+from sentiflow.settings.suggestions import suggest_keys
 
 
 def load_settings(
@@ -99,13 +99,31 @@ def _explain(error: ValidationError) -> str:
     for problem in error.errors(include_url=False):
         path = ".".join(str(part) for part in problem["loc"])
         if problem["type"] == "extra_forbidden":
-            near = get_close_matches(path, list_keys(), n=1)
-            hint = f" Did you mean {near[0]}?" if near else " See configs/default.toml."
-            sentences.append(f"There is no setting {path}.{hint}")
+            sentences += [
+                _explain_unknown(key) for key in _list_written(path, problem.get("input"))
+            ]
+        elif problem["type"] in ("model_type", "model_attributes_type"):
+            inside = [key for key in list_keys() if key.startswith(f"{path}.")]
+            sentences.append(
+                f"{path} is a group of settings. Name one of them, for example {inside[0]}."
+            )
         else:
             received = hide_secrets(repr(problem.get("input")))
             sentences.append(f"{path}: {problem['msg']}. Received: {received}.")
     return " ".join(sentences)
+
+
+def _list_written(path: str, value: Any) -> list[str]:
+    """Return every setting that was written below a name that is none, dotted."""
+    if isinstance(value, Mapping) and value:
+        return [key for name in value for key in _list_written(f"{path}.{name}", value[name])]
+    return [path]
+
+
+def _explain_unknown(key: str) -> str:
+    near = suggest_keys(key, list_keys())
+    hint = f"Did you mean {' or '.join(near)}?" if near else "See configs/default.toml."
+    return f"There is no setting {key}. {hint}"
 
 
 def list_keys(group: type[BaseModel] = Settings, prefix: str = "") -> list[str]:

@@ -1,0 +1,47 @@
+"""What a shell and a person ask of the program itself: version, help, completion."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+
+import pytest
+from outside import make_environment
+
+from sentiflow import __version__
+
+
+def run_sentiflow(*words: str, **environment: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-m", "sentiflow", *words],
+        env=make_environment(**environment), capture_output=True, text=True, check=False,
+    )  # fmt: skip
+
+
+def test_the_version_is_told() -> None:
+    answer = run_sentiflow("--version")
+    assert (answer.returncode, answer.stdout) == (0, f"sentiflow {__version__}\n")
+
+
+@pytest.mark.parametrize("words", [("-h",), ("run", "-h"), ("promote", "-h")])
+def test_help_has_a_short_name(words: tuple[str, ...]) -> None:
+    short, long = run_sentiflow(*words), run_sentiflow(*words[:-1], "--help")
+    assert (short.returncode, short.stdout) == (0, long.stdout)
+
+
+@pytest.mark.parametrize(
+    ("typed", "completed"),
+    [
+        ("sentiflow st", {"status"}),
+        ("sentiflow run --conf", {"--config"}),
+        ("sentiflow run --set training.ep", {"training.epochs="}),
+        ("sentiflow predict --config art", {"article-2018", "article-2018-verbatim"}),
+    ],
+)
+def test_a_shell_completes_commands_options_settings_and_presets(
+    typed: str, completed: set[str]
+) -> None:
+    answer = run_sentiflow(
+        _SENTIFLOW_COMPLETE="complete_bash", COMP_WORDS=typed, COMP_CWORD=str(typed.count(" "))
+    )
+    assert set(answer.stdout.split()) == completed
