@@ -132,8 +132,19 @@ def test_an_id_that_begins_anew_in_every_file_is_not_suggested_and_told_when_it_
     assert (code, answer["suggested"]) == (0, {})
     code, answer = check("--data", "*.csv", "--set", "data.columns.review_id=Id")
     assert code == 3
-    (told,) = [one for one in answer["warnings"] if "data.columns.review_id" in one]
-    assert told.startswith("1,120 of 1,680 rows have the id of another one, in 3 files that share")
+    told = [one for one in answer["warnings"] if "data.columns.review_id" in one]
+    assert told[0].startswith("1,120 of 1,680 rows have the id of another review, in 3 files that")
+    assert answer["suggested"] == {"data.columns.review_id": "none"}
+    assert answer["rows_with_suggested"]["taken"] == 1_680
+
+
+def test_copies_count_once_and_are_no_mistake_of_the_id(check: Any, tmp_path: Path) -> None:
+    rows = [[n, text, stars] for n, (stars, text) in enumerate(make_rows())]
+    for day in range(2):
+        write_csv(tmp_path / f"{day}.csv", ["review_id", "text", "stars"], rows)
+    code, answer = check("--data", "*.csv")
+    assert (code, answer["suggested"], answer["rows"]["taken"]) == (0, {}, 1_700)
+    assert any("1,700 of 3,400 rows are copies" in one for one in answer["warnings"])
 
 
 def test_one_side_alone_is_rejected_and_said_in_words(check: Any, tmp_path: Path) -> None:

@@ -137,6 +137,9 @@ def _look(request: NightRequest, settings: Settings, most: int | None, checked: 
         checked.reasons += [one.replace(_QUARANTINE, "") for one in checked.report.reasons]
         if checked.report.reasons:
             checked.exit_code = 3
+        if checked.counted.profile.superseded_share > settings.data.max_superseded_share:
+            checked.suggested["data.columns.review_id"] = "none"
+            better = apply_settings(settings, checked.suggested)
     if checked.exit_code and checked.suggested:
         try:
             checked.better = _count(files, request, better, most)

@@ -99,9 +99,11 @@ def test_rows_that_share_an_id_are_told_from_copies_without_one(
         for start in (0, 50)
     )
     counted = count(first, second)
-    assert (counted.repeated_ids, counted.files_sharing_ids, counted.copies) == (10, 2, 0)
+    assert (counted.profile.superseded_by_others, counted.files_sharing_ids) == (10, 2)
     nameless = write_reviews([{**review(1), "review_id": None}] * 3, "copies.jsonl")
-    assert (count(nameless).repeated_ids, count(nameless).copies) == (0, 2)
+    copies = count(nameless)
+    assert (copies.profile.superseded, copies.profile.superseded_by_others) == (2, 0)
+    assert copies.files_sharing_ids == 0
 
 
 def test_nothing_is_counted_of_files_that_cannot_be_read(

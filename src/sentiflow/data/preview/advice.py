@@ -195,28 +195,29 @@ def _is_long(value: Any) -> bool:
 def _list_of_rows(counted: Counted) -> list[str]:
     profile, told = counted.profile, []
     taken = profile.rows_read - profile.quarantined
-    if taken and counted.repeated_ids >= _MANY * taken:
+    others = profile.superseded_by_others
+    if others > _MANY * taken:
         several = (
             f", in {counted.files_sharing_ids} files that share ids"
             if counted.files_sharing_ids
             else ""
         )
         told.append(
-            f"{counted.repeated_ids:,} of {taken:,} rows have the id of another one{several}: "
-            f"a night takes {_percent(counted.repeated_ids, taken)} for outdated versions and "
-            "drops them. If the column does not name one review each, name another with "
-            "data.columns.review_id, or one that is not there."
+            f"{others:,} of {taken:,} rows have the id of another review{several}: a night takes "
+            f"{_percent(others, taken)} for outdated versions and drops them. If the column does "
+            "not name one review each, name another with data.columns.review_id, or leave it out."
         )
-    if taken and counted.copies >= _MANY * taken:
+    copies = profile.superseded - others
+    if copies > _MANY * taken:
         told.append(
-            f"{counted.copies:,} of {taken:,} rows are copies of another one, in all columns that "
-            "are read: they count once."
+            f"{copies:,} of {taken:,} rows are copies of another one, in all columns that are "
+            "read: they count once."
         )
     if profile.rows and profile.smaller_class_share == 0:
         side = "positive" if profile.positive_rows else "negative"
         told.append(
             f"All of these rows are {side}: there is nothing to tell apart. Look at the column of "
-            "stars or labels, and whether the file is sorted by it."
+            "stars or labels, and whether the file is sorted by it (--all reads the whole of it)."
         )
     return told
 

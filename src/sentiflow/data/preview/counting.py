@@ -57,8 +57,6 @@ class Counted:
         rejected: by rule, most rows first.
         is_whole: whether these are all rows there are.
         files: rows read of each file, rejected ones too, by the file's name.
-        repeated_ids: taken rows that share an id of their own with one before.
-        copies: taken rows without an id of their own that are copies of one before.
         files_sharing_ids: files with an id that another file has too.
     """
 
@@ -66,8 +64,6 @@ class Counted:
     rejected: dict[str, Rejected]
     is_whole: bool
     files: dict[str, int]
-    repeated_ids: int
-    copies: int
     files_sharing_ids: int
 
 
@@ -182,7 +178,6 @@ def _describe(
     if categories is not None:
         staged["categories"] = join_categories(staged, categories)
         joined = int(staged["categories"].notna().sum())
-    repeats = staged["review_id"].duplicated().to_numpy()
     own = staged["marks"].to_numpy(dtype=np.int16) & Marks.DERIVED_ID == 0
     tally = Tally()
     tally.add_passed(taken["marks"].to_numpy(dtype=np.int16))
@@ -211,7 +206,5 @@ def _describe(
         rejected=rejected,
         is_whole=reading.is_whole,
         files=reading.files,
-        repeated_ids=int((repeats & own).sum()),
-        copies=int((repeats & ~own).sum()),
         files_sharing_ids=int(staged.loc[own].loc[shared, "file"].nunique()),
     )
