@@ -175,7 +175,8 @@ def _format_date(days: int, draw: Draw) -> str:
 def _precede(row: Row, earlier_line: Row, draw: Draw) -> Row:
     """Return the row as an older state of a review that was written before it in the file."""
     days = _DAYS.index(earlier_line["date"][:10])
-    return row | {"review_id": earlier_line["review_id"], "date": _format_date(days, draw)}
+    same = {name: earlier_line[name] for name in ("review_id", "user_id", "business_id")}
+    return row | same | {"date": _format_date(days, draw)}
 
 
 def _copy(row: Row, earlier_line: Row, _: Draw) -> Row:

@@ -301,7 +301,8 @@ def _expect_of_values(
         ),
         TableExpectation(
             name="neutral_labels",
-            required="What becomes of neutral labels should be said (data.neutral)",
+            required=f"Neutral labels should count as {neutral} only where that is meant "
+            "(data.neutral)",
             received=f"neutral labels kept as {neutral}={profile.neutral_labels:,} rows",
             advice="Set data.neutral=leave_out to train without them, or data.labels to what "
             "they mean.",
