@@ -100,6 +100,31 @@ def test_a_mistake_is_named(override: str, words: str) -> None:
         load_settings(None, [override])
 
 
+def test_an_optional_column_is_left_out_by_a_word_as_toml_has_none(tmp_path: Path) -> None:
+    path = tmp_path / "mine.toml"
+    path.write_text('[data.columns]\ndate = "none"\nreview_id = " None "\nlabel = "x"\n')
+    columns = load_settings(str(path)).data.columns
+    assert (columns.date, columns.review_id, columns.label) == (None, None, "x")
+    path.write_text('[data.columns]\ntext = "none"\n')
+    assert load_settings(str(path)).data.columns.text == "none"
+
+
+@pytest.mark.parametrize(
+    ("override", "words"),
+    [
+        ("data.labels=0/5", "0/4"),
+        ('data.labels={positive=["a"]}', "negative"),
+        ('data.labels={positive=["a"], negative=["A"]}', "one thing"),
+        ("data.stars_scale=5", "1-10"),
+        ("data.date_format=YYYY", "MM/DD"),
+    ],
+)
+def test_a_notation_that_is_none_names_those_that_are(override: str, words: str) -> None:
+    with pytest.raises(SettingsError, match=words) as caught:
+        load_settings(None, [override])
+    assert override.split("=")[0] in str(caught.value)
+
+
 def test_settings_cannot_be_changed() -> None:
     with pytest.raises(ValueError, match="frozen"):
         Settings().training.epochs = 3

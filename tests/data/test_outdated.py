@@ -53,6 +53,8 @@ def test_another_user_or_business_is_no_edit() -> None:
         ("a", "Good", "u", "b"), ("a", "Good", "v", "b"), ("a", "Bad", "v", "b"),
         ("c", "Good", None, "x"), ("c", "Fine", None, "y"),
     )  # fmt: skip
+    same_text = make_reviews(("a", "Good", "u", "b"), ("a", "Good", "v", "b"))
+    assert drop(same_text)[1] == Superseded(by_others=1, by_strangers=1)
     # Each is compared with the one that is kept.
     assert drop(reviews)[1] == Superseded(by_others=3, by_strangers=2)
 

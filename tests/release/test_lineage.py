@@ -87,5 +87,5 @@ def test_a_model_from_before_labels_and_scales_could_be_set_is_continued() -> No
     labelled = {**before, "sentiflow.lineage.data.target": "label"}
     check_lineage(lineage(LABELLED), labelled)
     assert lineage(LABELLED).digest == "b2b9c2e9491e1da7"
-    with pytest.raises(LineageError, match=r"data\.stars_scale is 0-4 and was none"):
+    with pytest.raises(LineageError, match=r"data\.stars_scale is 0-4 and was 1-5"):
         check_lineage(lineage("data.stars_scale=0-4"), before)

@@ -16,7 +16,7 @@ TAG_PREFIX: Final = "sentiflow.lineage."
 
 # Keys that came later than the others. Where a model's tags lack one, or it is empty, its nights
 # were as the default still is; so it is no key then, and the digest is the one it always was.
-_LATER: Final = ("data.labels", "data.stars_scale")
+_LATER: Final = {"data.labels": USUAL_LABELS, "data.stars_scale": USUAL_SCALE}
 _SHOWN_CHARACTERS: Final = 200
 
 
@@ -109,7 +109,8 @@ def check_lineage(tonight: Lineage, tags: dict[str, str]) -> None:
     if not any(key.startswith(TAG_PREFIX) for key in tags):
         return
     changes = [
-        f"{key} is {value or 'none'!s} and was {tags.get(TAG_PREFIX + key) or 'none'!s}"
+        f"{key} is {value or _LATER.get(key, 'none')} "
+        f"and was {tags.get(TAG_PREFIX + key) or _LATER.get(key, 'none')}"
         for key, value in sorted({**dict.fromkeys(_LATER, ""), **dict(tonight.keys)}.items())
         if tags.get(TAG_PREFIX + key, "") != value
     ]

@@ -8,7 +8,9 @@ from zoneinfo import ZoneInfo
 from pydantic import (
     BaseModel,
     ConfigDict,
+    Discriminator,
     Field,
+    Tag,
     ValidationInfo,
     field_validator,
     model_validator,
@@ -99,7 +101,10 @@ class DataSettings(_Group):
     max_rejected_share: float = Field(0.05, ge=0, le=1)
     positive_above: float = Field(3.0, ge=1, lt=5)
     neutral: Literal["keep", "leave_out"] = "keep"
-    labels: str | LabelSets = USUAL_LABELS
+    labels: Annotated[
+        Annotated[str, Tag("preset")] | Annotated[LabelSets, Tag("sets")],
+        Discriminator(lambda labels: "preset" if isinstance(labels, str) else "sets"),
+    ] = USUAL_LABELS
     stars_scale: str = USUAL_SCALE
     date_format: str = USUAL_DATES
     max_unreadable_share: float = Field(0.05, ge=0, le=1)
@@ -111,10 +116,10 @@ class DataSettings(_Group):
     def _are_known(cls, labels: str | LabelSets) -> str | LabelSets:
         return check_label_preset(labels) if isinstance(labels, str) else labels
 
-    @field_validator("stars_scale")
+    @field_validator("stars_scale", mode="before")
     @classmethod
-    def _is_a_scale(cls, text: str) -> str:
-        return str(read_scale(text))
+    def _is_a_scale(cls, value: object) -> str:
+        return str(read_scale(str(value)))
 
     @field_validator("date_format")
     @classmethod
