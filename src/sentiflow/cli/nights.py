@@ -113,7 +113,7 @@ def run(
             reason=reason,
         )
         home = prepare_home()
-        check_request(request)
+        check_request(request, name_program())
         with show_progress():
             record, detail = _run_flow(request, home)
         from sentiflow.reporting.summary import write_text

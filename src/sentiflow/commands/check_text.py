@@ -9,6 +9,7 @@ from itertools import groupby
 from typing import Any, Final
 
 from sentiflow.data.preview.advice import format_override
+from sentiflow.files import hide_secrets
 from sentiflow.night.request import NightRequest
 
 _FORMATS: Final = {
@@ -181,7 +182,8 @@ def _list_next(answer: Mapping[str, Any], request: NightRequest, program: str) -
         ),
         *(("--set", format_override(key, value)) for key, value in suggested.items()),
     ]
-    words = " ".join(f"{option} {shlex.quote(value)}" for option, value in options)
+    # What is printed may be kept: no address shows its password.
+    words = " ".join(f"{option} {shlex.quote(hide_secrets(value))}" for option, value in options)
     if answer["exit_code"] and not suggested:
         return []
     name = "check" if answer["exit_code"] else "run"

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, Final
 from sentiflow.cost import StepClock
 from sentiflow.dates import check_past, read_today
 from sentiflow.errors import SentiflowError, SourceError, UsageError
-from sentiflow.files import digest_json
+from sentiflow.files import digest_json, hide_secrets
 from sentiflow.night.code import Code, describe_code
 from sentiflow.night.endings import RULED
 from sentiflow.night.lease import HeldLease
@@ -247,8 +247,12 @@ def prefix_metrics(prefix: str, metrics: Mapping[str, Any]) -> dict[str, float |
     }
 
 
-def check_request(request: NightRequest) -> None:
+def check_request(request: NightRequest, program: str = "sentiflow") -> None:
     """Make sure that a request can be run, before any server is started for it.
+
+    Args:
+        request: what is asked for.
+        program: what a shell runs sentiflow by, for the command that an error offers.
 
     Raises:
         UsageError: a setting is wrong, the date is still to come, or a source is not there or
@@ -263,8 +267,10 @@ def check_request(request: NightRequest) -> None:
         try:
             check_columns(files, settings.data)
         except SourceError as error:
-            words = " ".join(f"--data {shlex.quote(source)}" for source in request.data)
-            look = f"What is there, and what to set: sentiflow check {words}"
+            words = " ".join(
+                f"--data {shlex.quote(hide_secrets(source))}" for source in request.data
+            )
+            look = f"What is there, and what to set: {program} check {words}"
             error.detail = f"{error.detail} {look}" if error.detail else look
             raise
     if request.businesses:
