@@ -159,11 +159,21 @@ def test_a_file_may_change_its_line_ends() -> None:
 def test_a_backslash_before_quotes_escapes_them_where_it_makes_records(every: int) -> None:
     rows = change(make_rows(), every, every - 1, 'A "great", well. {}\n"Bye"')
     content = write(rows, quoting=csv.QUOTE_ALL).replace('""', '\\"')
+    assert sniff(content).dialect.escape == "\\"
     assert read(content) == (rows, [])
     rows = change(rows, 7, 3, "{} C:\\")
     content = write(rows)
     assert sniff(content).dialect.escape == ""
     assert read(content) == (rows, [])
+
+
+def test_one_broken_record_does_not_make_backslashes_escapes() -> None:
+    rows = change(make_rows(), 3, 1, '{} the \\"owner\\", he')
+    lines = write(rows, quoting=csv.QUOTE_ALL).splitlines(keepends=True)
+    lines[40] = '"r00039","5","A \\"great\\" one","2024-01-01"\n'
+    found, rejections = read("".join(lines))
+    assert (len(found), rejections) == (len(rows), [])
+    assert found[:39] + found[40:] == rows[:39] + rows[40:]
 
 
 def test_a_backslash_before_anything_else_is_one_of_the_text() -> None:

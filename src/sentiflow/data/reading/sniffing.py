@@ -99,6 +99,7 @@ class _Counts:
     helped: int = 0
     hurt: int = 0
     escaped: int = 0
+    unescaped: int = 0
     wrapped: int = 0
     records: int = 0
 
@@ -118,7 +119,7 @@ def _weigh(
     if not has_quotes:
         return dialect, "its first lines hold no quotes"
     counts = _count(dialect, sample, fields, may_escape=may_escape, is_all=is_all)
-    if counts.escaped:
+    if counts.escaped > counts.unescaped:
         dialect = replace(dialect, escape="\\")
     helped = counts.helped + counts.escaped
     if 2 * counts.wrapped > counts.records:
@@ -186,6 +187,7 @@ def _count(
             counts.hurt += not parsed.is_doubtful and is_whole[0]
         elif len(parsed.values) == fields and is_quoted_well(text, dialect):
             counts.wrapped += 1
+            counts.unescaped += f"\\{quote}" in text
             counts.helped += not all(is_whole) or quote * 2 in text.replace(quote * 3, "")
     return counts
 

@@ -370,13 +370,22 @@ def _list_suffixes(filesystem: AbstractFileSystem, folder: str) -> list[SourceFi
     """Return the files below a folder that have a known suffix and are no tool's own."""
     files = []
     others = 0
+    has_log = False
     for path, info in sorted(filesystem.find(folder, detail=True).items()):
-        if is_private(path[len(folder) :].strip("/").split("/")):
+        below = path[len(folder) :].strip("/").split("/")
+        if is_private(below):
+            has_log = has_log or "_delta_log" in below
             continue
         if strip_compression(path).endswith((*FORMATS, *TAR_SUFFIXES)):
             files.append(_name_file(filesystem, path, info))
         else:
             others += 1
+    if has_log:
+        logger.warning(
+            "%s is a Delta table: its files are read without its log, so rows that were deleted or "
+            "changed there come out too; export what it holds now if there are any",
+            hide_secrets(folder),
+        )
     if others:
         logger.warning("%s: %d files of unknown kind are not read", hide_secrets(folder), others)
     return files
