@@ -3,14 +3,23 @@
 from __future__ import annotations
 
 import os
+import shutil
 import subprocess
+import tempfile
 import threading
 import time
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
+import pytest
+
+from sentiflow.cli.refusals import foresee
+from sentiflow.errors import SettingsError
 from sentiflow.files import TEMPORARY_PREFIX, make_temporary_prefix
 from sentiflow.home import (
+    check_writable,
+    choose_scratch,
     list_leftovers,
     list_unfinished_files,
     read_last_change,
@@ -81,3 +90,44 @@ def test_old_leftovers_are_found_but_not_what_a_living_process_owns(home: Path) 
     old.append(fill(home / "tmp" / f"{make_temporary_prefix()}of-an-earlier-try", hours=30))
     elsewhere = fill(home / "tmp" / f"{TEMPORARY_PREFIX}{'0' * 12}-1-1-x", hours=30)
     assert list_leftovers(home, 24 * 3_600) == sorted([*old, elsewhere])
+
+
+@pytest.fixture
+def forbidden(tmp_path: Path) -> Iterator[Path]:
+    """A home that may be read and not written; as root, by acting as somebody without rights."""
+    home = Path(tempfile.mkdtemp())
+    (home / "ledger.db").write_text("kept")
+    home.chmod(0o555)
+    is_root = os.geteuid() == 0
+    if is_root:
+        os.seteuid(65_534)
+    try:
+        yield home
+    finally:
+        if is_root:
+            os.seteuid(0)
+        home.chmod(0o755)
+        shutil.rmtree(home)
+
+
+def test_a_home_that_cannot_be_written_is_refused_to_who_writes_and_read_by_who_reads(
+    forbidden: Path,
+) -> None:
+    with pytest.raises(SettingsError, match=r"write to. Received: .*Permission denied") as caught:
+        check_writable(forbidden)
+    assert "\n" not in str(caught.value)
+    assert choose_scratch(forbidden) == Path(tempfile.gettempdir())
+    # What broke over it in a command is told as that, and is no fault to report.
+    assert "write to" in str(foresee_in(forbidden, PermissionError(13, "Permission denied")))
+
+
+def foresee_in(home: Path, error: Exception) -> Exception:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("SENTIFLOW_HOME", str(home))
+        return foresee(error)
+
+
+def test_a_home_that_can_be_written_is_left_as_it_was(tmp_path: Path) -> None:
+    check_writable(tmp_path)
+    assert choose_scratch(tmp_path) == tmp_path / "scratch"
+    assert list(tmp_path.iterdir()) == []

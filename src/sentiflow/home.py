@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import re
 import shutil
+import tempfile
 import time
 import uuid
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Final
 
+from sentiflow.errors import SettingsError
 from sentiflow.files import TEMPORARY_PREFIX, make_temporary_prefix, parse_owner
 from sentiflow.processes import may_live_here, name_this_process
 
@@ -19,7 +22,37 @@ from sentiflow.processes import may_live_here, name_this_process
 DERIVED: Final = ("steps", "checkpoints", "scoring", "scratch", "ingest")
 # MLflow's own files, Prefect's and Keras': nothing of ours is unfinished there, and there are many.
 _FOREIGN: Final = ("mlartifacts", "prefect", "keras", "logs")
+_FORBIDS: Final = frozenset({errno.EROFS, errno.EACCES, errno.EPERM})
 _FINGERPRINT: Final = re.compile(r"[0-9a-f]{64}")
+
+
+def check_writable(home: Path) -> None:
+    """Refuse a home in which nothing can be made: its disk is read-only, or it is somebody else's.
+
+    Raises:
+        SettingsError: so it is.
+    """
+    try:
+        with tempfile.TemporaryDirectory(prefix=make_temporary_prefix(), dir=home):
+            return
+    except OSError as error:
+        if error.errno not in _FORBIDS:
+            # A full disk is told as that.
+            return
+        raise SettingsError(
+            "SENTIFLOW_HOME must be a folder that this user can write to. Received: "
+            f"{home}: {error.strerror}. Mount it for writing or give it to this user, or name "
+            "another; predict, status and history answer from it as it is."
+        ) from None
+
+
+def choose_scratch(home: Path) -> Path:
+    """Return where copies are made that are gone again at once: in the home if it takes them."""
+    try:
+        check_writable(home)
+    except SettingsError:
+        return Path(tempfile.gettempdir())
+    return home / "scratch"
 
 
 def list_snapshots(home: Path) -> list[Path]:

@@ -218,12 +218,14 @@ def _name_today(config: str | None, overrides: list[str] | None) -> str:
 
 
 def _run_flow(request: Any, home: Path) -> Any:
+    from sentiflow.home import check_writable
     from sentiflow.servers.guard import guard_this_process
 
     # A server of its own must end with the command, even if that is killed.
     guard_this_process(seconds=5)
     is_over = False
     try:
+        check_writable(home)
         with load_prefect(home):
             from flows.own_server import run_own_server
 

@@ -45,7 +45,15 @@ def foresee(error: Exception) -> SentiflowError:
     """Return an error as one of sentiflow's: what is none goes to a file that its line names."""
     if isinstance(error, SentiflowError) and not isinstance(error, UnforeseenError):
         return error
-    return explain_unforeseen(error, find_home())
+    home = find_home()
+    if home is not None and isinstance(error.__cause__ or error, OSError):
+        from sentiflow.home import check_writable
+
+        try:
+            check_writable(home)
+        except SentiflowError as refusal:
+            return refusal
+    return explain_unforeseen(error, home)
 
 
 def find_home() -> Path | None:

@@ -55,6 +55,7 @@ def choose_version(context: HomeContext, which: str) -> ChosenVersion:
         UnknownFiles: the ledger does not know its files.
         LedgerUnreachable, RegistryUnreachable: one of them did not answer.
     """
+    from sentiflow.home import choose_scratch
     from sentiflow.release.known_files import require_known
     from sentiflow.release.registry import CHAMPION
 
@@ -66,7 +67,7 @@ def choose_version(context: HomeContext, which: str) -> ChosenVersion:
         else registry.resolve(name, which)
     )
     return ChosenVersion(
-        version, require_known(events, version), registry, context.home / "scratch"
+        version, require_known(events, version), registry, choose_scratch(context.home)
     )
 
 

@@ -191,6 +191,9 @@ def prepare_environment(home: Path) -> None:
         is_file = isinstance(error, FileExistsError)
         reason = "it is a file" if is_file else str(error.strerror)
         raise _refuse_home(str(home), reason) from None
+    if not os.access(home, os.R_OK | os.X_OK):
+        # Else all that is there would look as if it were not.
+        raise _refuse_home(str(home), "this user may not look into it")
     follow_move(home)
     servers = read_running_servers(home)
     found = _describe_servers(home, servers) if servers is not None else {}

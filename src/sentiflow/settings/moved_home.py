@@ -41,7 +41,7 @@ def follow_move(home: Path) -> None:
     database = home / DATABASE
     if not database.is_file():
         return
-    here = (home / ARTIFACTS).as_uri()
+    here, moved = (home / ARTIFACTS).as_uri(), list[str]()
     try:
         with closing(_open(database, "ro")) as connection:
             left = [root for root in _list_roots(connection) if root != here]
@@ -53,7 +53,12 @@ def follow_move(home: Path) -> None:
             for root in moved:
                 _rewrite(connection, root, here)
     except sqlite3.Error as error:
-        logger.warning("Where MLflow's artifacts are could not be looked up: %s", error)
+        if moved:
+            logger.warning(
+                "This home was at %s, and MLflow's records lead there until they can be written: "
+                "%s. Let one command write to it",
+                _read(moved[0]).parent, error,
+            )  # fmt: skip
         return
     for root in moved:
         logger.info("this home was at %s; its artifacts are found here now", _read(root).parent)
