@@ -221,8 +221,8 @@ def test_a_few_values_that_cannot_be_read_are_told() -> None:
 @pytest.mark.parametrize(
     ("by_others", "by_strangers", "rejects", "warns"),
     [
-        (50, 0, False, False),
-        (51, 0, False, True),
+        (20, 0, False, False),
+        (21, 0, False, True),
         (10, 10, False, False),
         (11, 11, False, True),
         (200, 0, False, True),

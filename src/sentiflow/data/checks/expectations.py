@@ -27,7 +27,7 @@ MAX_AFTER_NIGHT_SHARE: Final = 0.01
 MIN_JOIN_COVERAGE: Final = 0.5
 # Reviews are edited now and then, and somebody's account is renamed; more than these shares of
 # the rows read are no edits.
-MAX_EDITED_SHARE: Final = 0.05
+MAX_EDITED_SHARE: Final = 0.02
 MAX_STRANGERS_SHARE: Final = 0.01
 MAX_MISSING_IDS_SHARE: Final = 0.01
 
