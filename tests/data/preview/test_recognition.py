@@ -10,6 +10,8 @@ from pathlib import Path
 from typing import Any
 
 import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
 from sentiflow.data.preview.recognition import Recognized, read_samples, recognize_file
@@ -123,6 +125,15 @@ def test_a_name_that_is_there_twice_is_a_name_all_the_same(tmp_path: Path) -> No
     path = tmp_path / "r.csv"
     path.write_text("text,text,stars\na,b,5\n")
     assert recognize(path)[0].has_header
+
+
+def test_of_two_columns_of_parquet_with_one_name_none_is_looked_at(tmp_path: Path) -> None:
+    path = tmp_path / "r.parquet"
+    columns = [pa.array(["a"]), pa.array(["b"]), pa.array([5])]
+    pq.write_table(pa.table(columns, names=["text", "text", "stars"]), path)
+    found, samples = recognize(path)
+    assert found.columns == ("text", "text", "stars")
+    assert samples == {"stars": [5]}
 
 
 def test_an_empty_file_is_of_no_format(tmp_path: Path) -> None:

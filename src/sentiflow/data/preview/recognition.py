@@ -191,6 +191,9 @@ def read_samples(
     elif not found.has_header:
         columns = tuple(str(place) for place in range(1, len(columns) + 1))
         data = data.model_copy(update={"header": False, "column_names": columns})
+    if found.format == "parquet":
+        # Of two columns with one name none can be asked for.
+        columns = tuple(name for name in columns if columns.count(name) == 1)
     columns = tuple(dict.fromkeys(columns))
     # Required, so that the delimiter is the one that gives these columns.
     wanted = _Recorder(columns, dict.fromkeys(columns, ""), {}, archive_word=_ARCHIVE_WORD)
