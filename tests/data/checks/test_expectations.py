@@ -9,12 +9,9 @@ from typing import Any
 
 import pytest
 
-from sentiflow.data.checks.expectations import (
-    TableExpectation,
-    list_row_expectations,
-    list_rule_expectations,
-    list_table_expectations,
-)
+from sentiflow.data.checks.expectation import TableExpectation
+from sentiflow.data.checks.expectations import list_rule_expectations, list_table_expectations
+from sentiflow.data.checks.row_expectations import list_row_expectations
 from sentiflow.data.profile import DATE_ORDERS, PreviousSnapshot, Profile
 from sentiflow.settings import ColumnSettings, DataSettings, Settings
 

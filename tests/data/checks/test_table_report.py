@@ -2,7 +2,7 @@
 
 from dataclasses import replace
 
-from sentiflow.data.checks.expectations import TableExpectation
+from sentiflow.data.checks.expectation import TableExpectation
 from sentiflow.data.checks.table_report import TableReport, describe_outcome, describe_unchecked
 
 CRITICAL = TableExpectation(

@@ -15,12 +15,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from sentiflow.data.checks.expectations import (
-    list_row_expectations,
-    list_table_expectations,
-    list_text_expectations,
-)
+from sentiflow.data.checks.expectations import list_table_expectations
 from sentiflow.data.checks.quick import FINDERS, find_failures, judge_table
+from sentiflow.data.checks.row_expectations import list_row_expectations, list_text_expectations
 from sentiflow.data.checks.validation import PreviousSnapshot, RowChecker, TableReport, check_table
 from sentiflow.data.profile import Profile
 from sentiflow.data.reviews import RAW_COLUMNS, Rejection, type_reviews
@@ -682,6 +679,7 @@ from pathlib import Path
 import pandas as pd
 from sentiflow.data.profile import Profile
 from sentiflow.data.reviews import RAW_COLUMNS, type_reviews
+from sentiflow.data.checks.row_expectations import list_row_expectations, list_text_expectations
 from sentiflow.data.checks.validation import RowChecker, check_table
 from sentiflow.settings import DataSettings, Settings
 assert "great_expectations" not in sys.modules

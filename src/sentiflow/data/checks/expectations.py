@@ -1,38 +1,30 @@
-"""What is expected of every review and of a whole night, written down in one place.
+"""What is expected of a whole night, written down in one place.
 
-Row expectations decide which rows are quarantined. Table expectations decide whether the
-night's data may be trained on (critical) or should be looked at (warning). They are written
-by hand and compared with, never learned from, the data they check; data/checks/validation.py has
-Great Expectations run them.
+Row expectations (row_expectations.py) decide which rows are quarantined. Table expectations decide
+whether the night's data may be trained on (critical) or should be looked at (warning). They are
+written by hand and compared with, never learned from, the data they check;
+data/checks/validation.py has Great Expectations run them.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from datetime import date
 from typing import Final
 
+from sentiflow.data.checks.expectation import TableExpectation
+from sentiflow.data.checks.row_expectations import list_row_expectations
+from sentiflow.data.checks.value_expectations import expect_own_ids, expect_readable_values
 from sentiflow.data.profile import PreviousSnapshot, Profile
 from sentiflow.data.values.labels import suggest_labels
 from sentiflow.settings import DataSettings, Settings
-from sentiflow.settings.notations import USUAL_LABELS, USUAL_SCALE
-
-MAX_ID_CHARACTERS: Final = 255
-MAX_TEXT_CHARACTERS: Final = 100_000
+from sentiflow.settings.notations import USUAL_LABELS
 
 # A review can be dated tomorrow where the sun is ahead of the server; more than this share of
 # the rows cannot.
 MAX_AFTER_NIGHT_SHARE: Final = 0.01
 MIN_JOIN_COVERAGE: Final = 0.5
-# Reviews are edited now and then, and somebody's account is renamed; more than these shares of
-# the rows read are no edits.
-MAX_EDITED_SHARE: Final = 0.02
-MAX_STRANGERS_SHARE: Final = 0.01
-MAX_MISSING_IDS_SHARE: Final = 0.01
 
-_NOT_NULL: Final = "expect_column_values_to_not_be_null"
-_LENGTHS: Final = "expect_column_value_lengths_to_be_between"
 
 # From this share of the quarantined rows on, the encoding is named as a likely cause.
 _MANY_UNDECODABLE: Final = 0.1
@@ -40,125 +32,6 @@ _MANY_UNDECODABLE: Final = 0.1
 _FAULT: Final = "This is a fault in sentiflow: please report it with these numbers."
 _NO_ROWS: Final = "the snapshot has no rows"
 _NO_PREVIOUS: Final = "there is no earlier accepted snapshot to compare with"
-
-Bound = float | date
-
-
-@dataclass(frozen=True)
-class RowExpectation:
-    """One thing expected of every row.
-
-    Attributes:
-        kind: the expectation's name in Great Expectations.
-        column: the column of the typed reviews it looks at.
-        reason: the sentence a rejected row carries; it never holds any of the row's text.
-        arguments: what Great Expectations needs beside the column.
-    """
-
-    kind: str
-    column: str
-    reason: str
-    arguments: Mapping[str, object] = field(default_factory=dict)
-
-    @property
-    def name(self) -> str:
-        """The rule's name in a rejection, such as expect_column_values_to_not_be_null:text."""
-        return f"{self.kind}:{self.column}"
-
-
-@dataclass(frozen=True)
-class TableExpectation:
-    """One thing expected of a whole night: a value between bounds.
-
-    Attributes:
-        name: short stable name.
-        required: what is required, as a sentence without its full stop.
-        received: what is there, as name=value.
-        advice: what to do when it fails, in whole sentences.
-        value: the value that is compared; None, when it is compared, fails.
-        at_least: the lower bound, itself allowed; None for none.
-        at_most: the upper bound, itself allowed; None for none.
-        critical: whether the night's data is rejected when it fails.
-        unless: why it cannot be checked tonight; None when it can.
-    """
-
-    name: str
-    required: str
-    received: str
-    advice: str
-    value: Bound | None
-    at_least: Bound | None = None
-    at_most: Bound | None = None
-    critical: bool = True
-    unless: str | None = None
-
-
-def list_row_expectations(data: DataSettings) -> tuple[RowExpectation, ...]:
-    """Return what is expected of every row; the first that fails names the rejection.
-
-    Great Expectations skips null values in all but the not-null checks, so a column's
-    not-null check always stands beside its others.
-    """
-    target: tuple[RowExpectation, ...]
-    if data.columns.label is None:
-        target = (
-            RowExpectation(_NOT_NULL, "stars", "The stars are missing or not a number."),
-            RowExpectation(
-                "expect_column_values_to_be_between",
-                "stars",
-                f"The stars are not between {_write_scale(data)}.",
-                {"min_value": 1, "max_value": 5},
-            ),
-        )
-    else:
-        target = (
-            RowExpectation(
-                _NOT_NULL, "label", f"The label is missing or not one of {_write_labels(data)}."
-            ),
-        )
-    return (
-        RowExpectation(_NOT_NULL, "review_id", "The review id is missing."),
-        RowExpectation(
-            _LENGTHS,
-            "review_id",
-            f"The review id is longer than {MAX_ID_CHARACTERS} characters.",
-            {"max_value": MAX_ID_CHARACTERS},
-        ),
-        *list_text_expectations(),
-        *target,
-    )
-
-
-def _write_scale(data: DataSettings) -> str:
-    low, _, high = data.stars_scale.rpartition("-")
-    named = "" if data.stars_scale == USUAL_SCALE else " (data.stars_scale)"
-    return f"{low} and {high}{named}"
-
-
-def _write_labels(data: DataSettings) -> str:
-    """Return which labels there can be, in few words; none that a person chose."""
-    if data.labels == USUAL_LABELS:
-        return "0/1, pos/neg, True/False"
-    return f"{data.labels} (data.labels)" if isinstance(data.labels, str) else "data.labels"
-
-
-def list_text_expectations() -> tuple[RowExpectation, ...]:
-    """Return what is expected of a row that is only to be answered: a text."""
-    return (
-        RowExpectation(_NOT_NULL, "text", "The text is missing or not a text."),
-        RowExpectation(
-            "expect_column_values_to_match_regex",
-            "text",
-            "The text is empty.",
-            {"regex": r"\S"},
-        ),
-        RowExpectation(
-            _LENGTHS,
-            "text",
-            f"The text is longer than {MAX_TEXT_CHARACTERS:,} characters.",
-            {"max_value": MAX_TEXT_CHARACTERS},
-        ),
-    )
 
 
 def list_table_expectations(
@@ -215,8 +88,8 @@ def _expect_of_reading(
             at_most=data.max_rejected_share,
             unless=no_input,
         ),
-        *_expect_of_values(profile, data, no_input),
-        *_expect_of_ids(profile, data, no_input),
+        *expect_readable_values(profile, data, no_input),
+        *expect_own_ids(profile, data, no_input),
         TableExpectation(
             name="rows_after_night",
             required=f"At most {MAX_AFTER_NIGHT_SHARE:g} of the rows read may be dated after "
@@ -264,131 +137,6 @@ def _expect_of_reading(
             at_least=settings.validation.min_rows,
         ),
     ]
-
-
-def _expect_of_values(
-    profile: Profile, data: DataSettings, no_input: str | None
-) -> list[TableExpectation]:
-    """Expect that optional values can be read; such a row is used without the value."""
-    # Of two columns with as many, the first by name.
-    worst = min(profile.unreadable, key=lambda name: (-profile.unreadable[name], name), default="")
-    count = profile.unreadable.get(worst, 0)
-    share = count / profile.rows_read if profile.rows_read else 0.0
-    is_too_much = share > data.max_unreadable_share
-    received = f"unreadable {worst} values={count:,} of {profile.rows_read:,} rows"
-    others = [f"{name} {profile.unreadable[name]:,}" for name in sorted(profile.unreadable)]
-    neutral = "positive" if data.positive_above < 3 else "negative"
-    return [
-        TableExpectation(
-            name="unreadable_share",
-            required=f"At most {data.max_unreadable_share:g} of the values of an optional column "
-            "may be unreadable (data.max_unreadable_share)",
-            received=received if worst else "unreadable values=0",
-            advice=_advise_on_values(profile, worst),
-            value=share,
-            at_most=data.max_unreadable_share,
-            unless=no_input,
-        ),
-        TableExpectation(
-            name="unreadable_values",
-            required="Every value of an optional column should be readable",
-            received=f"unreadable values: {', '.join(others) or 0}",
-            advice=f"These rows are used without it. {_advise_on_values(profile, worst)}",
-            value=count,
-            at_most=0,
-            critical=False,
-            unless=no_input or ("unreadable_share says it" if is_too_much else None),
-        ),
-        TableExpectation(
-            name="neutral_labels",
-            required=f"Neutral labels should count as {neutral} only where that is meant "
-            "(data.neutral)",
-            received=f"neutral labels kept as {neutral}={profile.neutral_labels:,} rows",
-            advice="Set data.neutral=leave_out to train without them, or data.labels to what "
-            "they mean.",
-            value=profile.neutral_labels,
-            at_most=0,
-            critical=False,
-            unless=no_input,
-        ),
-    ]
-
-
-def _expect_of_ids(
-    profile: Profile, data: DataSettings, no_input: str | None
-) -> list[TableExpectation]:
-    """Expect that an id names one review; edits of one, and copies, have its id by right."""
-    derived = profile.derived_ids
-    replaced = (
-        f"{profile.superseded_by_others:,} of {profile.rows_read:,} rows, "
-        f"{profile.superseded_by_strangers:,} of another user or business"
-    )
-    advice = (
-        "Every review must have an id of its own: name its column with "
-        "--set data.columns.review_id=COLUMN, or leave the column out with "
-        "--set data.columns.review_id=none."
-    )
-    is_too_much = profile.superseded_share > data.max_superseded_share
-    return [
-        TableExpectation(
-            name="superseded_share",
-            required=f"At most {data.max_superseded_share:g} of the rows read may be superseded "
-            "by a row with the same review id and another text, user or business "
-            "(data.max_superseded_share)",
-            received=replaced,
-            advice=advice,
-            value=profile.superseded_share,
-            at_most=data.max_superseded_share,
-            unless=no_input,
-        ),
-        TableExpectation(
-            name="superseded_rows",
-            required="A review id should be that of one review (data.columns.review_id)",
-            received=f"superseded by another text, user or business: {replaced}",
-            advice=f"The older rows are not used. {advice}",
-            value=max(
-                profile.superseded_share / MAX_EDITED_SHARE,
-                _divide(profile.superseded_by_strangers, profile.rows_read) / MAX_STRANGERS_SHARE,
-            ),
-            at_most=1,
-            critical=False,
-            unless=no_input or ("superseded_share says it" if is_too_much else None),
-        ),
-        TableExpectation(
-            name="missing_ids",
-            required="Either all rows should have a review id or none (data.columns.review_id)",
-            received=f"rows without an id (empty, NULL, nan)={derived:,} of {profile.passed:,}",
-            advice="Theirs are derived from their content: a row that is edited counts as "
-            "another review.",
-            # Where no row has one, there is no such column, and nothing to tell.
-            value=_divide(derived, profile.passed) if derived < profile.passed else 0.0,
-            at_most=MAX_MISSING_IDS_SHARE,
-            critical=False,
-            unless=no_input,
-        ),
-    ]
-
-
-def _advise_on_values(profile: Profile, worst: str) -> str:
-    """Return what to set so that the values of a column can be read."""
-    if worst != "date":
-        return (
-            f"Look at that column, or leave it out with --set data.columns.{worst}=none."
-            if worst
-            else ""
-        )
-    leave_out = "leave the column out with --set data.columns.date=none"
-    days, months = profile.date_orders["day_first"], profile.date_orders["month_first"]
-    if days and not months:
-        return f"{days:,} dates fit DD/MM only: --set data.date_format=DD/MM, or {leave_out}."
-    if months and not days:
-        return f"{months:,} dates fit MM/DD only: --set data.date_format=MM/DD, or {leave_out}."
-    if days or profile.date_orders["either"]:
-        return (
-            "Only you can know whether the day or the month comes first: --set "
-            f"data.date_format=DD/MM or --set data.date_format=MM/DD, or {leave_out}."
-        )
-    return f"Say how dates are written with --set data.date_format=…, or {leave_out}."
 
 
 def _expect_of_content(profile: Profile, settings: Settings, night: date) -> list[TableExpectation]:
@@ -637,10 +385,6 @@ def _advise_on_labels(profile: Profile, data: DataSettings) -> str:
         if fitting
         else " Name the labels with data.labels = {positive = […], negative = […], neutral = […]}."
     )
-
-
-def _divide(part: int, whole: int) -> float:
-    return part / whole if whole else 0.0
 
 
 def _write(value: float | None) -> str:

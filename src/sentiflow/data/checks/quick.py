@@ -12,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from sentiflow.data.checks.expectations import RowExpectation, TableExpectation
+from sentiflow.data.checks.expectation import RowExpectation, TableExpectation
 from sentiflow.data.checks.table_report import TableReport, describe_outcome, describe_unchecked
 
 

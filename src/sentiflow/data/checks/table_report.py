@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from sentiflow.data.checks.expectations import TableExpectation
+from sentiflow.data.checks.expectation import TableExpectation
 
 
 @dataclass(frozen=True)

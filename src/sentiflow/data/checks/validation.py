@@ -1,7 +1,7 @@
 """Have Great Expectations check every chunk of rows and then the whole night.
 
 The one module that imports great_expectations, and only once something is to be checked.
-What is expected stands in data/checks/expectations.py.
+What is expected stands in data/checks/expectations.py and data/checks/row_expectations.py.
 """
 
 from __future__ import annotations
@@ -21,14 +21,9 @@ import numpy.typing as npt
 import pandas as pd
 
 from sentiflow.data.checks.docs_page import lay_out_page
-from sentiflow.data.checks.expectations import (
-    Bound,
-    TableExpectation,
-    list_row_expectations,
-    list_rule_expectations,
-    list_table_expectations,
-    list_text_expectations,
-)
+from sentiflow.data.checks.expectation import Bound, TableExpectation
+from sentiflow.data.checks.expectations import list_rule_expectations, list_table_expectations
+from sentiflow.data.checks.row_expectations import list_row_expectations, list_text_expectations
 from sentiflow.data.checks.table_report import (
     ExpectationOutcome,
     TableReport,

@@ -12,8 +12,8 @@ from typing import Final
 import numpy as np
 import pandas as pd
 
-from sentiflow.data.checks.expectations import list_row_expectations
 from sentiflow.data.checks.quick import find_failures
+from sentiflow.data.checks.row_expectations import list_row_expectations
 from sentiflow.data.ingest.tally import Tally, TextLengths, measure_texts
 from sentiflow.data.outdated import drop_outdated
 from sentiflow.data.profile import Profile
