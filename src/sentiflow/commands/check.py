@@ -29,12 +29,12 @@ from sentiflow.data.reviews import REVIEW_COLUMNS
 from sentiflow.dates import read_today
 from sentiflow.errors import SourceError
 from sentiflow.night.request import NightRequest
-from sentiflow.settings.notations import USUAL_DATES
+from sentiflow.settings import DataSettings
 
 if TYPE_CHECKING:
     from sentiflow.data.checks.table_report import TableReport
     from sentiflow.data.reading.streams import SourceFile
-    from sentiflow.settings import ColumnSettings, DataSettings, Settings
+    from sentiflow.settings import ColumnSettings, Settings
 
 FIRST_ROWS: Final = 20_000
 _MOST_FILES: Final = 100
@@ -57,7 +57,7 @@ class Checked:
         samples: values of the first rows of one of them, by column.
         columns: which column holds what, where it is there.
         best_columns: the same with the settings that are suggested.
-        date_format: how dates are written, with the settings that are suggested.
+        data: how values are read, with the settings that are suggested.
         suggested: settings that would help.
         counted: what the first rows come to; None where they cannot be read.
         report: the expectations of a night, of these rows.
@@ -73,7 +73,7 @@ class Checked:
     samples: Samples = field(default_factory=dict)
     columns: Mapping[str, str | None] = field(default_factory=dict)
     best_columns: Mapping[str, str | None] = field(default_factory=dict)
-    date_format: str = USUAL_DATES
+    data: DataSettings = field(default_factory=DataSettings)
     suggested: Suggested = field(default_factory=dict)
     counted: Counted | None = None
     report: TableReport | None = None
@@ -126,7 +126,7 @@ def _look(request: NightRequest, settings: Settings, most: int | None, checked: 
     better = apply_settings(settings, checked.suggested)
     checked.columns = _map_columns(settings.data.columns, checked.samples)
     checked.best_columns = _map_columns(better.data.columns, checked.samples)
-    checked.date_format = better.data.date_format
+    checked.data = better.data
     try:
         checked.counted = _count(files, request, settings, most)
     except SourceError as error:
@@ -263,7 +263,15 @@ def _describe_target(checked: Checked) -> dict[str, Any] | None:
         return None
     is_safe = len(values) <= _MOST_VALUES and all(map(_is_plain, values))
     shown = dict(sorted(values.items())) if is_safe else None
-    return {"kind": key, "column": column, "values": shown, "distinct": len(values)}
+    labels = checked.data.labels
+    read_as = labels if isinstance(labels, str) else labels.model_dump(mode="json")
+    return {
+        "kind": key,
+        "column": column,
+        "read_as": checked.data.stars_scale if key == "stars" else read_as,
+        "values": shown,
+        "distinct": len(values),
+    }
 
 
 def _is_plain(value: str) -> bool:
@@ -273,7 +281,11 @@ def _is_plain(value: str) -> bool:
 
 def _name_dates(checked: Checked) -> str | None:
     column = checked.best_columns.get("date")
-    return name_dates(checked.samples[column], checked.date_format) if column is not None else None
+    return (
+        name_dates(checked.samples[column], checked.data.date_format)
+        if column is not None
+        else None
+    )
 
 
 def _describe_rows(counted: Counted | None) -> dict[str, Any] | None:

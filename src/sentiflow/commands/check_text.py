@@ -146,7 +146,8 @@ def _list_columns(answer: Mapping[str, Any]) -> Iterator[str]:
             if target["values"]
             else f"{target['distinct']:,} different values"
         )
-        yield f"  {target['kind'].capitalize():<9} {values} in the first rows"
+        read_as = target["read_as"] if isinstance(target["read_as"], str) else "data.labels"
+        yield f"  {target['kind'].capitalize():<9} by {read_as}: {values} in the first rows"
     dates = answer["dates"]
     if dates["written_as"] or dates["earliest"]:
         span = f": {dates['earliest']} to {dates['latest']}" if dates["earliest"] else ""
