@@ -276,3 +276,9 @@ def test_names_in_quotes_are_names_where_quotes_mean_nothing() -> None:
     header, _, body = join(rows).partition("\n")
     content = "\t".join(f'"{name}"' for name in header.split("\t")) + "\n" + body
     assert read(content) == (rows, [])
+
+
+def test_no_row_vanishes_where_every_line_has_quotes_that_mean_nothing() -> None:
+    rows = change(make_rows(), 2, 0, '"{}')
+    rows = change(rows, 2, 1, '{} 42" "so"')
+    assert read(join(rows)) == (rows, [])

@@ -75,7 +75,9 @@ def find_kinds(rows: Sequence[Sequence[str]]) -> str:
     >>> find_kinds([["r1", "5", "Good soup"]] * 5)
     'w9t'
     """
-    return "".join(map(_find_kind, zip(*rows, strict=True))) if len(rows) >= 5 else ""
+    return (
+        "".join(map(_find_kind, zip(*rows, strict=True))) if len(rows) >= LEAST_PLAIN_LINES else ""
+    )
 
 
 def _find_kind(values: Sequence[str]) -> str:

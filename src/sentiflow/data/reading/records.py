@@ -119,11 +119,12 @@ class RecordReader:
                 if values is not None and len(values) <= 1 and not record.text.strip():
                     continue
                 self.fields = self.fields or len(values or ())
+                record.is_doubtful = is_doubtful
                 is_doubtful = (is_doubtful or values is None) and (
                     values is None or len(values) != self.fields
                 )
                 self.is_clean = not (is_doubtful or self._again or self._has_ended)
-                yield record if not is_doubtful else replace(record, is_doubtful=True)
+                yield record
 
     def _is_plain(self, parsed: Parsed) -> bool:
         """Say whether there is nothing to ask of a record: most are so."""

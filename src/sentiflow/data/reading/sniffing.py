@@ -9,7 +9,13 @@ from dataclasses import dataclass, replace
 from typing import Final
 
 from sentiflow.data.reading.columns import WantedColumns
-from sentiflow.data.reading.dialect import DELIMITERS, Dialect, Quoting, find_kinds
+from sentiflow.data.reading.dialect import (
+    DELIMITERS,
+    LEAST_PLAIN_LINES,
+    Dialect,
+    Quoting,
+    find_kinds,
+)
 from sentiflow.data.reading.records import Line, RecordReader, is_quoted_well
 from sentiflow.settings import DataSettings
 
@@ -80,12 +86,13 @@ def sniff_csv(head: str, wanted: WantedColumns, data: DataSettings, *, is_all: b
             if dialect.quoting == "unquoted":
                 return SniffedCsv(dialect, hint is not None, _rank_ends(lines))
         del sample[: len(header.lines)]
-    plain = [
-        values
-        for line in sample
-        if not (quote and quote in line.text) and len(values := dialect.split(line.text)) == fields
-    ]
-    dialect = replace(dialect, kinds=find_kinds(plain), quoting="undecided")
+    alike = [line.text for line in sample if len(dialect.split(line.text)) == fields]
+    plain = [text for text in alike if not (quote and quote in text)]
+    # Where every line has quotes, those tell that have as many delimiters as the header.
+    kinds = find_kinds(
+        list(map(dialect.split, plain if len(plain) >= LEAST_PLAIN_LINES else alike))
+    )
+    dialect = replace(dialect, kinds=kinds, quoting="undecided")
     dialect = replace(dialect, end=_find_end(lines, dialect, fields))
     dialect, why = _weigh(dialect, sample, fields, data, is_all=is_all)
     dialect = replace(dialect, reason=f"{source}; {why}")
@@ -184,7 +191,7 @@ def _count(
             if not is_all and parsed.reached >= last:
                 # The rest of it stands behind the sample.
                 break
-            counts.hurt += not parsed.is_doubtful and is_whole[0]
+            counts.hurt += is_whole[0] and (dialect.can_tell or not parsed.is_doubtful)
         elif len(parsed.values) == fields and is_quoted_well(text, dialect):
             counts.wrapped += 1
             counts.unescaped += f"\\{quote}" in text
