@@ -47,6 +47,12 @@ def list_row_expectations(data: DataSettings) -> tuple[RowExpectation, ...]:
             {"max_value": MAX_ID_CHARACTERS},
         ),
         *list_text_expectations(),
+        RowExpectation(
+            "expect_column_values_to_match_regex",
+            "text",
+            "The text is empty.",
+            {"regex": r"\S"},
+        ),
         *target,
     )
 
@@ -65,15 +71,13 @@ def _write_labels(data: DataSettings) -> str:
 
 
 def list_text_expectations() -> tuple[RowExpectation, ...]:
-    """Return what is expected of a row that is only to be answered: a text."""
+    """Return what is expected of a row that is only to be answered: a text.
+
+    It may be empty: `predict` and the service answer that too, by what the model thinks of no
+    word at all.
+    """
     return (
         RowExpectation(_NOT_NULL, "text", "The text is missing or not a text."),
-        RowExpectation(
-            "expect_column_values_to_match_regex",
-            "text",
-            "The text is empty.",
-            {"regex": r"\S"},
-        ),
         RowExpectation(
             _LENGTHS,
             "text",
