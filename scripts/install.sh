@@ -15,7 +15,7 @@ echo "Installing $lock into $venv: $packages packages, about 3 GB, once. It take
 # Say how far pip has come, a line for every 25 packages: its own words would be a thousand lines.
 count_packages() {
   awk -v all="$packages" '
-    /^Collecting / { if (++seen % 25 == 0) { print "  " seen " of " all " packages fetched" } fflush() }
+    /^(Collecting|Processing) / { if (++seen % 25 == 0) { print "  " seen " of " all " packages fetched" } fflush() }
     /^Installing collected packages/ { print "  all fetched; unpacking and compiling takes as long again"; fflush() }
     /^(ERROR|WARNING)/ { print; fflush() }' >&2
 }

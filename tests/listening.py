@@ -24,11 +24,12 @@ class Request:
 
 @dataclass(frozen=True)
 class Answer:
-    """What the next request gets: a status, after a pause, perhaps with another address."""
+    """What the next request gets: a status and a body, after a pause, perhaps another address."""
 
     status: int = 200
     pause: float = 0.0
     location: str | None = None
+    body: bytes = b""
 
 
 class Listener(ThreadingHTTPServer):
@@ -74,8 +75,9 @@ class _Handler(BaseHTTPRequestHandler):
         self.send_response(answer.status)
         if answer.location:
             self.send_header("Location", answer.location)
-        self.send_header("Content-Length", "0")
+        self.send_header("Content-Length", str(len(answer.body)))
         self.end_headers()
+        self.wfile.write(answer.body)
 
     def log_message(self, *_: Any) -> None:
         """Keep quiet."""

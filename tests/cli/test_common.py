@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import subprocess
 import sys
 
@@ -9,6 +10,7 @@ import pytest
 from outside import make_environment
 
 from sentiflow import __version__
+from sentiflow.cli.common import show_progress
 
 
 def run_sentiflow(*words: str, **environment: str) -> subprocess.CompletedProcess[str]:
@@ -45,3 +47,13 @@ def test_a_shell_completes_commands_options_settings_and_presets(
         _SENTIFLOW_COMPLETE="complete_bash", COMP_WORDS=typed, COMP_CWORD=str(typed.count(" "))
     )
     assert set(answer.stdout.split()) == completed
+
+
+def test_what_the_answer_will_say_is_not_said_before_it(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    with show_progress():
+        logger = logging.getLogger("sentiflow.night")
+        logger.warning("few rows", extra={"is_recorded": True})
+        logger.warning("nobody was told")
+    assert capsys.readouterr().err == "  warning: nobody was told\n"

@@ -12,7 +12,8 @@ from sentiflow.commands.adopt import adopt, revert
 from sentiflow.commands.context import ReleaseContext
 from sentiflow.commands.promote import promote
 from sentiflow.commands.rollback import roll_back
-from sentiflow.commands.status import describe_models, format_models
+from sentiflow.commands.status import describe_models
+from sentiflow.commands.status_text import format_models
 from sentiflow.errors import NoModelError, ReleaseForbidden, SentiflowError
 
 

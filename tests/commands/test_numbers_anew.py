@@ -13,7 +13,8 @@ from sentiflow.commands.context import ReleaseContext, open_release_context
 from sentiflow.commands.history import format_history, read_history
 from sentiflow.commands.promote import promote
 from sentiflow.commands.rollback import release_hold, roll_back
-from sentiflow.commands.status import describe_models, format_models
+from sentiflow.commands.status import describe_models
+from sentiflow.commands.status_text import format_models
 from sentiflow.commands.upkeep import prune_home
 from sentiflow.errors import ForeignRegistry, NoModelError, ReleaseForbidden
 from sentiflow.release.alias import reconcile

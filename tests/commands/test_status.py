@@ -4,18 +4,28 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable
+from dataclasses import replace
+from datetime import date
+from pathlib import Path
 from typing import Any
 
 import pytest
+from listening import Answer, Listener
+from outside import make_environment, type_in
 from release_helpers import register, start_run, write
 
 from sentiflow.commands.context import ReleaseContext
 from sentiflow.commands.promote import promote
 from sentiflow.commands.rollback import roll_back
-from sentiflow.commands.status import describe_models, format_models
+from sentiflow.commands.status import describe_models
+from sentiflow.commands.status_text import format_models
+from sentiflow.dates import read_today
+from sentiflow.release.leases import Leases, name_night
 from sentiflow.release.registry import CHALLENGER
 from sentiflow.release.state import Kind
 from sentiflow.reporting.record import NightRecord, Outcome, save_record
+from sentiflow.servers.next_start import look_up_next_start
+from sentiflow.settings import load_settings
 
 WAITING = "It waits for a person: sentiflow promote N --reason … (gate.approval=manual)."
 
@@ -118,3 +128,82 @@ def test_a_model_without_a_champion_says_so_with_the_ways_out(
     assert model["no_champion"] in text
     promote(context, 1, "good enough to begin with", True, lambda _: None)
     assert look(context)[0]["no_champion"] is None
+
+
+def test_the_champion_is_told_with_its_age_and_accuracy(context: ReleaseContext) -> None:
+    number = run_night(context, 1, "promoted")
+    version = context.registry.look_up_version(context.model, number)
+    assert version is not None
+    context.registry.tag_version(version, {"sentiflow.accuracy": "0.87654"})
+    model, text = look(context)
+    nights = (read_today(context.settings.schedule) - date(2026, 1, 1)).days
+    assert (model["champion"]["age_nights"], model["champion"]["accuracy"]) == (nights, 0.87654)
+    assert f"version 1 of the night 2026-01-01, {nights} nights old, test accuracy 0.8765," in text
+    assert str(context.home) in text.splitlines()[0]
+    context.registry.tag_version(version, {"sentiflow.accuracy": "gone"})
+    assert look(context)[0]["champion"]["accuracy"] is None
+
+
+def test_a_night_that_runs_is_told(context: ReleaseContext) -> None:
+    leases = Leases(context.ledger_url)
+    details = {"night": "2026-01-02", "run_id": "r"}
+    lease, _ = leases.take(name_night(context.model), "ada@here", 60, details)
+    model, text = look(context)
+    assert model["running"] == {
+        "night": "2026-01-02", "since": lease.taken.isoformat(), "actor": "ada@here",
+        "mlflow_run_id": "r",
+    }  # fmt: skip
+    assert "night 2026-01-02, since " in text
+    leases.release(lease)
+
+
+def test_where_the_default_model_has_no_champion_those_that_exist_are_named(
+    context: ReleaseContext,
+) -> None:
+    run_night(context, 1, "promoted")
+    roll_call = replace(context, settings=load_settings(None, ["model.name=nobody"]))
+    text = format_models(describe_models(roll_call), "bin/sentiflow")
+    assert "nobody has no champion" in text
+    assert f"--set model.name={context.model}" in text
+
+
+def test_what_waits_is_promoted_by_what_is_printed(context: ReleaseContext) -> None:
+    run_night(context, 1, "waiting", WAITING)
+    elsewhere = replace(context, settings=load_settings(None, ["model.name=nobody"]))
+    text = format_models(describe_models(elsewhere), "bin/sentiflow")
+    assert f"bin/sentiflow promote 1 --reason … --set model.name={context.model}" in text
+    assert "bin/sentiflow promote 1 --reason …\n" in look(context)[1].replace(
+        "sentiflow promote", "bin/sentiflow promote"
+    )
+
+
+def test_status_makes_nothing_where_nothing_is(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    home = tmp_path / "home"
+    monkeypatch.chdir(tmp_path)
+    answer = type_in(("status",), make_environment(SENTIFLOW_HOME=str(home)), capfd)
+    assert (answer.returncode, answer.stderr) == (0, "")
+    assert "No model is registered yet" in answer.stdout
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    ("body", "found"),
+    [
+        (b'[{"expected_start_time": "2026-12-01T03:30:00+02:00"}]', "2026-12-01T01:30:00+00:00"),
+        (b"[]", None),
+        (b"<html>", None),
+        (b"{}", None),
+    ],
+)
+def test_the_next_start_is_what_prefect_has_scheduled(
+    listener: Listener, monkeypatch: pytest.MonkeyPatch, body: bytes, found: str | None
+) -> None:
+    listener.answers.append(Answer(200, body=body))
+    monkeypatch.setenv("PREFECT_API_URL", f"{listener.url}/api")
+    assert look_up_next_start() == found
+    monkeypatch.setenv("PREFECT_API_URL", "http://127.0.0.1:1/api")
+    assert look_up_next_start() is None
+    monkeypatch.delenv("PREFECT_API_URL")
+    assert look_up_next_start() is None

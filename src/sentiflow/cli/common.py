@@ -103,7 +103,9 @@ _OF_A_HOME: Final = tuple(
 )
 
 
-def add_home_command(name: str | None = None) -> Callable[[Act], Callable[..., None]]:
+def add_home_command(
+    name: str | None = None, *, may_make: bool = True
+) -> Callable[[Act], Callable[..., None]]:
     """Register a command that works in the home: with its own options, and --config, --set, --json.
 
     What it decorates takes the opened home and the command's own options, and returns the answer
@@ -111,6 +113,7 @@ def add_home_command(name: str | None = None) -> Callable[[Act], Callable[..., N
 
     Args:
         name: what a user types; None: the function's name.
+        may_make: make the home where there is none.
     """
 
     def register(act: Act) -> Callable[..., None]:
@@ -120,7 +123,7 @@ def add_home_command(name: str | None = None) -> Callable[[Act], Callable[..., N
             def work() -> tuple[dict[str, Any], str, int]:
                 from sentiflow.commands.context import open_release_context
 
-                home = prepare_home()
+                home = prepare_home(may_make=may_make)
                 return *act(open_release_context(config, tuple(overrides or ()), home), **own), 0
 
             answer_with(as_json, work, {})
@@ -185,12 +188,12 @@ def _print(answer: dict[str, Any] | str, code: int) -> int:
     return code
 
 
-def prepare_home() -> Path:
+def prepare_home(*, may_make: bool = True) -> Path:
     """Return SENTIFLOW_HOME with the environment pointing at it."""
     from sentiflow.settings import prepare_environment, read_home
 
     home = read_home()
-    prepare_environment(home)
+    prepare_environment(home, may_make=may_make)
     return home
 
 
@@ -220,6 +223,9 @@ class _LiveLine(logging.Handler):
         self._last_share: dict[str, int] = {}
 
     def emit(self, record: logging.LogRecord) -> None:
+        if getattr(record, "is_recorded", False):
+            # The command's answer says it.
+            return
         # Whoever watched may be gone: a closed terminal, `| head`. The night goes on.
         with suppress(OSError):
             self._show(record)

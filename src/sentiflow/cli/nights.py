@@ -190,13 +190,15 @@ def sample(
     answer_with(as_json, work, {})
 
 
-@add_home_command()
+@add_home_command(may_make=False)
 def status(context: ReleaseContext) -> tuple[dict[str, Any], str]:
-    """Show champion, challenger, last night, what waits and what is held, of every model."""
-    from sentiflow.commands.status import describe_models, format_models
+    """Show what is live, runs, waits and is held of every model, and when the next night starts."""
+    from sentiflow.commands.status import describe_models
+    from sentiflow.commands.status_text import format_models
+    from sentiflow.servers.next_start import look_up_next_start
 
-    described = describe_models(context)
-    return described, format_models(described)
+    described = {**describe_models(context), "next_start": look_up_next_start()}
+    return described, format_models(described, name_program())
 
 
 def _parse_date(text: str | None) -> date | None:

@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import date
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 from sentiflow.commands.context import ReleaseContext
 from sentiflow.commands.history import format_time
+from sentiflow.dates import read_today
 from sentiflow.errors import ForeignRegistry, RegistryUnreachable
+from sentiflow.files import make_sqlite_url
 from sentiflow.notices.moves import describe_move
 from sentiflow.release.identity import name_runs, read_run, select_events
 from sentiflow.release.state import (
@@ -22,89 +26,105 @@ from sentiflow.reporting.record import NightRecord, format_no_champion, read_las
 
 
 def describe_models(context: ReleaseContext) -> dict[str, Any]:
-    """Return champion, challenger, what waits or holds, and the last night of each model.
+    """Return champion, challenger, what runs, waits or holds, and the last night of each model.
 
-    The ledger says what is live. A registry that does not answer is named, not an error.
+    The ledger says what is live. A registry that does not answer is named, not an error. Where
+    there is no ledger and no MLflow yet, none is made.
     """
-    from sentiflow.release.registry import CHALLENGER
-
-    registry, ledger, home = context.registry, context.ledger, context.home
+    ledger, home = context.ledger_to_read, context.home
     unreachable = None
+    has_registry = _has_registry(context)
     names = set(ledger.list_models())
     try:
-        names |= set(registry.list_models())
+        names |= set(context.registry.list_models() if has_registry else ())
     except RegistryUnreachable as error:
         unreachable = str(error)
+    running = _list_running(context)
     models = []
-    for name in sorted(names):
-        challenger, foreign = None, None
-        state = fold_events(ledger.read(name))
-        if unreachable is None:
+    for name in sorted(names | running.keys()):
+        state, foreign, found = fold_events(ledger.read(name)), None, _NOTHING
+        if has_registry and unreachable is None:
             try:
                 state = context.reconcile(name)
+                found = _look_up_versions(context, name, state)
             except ForeignRegistry as error:
                 foreign = str(error)
-            else:
-                found = registry.look_up_alias(name, CHALLENGER)
-                # MLflow's alias stays where the last night put it, also on what became champion.
-                if found is not None and not state.is_champion(found.number, found.run_id):
-                    challenger = {
-                        "version": found.number,
-                        "night": found.tags.get("sentiflow.night"),
-                        "outcome": found.tags.get("sentiflow.outcome"),
-                    }
         events = name_runs(ledger.read(name))
         models.append(
             {
                 "model": name,
-                **_describe_standing(state, events),
-                "challenger": challenger,
+                **_describe_standing(context, state, events, found.accuracy),
+                "challenger": found.challenger,
+                "running": running.get(name),
                 "registry_error": foreign,
                 **_describe_nights(home, name, events),
             }
         )
-    return {"home": str(home), "registry_error": unreachable, "models": models}
+    return {
+        "home": str(home),
+        "default_model": context.model,
+        "registry_error": unreachable,
+        "models": models,
+    }
 
 
-def format_models(described: dict[str, Any]) -> str:
-    """Return the status of all models as text."""
-    lines = []
-    if described["registry_error"]:
-        lines.append(f"Warning: {described['registry_error']} What follows is the ledger's.")
-    if not described["models"]:
-        lines.append("No model is registered yet. Run a night: sentiflow run")
-    for entry in described["models"]:
-        lines.append(entry["model"])
-        if entry["registry_error"]:
-            lines.append(f"  Warning: {entry['registry_error']} What follows is the ledger's.")
-        champion, challenger = entry["champion"], entry["challenger"]
-        since = f", live since {champion['since'][:16]} UTC" if champion else ""
-        lines.append(f"  {'champion':<11} {_name(champion)}{since}")
-        if entry["no_champion"]:
-            lines.append(f"    {entry['no_champion']}")
-        lines.append(f"  {'challenger':<11} {_name(challenger)}")
-        if entry["waiting"]:
-            waiting = entry["waiting"]
-            lines.append(
-                f"  {'waiting':<11} version {waiting['version']} waits for a person: sentiflow "
-                f"promote {waiting['version']} --reason …"
-            )
-        if entry["hold"]:
-            hold = entry["hold"]
-            lines.append(f"  {'hold':<11} since {hold['time'][:16]} UTC by {hold['actor']}:")
-            lines.append(f"    {hold['reason']}")
-        if entry["moved_outside"]:
-            lines.append(f"  Warning: {entry['moved_outside']}")
-        if entry["last_night"]:
-            last = entry["last_night"]
-            lines.append(f"  {'last night':<11} {last['night']} {last['outcome']}")
-            # What a night said of what a person has decided since is no news any more.
-            lines += [f"    {reason}" for reason in last["since"] or last["reasons"]]
-        if entry["refused_start"]:
-            refused = entry["refused_start"]
-            lines.append(f"  {'refused':<11} another start for {refused['night']}, later than that")
-            lines += [f"    {reason}" for reason in refused["reasons"]]
-    return "\n".join(lines)
+@dataclass(frozen=True)
+class _Found:
+    """What the registry says of a model's versions."""
+
+    challenger: dict[str, Any] | None = None
+    accuracy: float | None = None
+
+
+_NOTHING: Final = _Found()
+
+
+def _look_up_versions(context: ReleaseContext, name: str, state: ReleaseState) -> _Found:
+    from sentiflow.release.registry import CHALLENGER
+
+    registry = context.registry
+    challenger = None
+    found = registry.look_up_alias(name, CHALLENGER)
+    # MLflow's alias stays where the last night put it, also on what became champion.
+    if found is not None and not state.is_champion(found.number, found.run_id):
+        challenger = {
+            "version": found.number,
+            "night": found.tags.get("sentiflow.night"),
+            "outcome": found.tags.get("sentiflow.outcome"),
+        }
+    champion = registry.look_up_version(name, state.champion) if state.champion else None
+    if champion is None or not state.is_champion(champion.number, champion.run_id):
+        return _Found(challenger)
+    try:
+        return _Found(challenger, float(champion.tags["sentiflow.accuracy"]))
+    except (KeyError, ValueError):
+        # Anyone can remove a tag in MLflow's page.
+        return _Found(challenger)
+
+
+def _has_registry(context: ReleaseContext) -> bool:
+    """Say whether there is an MLflow to ask: to ask the home's own would make it."""
+    own = context.home / "mlflow.db"
+    return context.tracking_uri != make_sqlite_url(own) or own.exists()
+
+
+def _list_running(context: ReleaseContext) -> dict[str, dict[str, Any]]:
+    """Return the nights that run now, by model."""
+    from sentiflow.release.leases import Leases, parse_model
+
+    if not context.ledger_to_read.is_there():
+        return {}
+    living = Leases(context.ledger_url).list_living(context.settings.lease.stale_seconds)
+    return {
+        model: {
+            "night": lease.details.get("night"),
+            "since": lease.taken.isoformat(),
+            "actor": lease.actor,
+            "mlflow_run_id": lease.details.get("run_id"),
+        }
+        for lease in living
+        if (model := parse_model(lease.name)) is not None
+    }
 
 
 def _describe_nights(home: Path, model: str, events: Sequence[Event]) -> dict[str, Any]:
@@ -141,15 +161,20 @@ def _list_since(last: NightRecord, events: Sequence[Event]) -> list[str]:
     ]
 
 
-def _describe_standing(state: ReleaseState, events: Sequence[Event]) -> dict[str, Any]:
+def _describe_standing(
+    context: ReleaseContext, state: ReleaseState, events: Sequence[Event], accuracy: float | None
+) -> dict[str, Any]:
     crowned, waiting, hold = state.champion_event, state.waiting, state.hold
     champion = state.champion
+    night = read_night(events, champion, state.champion_run) if crowned and champion else None
     return {
         "champion": crowned
         and {
             "version": state.champion,
             "since": crowned.time.isoformat(),
-            "night": champion and read_night(events, champion, state.champion_run),
+            "night": night,
+            "age_nights": _count_nights(night, read_today(context.settings.schedule)),
+            "accuracy": accuracy,
             "kind": crowned.kind,
             "reason": crowned.reason,
             "decision": state.champion_decision,
@@ -163,6 +188,14 @@ def _describe_standing(state: ReleaseState, events: Sequence[Event]) -> dict[str
     }
 
 
+def _count_nights(night: str | None, today: date) -> int | None:
+    try:
+        return (today - date.fromisoformat(night)).days if night else None
+    except ValueError:
+        # What an event says was checked when it was written, by whichever version.
+        return None
+
+
 def _explain_no_champion(state: ReleaseState, events: Sequence[Event]) -> str | None:
     if state.champion is not None or state.moved is not None or not events:
         return None
@@ -170,10 +203,3 @@ def _explain_no_champion(state: ReleaseState, events: Sequence[Event]) -> str | 
     number = ruled.to_version if ruled is not None else None
     waits = state.waiting is not None and state.waiting.to_version == number
     return format_no_champion(events[-1].model, number, "waiting" if waits else None)
-
-
-def _name(version: dict[str, Any] | None) -> str:
-    if version is None:
-        return "none"
-    night = f" of the night {version['night']}" if version.get("night") else ""
-    return f"version {version['version']}{night}"

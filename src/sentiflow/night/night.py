@@ -110,7 +110,8 @@ class Night:
     def warn(self, sentence: str | None) -> None:
         """Add a warning to the night's record and log it; None is no warning."""
         if sentence:
-            logger.warning("%s", sentence)
+            # The summary of the night ends with it: a terminal need not show it before, too.
+            logger.warning("%s", sentence, extra={"is_recorded": True})
             self.note(warnings=[*self.record.warnings, sentence])
 
     def note_state(self, state: ReleaseState) -> None:

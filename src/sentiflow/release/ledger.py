@@ -110,12 +110,22 @@ class Ledger:
             last = select(func.max(EVENTS.c.sequence)).where(EVENTS.c.model == model)
             return connection.scalar(last) or 0, _read_mark(connection, model)
 
+    def is_there(self) -> bool:
+        """Return whether there is a ledger at its address; none is made.
+
+        Raises:
+            LedgerUnreachable: the database did not answer.
+        """
+        return self._database.is_there()
+
     def list_models(self) -> list[str]:
         """Return the names of all models with events.
 
         Raises:
             LedgerUnreachable: the database did not answer.
         """
+        if self._is_missing():
+            return []
         with self._database.begin() as connection:
             named = select(EVENTS.c.model).distinct().order_by(EVENTS.c.model)
             return list(connection.scalars(named))

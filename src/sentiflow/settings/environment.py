@@ -107,6 +107,12 @@ def read_api_key() -> str | None:
     return read_secret("SENTIFLOW_API_KEY")
 
 
+def read_prefect_api() -> tuple[str, str | None] | None:
+    """Return the address of Prefect's API and its `user:password`; None where none is named."""
+    address = os.environ.get("PREFECT_API_URL", "").strip()
+    return (address, os.environ.get("PREFECT_API_AUTH_STRING")) if address else None
+
+
 def read_webhook_url() -> str | None:
     """Return the address that notices are posted to, or None.
 
@@ -172,7 +178,7 @@ def copy_environment() -> dict[str, str]:
     return dict(os.environ)
 
 
-def prepare_environment(home: Path) -> None:
+def prepare_environment(home: Path, *, may_make: bool = True) -> None:
     """Point Prefect, MLflow, TensorFlow and Great Expectations at the home, quietly.
 
     An entry point calls this before any of them is imported, and what it starts inherits it.
@@ -181,12 +187,17 @@ def prepare_environment(home: Path) -> None:
     tools besides is another project's, and is removed. Secrets that `NAME_FILE` names are put
     where those clients look for them. Telemetry is off.
 
+    Args:
+        home: SENTIFLOW_HOME.
+        may_make: make the home where there is none.
+
     Raises:
         SettingsError: the home is no folder and cannot be made one, or a secret cannot be read.
     """
     _export_client_secrets()
     try:
-        home.mkdir(parents=True, exist_ok=True, mode=0o700)
+        if may_make or home.exists():
+            home.mkdir(parents=True, exist_ok=True, mode=0o700)
     except OSError as error:
         is_file = isinstance(error, FileExistsError)
         reason = "it is a file" if is_file else str(error.strerror)
