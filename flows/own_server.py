@@ -7,6 +7,7 @@ before the night can say what becomes of it.
 from __future__ import annotations
 
 import os
+import re
 import socket
 import subprocess
 import time
@@ -22,6 +23,7 @@ from prefect.logging.handlers import APILogWorker
 from prefect.settings import get_current_settings
 
 from sentiflow.errors import SentiflowError
+from sentiflow.files import hide_secrets
 from sentiflow.processes import make_module_command
 from sentiflow.servers.logs import open_log, read_last_lines
 from sentiflow.servers.options import ServerOptions, make_command
@@ -31,6 +33,7 @@ _LOG: Final = "command.log"
 _START_SECONDS: Final = 120.0
 _ANSWER_SECONDS: Final = 5.0
 _LOOK_SECONDS: Final = 0.1
+_GIVEN_SECONDS: Final = 20.0
 _DRAIN_SECONDS: Final = 1.0
 # Its database keeps what was answered, also if it must be killed.
 _STOP_SECONDS: Final = 2.0
@@ -48,8 +51,8 @@ def run_own_server(home: Path) -> Iterator[Callable[[], None]]:
     Yields:
         What waits until the server answers. It raises SentiflowError if it does not.
     """
-    if get_current_settings().api.url is not None:
-        yield lambda: None
+    if (given := get_current_settings().api.url) is not None:
+        yield lambda: _check_given(given)
         return
     secret = load_access(home).prefect
     (home / "logs").mkdir(mode=0o700, exist_ok=True)
@@ -79,6 +82,38 @@ def run_own_server(home: Path) -> Iterator[Callable[[], None]]:
         for worker in (EventsWorker, APILogWorker):
             worker.drain_all(timeout=_DRAIN_SECONDS)
         _end(process)
+
+
+def _check_given(url: str) -> None:
+    """Refuse a server that does not answer, does not let us in, or is of another major release.
+
+    Raises:
+        SentiflowError: so it is. One that answers otherwise is Prefect's own client's to judge.
+    """
+    api = get_current_settings().api
+    user, _, password = (api.auth_string.get_secret_value() if api.auth_string else "").partition(
+        ":"
+    )
+    headers = {"Authorization": f"Bearer {api.key.get_secret_value()}"} if api.key else {}
+    try:
+        with httpx.Client(timeout=_GIVEN_SECONDS, headers=headers) as client:
+            answer = client.get(
+                f"{url.rstrip('/')}/admin/version", auth=(user, password) if user else None
+            )
+    except (httpx.HTTPError, httpx.InvalidURL, OSError) as error:
+        received = f"no answer ({type(error).__name__})"
+    else:
+        version = answer.text.strip().strip('"')
+        if answer.status_code in (httpx.codes.UNAUTHORIZED, httpx.codes.FORBIDDEN):
+            received = f"status {answer.status_code}; PREFECT_API_AUTH_STRING is missing or wrong"
+        elif answer.is_success and re.match(r"[012]\.\d", version):
+            received = f"version {version[:20]}; 3 or later is needed"
+        else:
+            return
+    raise SentiflowError(
+        f"Prefect must run the night. Received: PREFECT_API_URL={hide_secrets(url)}: {received}. "
+        "Mend that, or unset it: then the command runs a Prefect of its own."
+    )
 
 
 def _make_environment(secret: str) -> dict[str, str]:

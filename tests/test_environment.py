@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 from sqlalchemy import create_engine
 
+from sentiflow.cli.common import load_prefect
 from sentiflow.errors import SettingsError
 from sentiflow.processes import make_module_command
 from sentiflow.release.ledger import Ledger
@@ -293,3 +294,12 @@ def test_an_address_where_it_can_be_is_taken_as_it_is(
 ) -> None:
     monkeypatch.setenv("MLFLOW_TRACKING_URI", address)
     assert resolve_tracking_uri(TrackingSettings(), tmp_path) == address
+
+
+@pytest.mark.parametrize("address", ["not a url", "ftp://x/api", "http://[::1/api", "http://"])
+def test_an_address_over_which_prefect_would_not_load_is_refused_before_it_is_loaded(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, address: str
+) -> None:
+    monkeypatch.setenv("PREFECT_API_URL", address)
+    with pytest.raises(SettingsError, match="PREFECT_API_URL must be"), load_prefect(tmp_path):
+        pass

@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import json
-import threading
 from collections.abc import Iterator
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
-from urllib.parse import urlsplit
 
 import pytest
+from some_server import SomeServer, serve
 
 from sentiflow.errors import RegistryUnreachable, UsageError
 from sentiflow.retries import RetryPolicy
@@ -18,44 +16,14 @@ from sentiflow.tracking import Run, track_run
 from sentiflow.tracking_server import check_artifacts, check_server
 
 
-class _SomeServer(ThreadingHTTPServer):
-    """Answers what a test says to each path: servers of other releases are not installed here."""
-
-    daemon_threads = True
-
-    def __init__(self) -> None:
-        super().__init__(("127.0.0.1", 0), _Handler)
-        self.answers: dict[str, tuple[int, str]] = {}
-
-    @property
-    def uri(self) -> str:
-        return f"http://127.0.0.1:{self.server_address[1]}"
-
-
-class _Handler(BaseHTTPRequestHandler):
-    server: _SomeServer
-
-    def do_GET(self) -> None:
-        status, text = self.server.answers.get(urlsplit(self.path).path, (404, "<!doctype html>"))
-        self.send_response(status)
-        self.send_header("Content-Length", str(len(text)))
-        self.end_headers()
-        self.wfile.write(text.encode())
-
-    def log_message(self, *_: Any) -> None:
-        """Say nothing."""
-
-
 @pytest.fixture
-def server() -> Iterator[_SomeServer]:
-    with _SomeServer() as server:
-        threading.Thread(target=server.serve_forever, daemon=True).start()
+def server() -> Iterator[SomeServer]:
+    with serve() as server:
         yield server
-        server.shutdown()
 
 
 @pytest.mark.parametrize("version", ["2.22.1", "1.30.0", "2.0.0rc1"])
-def test_an_older_server_is_refused_in_one_line(server: _SomeServer, version: str) -> None:
+def test_an_older_server_is_refused_in_one_line(server: SomeServer, version: str) -> None:
     server.answers["/version"] = (200, version)
     with pytest.raises(UsageError, match=rf"Received: version {version}") as caught:
         check_server(server.uri, RetryPolicy())
@@ -66,14 +34,14 @@ def test_an_older_server_is_refused_in_one_line(server: _SomeServer, version: st
     "answer", [(200, "3.1.0"), (200, "4.0.0.dev0"), (200, "<html>2.1"), (404, "")]
 )
 def test_a_server_that_is_new_enough_or_does_not_say_is_let_pass(
-    server: _SomeServer, answer: tuple[int, str]
+    server: SomeServer, answer: tuple[int, str]
 ) -> None:
     server.answers["/version"] = answer
     check_server(server.uri, RetryPolicy())
     check_server("sqlite:////nowhere/mlflow.db", RetryPolicy())
 
 
-def test_a_server_that_is_away_is_told_as_away(server: _SomeServer) -> None:
+def test_a_server_that_is_away_is_told_as_away(server: SomeServer) -> None:
     server.server_close()
     with pytest.raises(RegistryUnreachable):
         check_server(server.uri, RetryPolicy())
@@ -109,14 +77,14 @@ def make_run(uri: str, client: _Client) -> Run:
     "place", ["/another/machine/1/run/artifacts", "file:///another/m/1/run/artifacts"]
 )
 def test_a_folder_of_the_servers_machine_alone_is_told_and_not_made_here(
-    server: _SomeServer, place: str
+    server: SomeServer, place: str
 ) -> None:
     with pytest.raises(UsageError, match="--artifacts-destination"):
         check_artifacts(make_run(server.uri, _Client(place)), {})
     assert not Path("/another").exists()
 
 
-def test_storage_that_does_not_take_them_is_told_in_one_line(server: _SomeServer) -> None:
+def test_storage_that_does_not_take_them_is_told_in_one_line(server: SomeServer) -> None:
     client = _Client("s3://bucket/1/run/artifacts", OSError("Unable to locate credentials"))
     with pytest.raises(UsageError, match=r"s3://bucket.*Unable to locate credentials") as caught:
         check_artifacts(make_run(server.uri, client), {})
@@ -125,7 +93,7 @@ def test_storage_that_does_not_take_them_is_told_in_one_line(server: _SomeServer
 
 @pytest.mark.parametrize("sees", [True, False])
 def test_a_server_is_asked_whether_it_sees_what_was_kept_in_a_folder(
-    server: _SomeServer, tmp_path: Path, sees: bool
+    server: SomeServer, tmp_path: Path, sees: bool
 ) -> None:
     found = [{"path": "settings.json"}] if sees else []
     server.answers["/api/2.0/mlflow/artifacts/list"] = (200, json.dumps({"files": found}))

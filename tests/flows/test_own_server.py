@@ -14,6 +14,11 @@ from pathlib import Path
 import httpx
 import psutil
 import pytest
+from prefect.settings import PREFECT_API_URL, temporary_settings
+from some_server import serve
+
+from flows.own_server import run_own_server
+from sentiflow.errors import SentiflowError
 
 pytestmark = [pytest.mark.slow]
 
@@ -77,3 +82,33 @@ def test_one_that_cannot_start_says_so_with_the_end_of_its_log(home: Path) -> No
     assert command.returncode != 0
     assert "The Prefect server of this command must start. Received: exit code" in said
     assert "unable to open database file" in said
+
+
+@pytest.mark.parametrize(
+    ("answer", "received"),
+    [
+        (None, "no answer"),
+        ((401, ""), "PREFECT_API_AUTH_STRING is missing or wrong"),
+        ((200, '"2.20.3"'), "version 2.20.3; 3 or later is needed"),
+        # Prefect Cloud has no such page.
+        ((404, "{}"), None),
+        ((200, '"3.8.8"'), None),
+    ],
+)
+def test_a_server_that_somebody_names_must_answer_let_in_and_be_of_this_release(
+    home: Path, answer: tuple[int, str] | None, received: str | None
+) -> None:
+    with serve() as server:
+        if answer is not None:
+            server.answers["/api/admin/version"] = answer
+        url = f"{server.uri}/api" if answer is not None else "http://127.0.0.1:9/api"
+        with (
+            temporary_settings({PREFECT_API_URL: url}),
+            run_own_server(home) as wait_until_it_answers,
+        ):
+            if received is None:
+                wait_until_it_answers()
+            else:
+                with pytest.raises(SentiflowError, match=received) as caught:
+                    wait_until_it_answers()
+                assert "\n" not in str(caught.value)

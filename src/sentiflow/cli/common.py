@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import os
 import sys
+import warnings
 from collections.abc import Callable, Iterator
 from contextlib import chdir, contextmanager, suppress
 from inspect import Parameter, Signature, signature
@@ -207,9 +208,17 @@ def load_prefect(home: Path) -> Iterator[None]:
 
     Args:
         home: SENTIFLOW_HOME.
+
+    Raises:
+        SettingsError: PREFECT_API_URL is no address, over which Prefect would not load.
     """
+    from sentiflow.settings import check_prefect_address
+
+    check_prefect_address()
     os.environ.setdefault("PREFECT_LOGGING_HANDLERS_CONSOLE_LEVEL", "60")
-    with chdir(home):
+    with chdir(home), warnings.catch_warnings():
+        # It warns, in two lines of code, of a home that it cannot write to.
+        warnings.simplefilter("ignore")
         yield
 
 

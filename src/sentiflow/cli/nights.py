@@ -226,11 +226,10 @@ def _run_flow(request: Any, home: Path) -> Any:
     # A server of its own must end with the command, even if that is killed.
     guard_this_process(seconds=5)
     is_over = False
+    with load_prefect(home):
+        from flows.own_server import run_own_server
     try:
         check_writable(home)
-        with load_prefect(home):
-            from flows.own_server import run_own_server
-
         with run_own_server(home) as wait_until_it_answers:
             from flows.retrain import retrain
 

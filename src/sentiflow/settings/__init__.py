@@ -9,6 +9,7 @@ from sentiflow.settings.discovery import (
 )
 from sentiflow.settings.environment import (
     OWN_PREFECT,
+    check_prefect_address,
     copy_environment,
     is_own_prefect,
     prepare_environment,
@@ -78,6 +79,7 @@ __all__ = [
     "TrackingSettings",
     "TrainingSettings",
     "ValidationSettings",
+    "check_prefect_address",
     "copy_environment",
     "describe_settings",
     "flatten_settings",

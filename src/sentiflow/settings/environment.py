@@ -23,7 +23,7 @@ from sentiflow.settings.discovery import RunningServers, read_running_servers
 from sentiflow.settings.groups import LedgerSettings, TrackingSettings
 from sentiflow.settings.moved_home import follow_move
 from sentiflow.settings.proxies import plan_proxies
-from sentiflow.settings.tracking_address import check_tracking_address
+from sentiflow.settings.tracking_address import check_tracking_address, check_web_address
 
 logger = logging.getLogger(__name__)
 
@@ -74,6 +74,16 @@ def resolve_tracking_uri(tracking: TrackingSettings, home: Path) -> str:
     """
     named = tracking.uri or os.environ.get("MLFLOW_TRACKING_URI", "").strip()
     return check_tracking_address(named) if named else make_sqlite_url(home / "mlflow.db")
+
+
+def check_prefect_address() -> None:
+    """Refuse a PREFECT_API_URL that is no address.
+
+    Raises:
+        SettingsError: so it is.
+    """
+    if named := os.environ.get("PREFECT_API_URL"):
+        check_web_address("PREFECT_API_URL", named)
 
 
 def resolve_ledger_url(ledger: LedgerSettings, home: Path) -> str:

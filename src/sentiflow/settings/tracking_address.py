@@ -1,4 +1,4 @@
-"""Refuse an address of MLflow under which nothing could be kept, before anybody asks it."""
+"""Refuse an address of MLflow or Prefect under which nothing can be, before anybody asks it."""
 
 from __future__ import annotations
 
@@ -22,14 +22,15 @@ def check_tracking_address(address: str) -> str:
     Raises:
         SettingsError: it names no server and no database; MLflow keeps models in no plain folder.
     """
+    if _is_web_address(address) or address == "databricks":
+        return address
     try:
         parts = urlsplit(address)
-        has_host = bool(parts.hostname) and (parts.port is None or parts.port > 0)
     except ValueError:
         raise _refuse(address, "no address") from None
-    if parts.scheme in _WEB and not has_host:
+    if parts.scheme in _WEB:
         raise _refuse(address, "no host, or a port that is none")
-    if parts.scheme in _WEB or address == "databricks" or parts.scheme == "databricks":
+    if parts.scheme == "databricks":
         return address
     database, _, driver = parts.scheme.partition("+")
     if database not in _DATABASES:
@@ -41,6 +42,31 @@ def check_tracking_address(address: str) -> str:
     if find_spec(package) is None:
         raise _refuse(address, f"a database whose package {package} is not installed")
     return address
+
+
+def check_web_address(name: str, address: str) -> None:
+    """Refuse what a variable holds if it is no address of a server.
+
+    Args:
+        name: the variable, to name it by.
+        address: what it holds.
+
+    Raises:
+        SettingsError: so it is.
+    """
+    if not _is_web_address(address):
+        raise SettingsError(
+            f"{name} must be the address of a server (http, https). Received: "
+            f"{hide_secrets(address)!r}. Correct or unset it."
+        )
+
+
+def _is_web_address(address: str) -> bool:
+    try:
+        parts = urlsplit(address)
+        return parts.scheme in _WEB and bool(parts.hostname) and parts.port != 0
+    except ValueError:
+        return False
 
 
 def _refuse(address: str, received: str) -> SettingsError:
