@@ -160,7 +160,7 @@ def _list_rows(
     which = "all" if rows["is_whole"] else "the first"
     yield (
         f"  {title:<9} {which} {rows['read']:,} read = {rows['rejected']:,} rejected, "
-        f"{rows['superseded']:,} superseded, {rows['left_out']:,} left out, "
+        f"{rows['superseded']:,} outdated, {rows['left_out']:,} left out, "
         f"{rows['taken']:,} taken ({rows['positive']:,} positive, {rows['negative']:,} negative)"
     )
     for one in rejected:
