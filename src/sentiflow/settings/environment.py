@@ -212,7 +212,7 @@ def prepare_environment(home: Path, *, may_make: bool = True) -> None:
         is_file = isinstance(error, FileExistsError)
         reason = "it is a file" if is_file else str(error.strerror)
         raise _refuse_home(str(home), reason) from None
-    if not os.access(home, os.R_OK | os.X_OK):
+    if home.exists() and not os.access(home, os.R_OK | os.X_OK):
         # Else all that is there would look as if it were not.
         raise _refuse_home(str(home), "this user may not look into it")
     follow_move(home)
