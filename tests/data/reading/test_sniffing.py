@@ -282,3 +282,17 @@ def test_no_row_vanishes_where_every_line_has_quotes_that_mean_nothing() -> None
     rows = change(make_rows(), 2, 0, '"{}')
     rows = change(rows, 2, 1, '{} 42" "so"')
     assert read(join(rows)) == (rows, [])
+
+
+@pytest.mark.parametrize("delimiter", [",", "\t", ";"])
+@pytest.mark.parametrize("every", [1, 3, 350])
+@pytest.mark.parametrize("wraps_all", [True, False])
+def test_quotes_of_a_text_within_its_quotes_are_its_own(
+    delimiter: str, every: int, wraps_all: bool
+) -> None:
+    rows = change(make_rows(), every, every - 1, 'A "great" soup; so, "good". {}')
+    lines = [
+        [f'"{value}"' if wraps_all or column == 2 else value for column, value in enumerate(row)]
+        for row in rows
+    ]
+    assert read(join(lines, delimiter=delimiter)) == (rows, [])

@@ -64,9 +64,11 @@ class Dialect:
     def is_whole(self, line: str, fields: int) -> bool:
         """Say whether the line is a record by itself when quotes mean nothing."""
         values = self.split(line)
-        return len(values) == fields and (
-            len(self.kinds) != fields or all(map(_fits, self.kinds, values))
-        )
+        return len(values) == fields and (len(self.kinds) != fields or self.fit_kinds(values))
+
+    def fit_kinds(self, values: Sequence[str]) -> bool:
+        """Say whether every value is of the kind of its column."""
+        return all(map(_fits, self.kinds, values))
 
 
 def find_kinds(rows: Sequence[Sequence[str]]) -> str:

@@ -42,8 +42,8 @@ class Parsed:
         lines: what it was made of.
         values: its values; None where it is no record.
         error: why it is none.
-        reading: how it was read: by the dialect, as a line in which quotes mean nothing, or
-            with escapes before quotes.
+        reading: how it was read: by the dialect, as a line in which quotes mean nothing, with
+            escapes before quotes, or as a line that has quotes of the text within its quotes.
         is_doubtful: whether a broken record stands before it, of which it may be the rest.
         reached: the number of the last line that was looked at for it.
     """
@@ -51,7 +51,7 @@ class Parsed:
     lines: list[Line]
     values: list[str] | None
     error: Exception | None = None
-    reading: Literal["dialect", "plain", "escaped"] = "dialect"
+    reading: Literal["dialect", "plain", "escaped", "loose"] = "dialect"
     is_doubtful: bool = False
     reached: int = 0
 
@@ -138,7 +138,7 @@ class RecordReader:
         )
 
     def _start_parser(self, dialect: Dialect) -> Iterator[list[str]]:
-        # strict, because otherwise a stray quote changes texts without a trace.
+        # strict, because otherwise a stray quote is dropped from a text without a trace.
         return csv.reader(
             self._feed(dialect),
             delimiter=dialect.delimiter,
@@ -263,6 +263,9 @@ class RecordReader:
             return [Parsed([first], dialect.split(first.text), None, "plain")]
         if is_record:
             return [replace(parsed, lines=[self._again.popleft() for _ in lines])]
+        if parsed.error is not None and (values := self._split_loosely(first, is_doubtful)):
+            self._again.popleft()
+            return [Parsed([first], values, None, "loose")]
         # Files exist in which every line opens a quote: without an end to it, reading the
         # lines again and again would take time in the square of the file's size.
         taken = [self._again.popleft() for _ in (lines if hopeless else [first])]
@@ -273,6 +276,18 @@ class RecordReader:
             else Parsed([line], None, error, reached=lines[-1].number)
             for line in taken
         ]
+
+    def _split_loosely(self, line: Line, is_doubtful: bool) -> list[str] | None:
+        """Return the values of a line whose writer put quotes around texts with quotes in them.
+
+        None where it is no record by itself so, or may be a part of one.
+        """
+        dialect = self.dialect
+        if is_doubtful or not dialect.can_tell or dialect.escape:
+            return None
+        values = split_loosely(line.text.rstrip("\r\n"), dialect)
+        is_whole = len(values) == self.fields and dialect.fit_kinds(values)
+        return values if is_whole else None
 
     def _try_escapes(self, parsed: Parsed) -> Parsed | None:
         """Return the record that the lines are when a backslash escapes quotes; None if none."""
@@ -322,6 +337,32 @@ def is_quoted_well(text: str, dialect: Dialect) -> bool:
         and (not last or last.startswith(delimiter))
         and all(not gap or (gap[0] == delimiter == gap[-1]) for gap in between)
     )
+
+
+def split_loosely(text: str, dialect: Dialect) -> list[str]:
+    """Return the values of a line, where a quote ends one only before a delimiter or the end.
+
+    >>> split_loosely('r1,"She said "hi" to me, once",5', Dialect())
+    ['r1', 'She said "hi" to me, once', '5']
+    """
+    quote, delimiter = dialect.quote, dialect.delimiter
+    values = []
+    at = 0
+    while at <= len(text):
+        if text.startswith(quote, at):
+            end = text.find(quote + delimiter, at + 1)
+            if end < 0:
+                end = len(text) - 1 if text.endswith(quote) and len(text) > at + 1 else -1
+            if end < 0:
+                return []
+            values.append(text[at + 1 : end].replace(quote * 2, quote))
+            at = end + 2
+        else:
+            end = text.find(delimiter, at)
+            end = len(text) if end < 0 else end
+            values.append(text[at:end])
+            at = end + 1
+    return values
 
 
 def _find_lone_escapes(dialect: Dialect) -> re.Pattern[str] | None:

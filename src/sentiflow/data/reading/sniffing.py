@@ -16,7 +16,7 @@ from sentiflow.data.reading.dialect import (
     Quoting,
     find_kinds,
 )
-from sentiflow.data.reading.records import Line, RecordReader, is_quoted_well
+from sentiflow.data.reading.records import Line, RecordReader, is_quoted_well, split_loosely
 from sentiflow.settings import DataSettings
 
 _HINT: Final = re.compile(r'"?sep=(.)"?[\s;,]*', re.IGNORECASE)
@@ -86,12 +86,7 @@ def sniff_csv(head: str, wanted: WantedColumns, data: DataSettings, *, is_all: b
             if dialect.quoting == "unquoted":
                 return SniffedCsv(dialect, hint is not None, _rank_ends(lines))
         del sample[: len(header.lines)]
-    alike = [line.text for line in sample if len(dialect.split(line.text)) == fields]
-    plain = [text for text in alike if not (quote and quote in text)]
-    # Where every line has quotes, those tell that have as many delimiters as the header.
-    kinds = find_kinds(
-        list(map(dialect.split, plain if len(plain) >= LEAST_PLAIN_LINES else alike))
-    )
+    kinds = _find_kinds([line.text for line in sample], dialect, fields)
     dialect = replace(dialect, kinds=kinds, quoting="undecided")
     dialect = replace(dialect, end=_find_end(lines, dialect, fields))
     dialect, why = _weigh(dialect, sample, fields, data, is_all=is_all)
@@ -150,6 +145,22 @@ def _weigh(
     return replace(dialect, quoting=quoting), clause
 
 
+def _find_kinds(lines: Sequence[str], dialect: Dialect, fields: int) -> str:
+    """Return what the columns hold by lines without quotes, else by those that quotes leave whole.
+
+    Where every line has quotes, those tell that have as many delimiters as the header; where
+    every text has delimiters, those with quotes around it.
+    """
+    quote = dialect.quote
+    alike = [values for line in lines if len(values := dialect.split(line)) == fields]
+    plain = [values for values in alike if not (quote and any(quote in value for value in values))]
+    found = plain if len(plain) >= LEAST_PLAIN_LINES else alike
+    if quote and len(found) < LEAST_PLAIN_LINES:
+        split = (split_loosely(line.rstrip("\r\n"), dialect) for line in lines)
+        found = [values for values in split if len(values) == fields]
+    return find_kinds(found)
+
+
 def _weigh_one_column(dialect: Dialect, sample: list[Line], data: DataSettings) -> Dialect:
     """Return the dialect of a file with one column: a line is one text where nobody quoted."""
     if (data.delimiter, data.quote) != ("auto", "auto"):
@@ -185,8 +196,13 @@ def _count(
         is_whole = [dialect.is_whole(line.text, fields) for line in parsed.lines]
         if parsed.reading == "escaped":
             counts.escaped += 1
+        elif parsed.reading == "loose":
+            counts.wrapped += 1
+            counts.helped += 1
         elif parsed.reading == "plain":
-            counts.hurt += 1
+            is_wrapped = len(split_loosely(text.rstrip("\r\n"), dialect)) == fields
+            counts.wrapped += is_wrapped
+            counts.hurt += not is_wrapped
         elif parsed.values is None:
             if not is_all and parsed.reached >= last:
                 # The rest of it stands behind the sample.
