@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import sqlite3
+from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
 
@@ -9,7 +11,7 @@ import pytest
 
 from sentiflow.errors import UsageError
 from sentiflow.processes import name_this_process
-from sentiflow.servers.links import list_variables, make_page_links
+from sentiflow.servers.links import list_variables, make_mlflow_link, make_page_links
 from sentiflow.settings import RunningServers, load_access, save_running_servers
 
 SERVERS = RunningServers(
@@ -46,3 +48,13 @@ def test_programs_get_the_home_s_secrets_but_none_that_the_environment_gave(home
     }
     save_running_servers(home, replace(SERVERS, prefect_is_given=True, mlflow_is_given=True))
     assert set(list_variables(home)) == {"PREFECT_API_URL", "MLFLOW_TRACKING_URI"}
+
+
+def test_mlflow_opens_on_the_runs_of_the_last_night(released_home: Path, tmp_path: Path) -> None:
+    with closing(sqlite3.connect(released_home / "mlflow.db")) as database:
+        (number,) = database.execute("SELECT DISTINCT experiment_id FROM runs").fetchone()
+    link = make_mlflow_link(released_home, "http://127.0.0.1:2")
+    assert link.endswith(f"#/experiments/{number}/runs?workflowType=machine_learning")
+    for content in (b"", b"no database"):
+        (tmp_path / "mlflow.db").write_bytes(content)
+        assert "#/experiments?workflowType" in make_mlflow_link(tmp_path, "http://127.0.0.1:2")

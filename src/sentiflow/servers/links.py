@@ -2,12 +2,20 @@
 
 from __future__ import annotations
 
+import sqlite3
+from contextlib import closing
 from pathlib import Path
+from typing import Final
 
 from sentiflow.access.sessions import Sessions
 from sentiflow.errors import UsageError
-from sentiflow.mlflow_pages import START
+from sentiflow.mlflow_pages import START, open_on_training
 from sentiflow.settings import RunningServers, load_access, read_running_servers
+
+_NEWEST: Final = (
+    "SELECT experiment_id FROM runs WHERE lifecycle_stage = 'active' "
+    "ORDER BY start_time DESC LIMIT 1"
+)
 
 
 def make_page_links(home: Path) -> dict[str, str]:
@@ -47,8 +55,26 @@ def make_links(home: Path, servers: RunningServers) -> dict[str, str]:
 
 
 def make_mlflow_link(home: Path, url: str) -> str:
-    """Return a link to MLflow's page at an address."""
-    return _sign(home, "mlflow", f"{url}{START}")
+    """Return a link to MLflow's page at an address: the runs that the last night is one of."""
+    experiment = _look_up_experiment(home / "mlflow.db")
+    page = START if experiment is None else open_on_training(f"/#/experiments/{experiment}/runs")
+    return _sign(home, "mlflow", f"{url}{page}")
+
+
+def _look_up_experiment(database: Path) -> str | None:
+    """Return the experiment of the newest run in a home's own MLflow; None where nobody knows.
+
+    Read from the file: to load MLflow for a link would take seconds.
+    """
+    if not database.is_file():
+        return None
+    try:
+        with closing(sqlite3.connect(f"{database.as_uri()}?mode=ro", uri=True)) as connection:
+            found = connection.execute(_NEWEST).fetchone()
+    except sqlite3.Error:
+        # It belongs to another version, or is none: the list of experiments says so itself.
+        return None
+    return str(int(found[0])) if found else None
 
 
 def _read_servers(home: Path) -> RunningServers:

@@ -12,6 +12,7 @@ import json
 import os
 import socket
 import uuid
+import warnings
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any, Final, cast
 
@@ -56,6 +57,8 @@ def read_options(arguments: Sequence[str] | None = None) -> ServerOptions:
 def main() -> None:
     """Run a server until it is ended."""
     hide_tracebacks(read_home)
+    # About the code of other packages, for those who write it.
+    warnings.simplefilter("ignore")
     options = read_options()
     # Worker processes of this server read their options there; they hold no secret.
     os.environ[_OPTIONS] = json.dumps(asdict(options))

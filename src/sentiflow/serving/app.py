@@ -207,7 +207,7 @@ def make_app(
     app = FastAPI(
         title="Sentiflow",
         description="Tells positive reviews from negative ones. When a key is set, send it as "
-        "`Authorization: Bearer …` or `X-API-Key`.",
+        "Authorization: Bearer … or X-API-Key: ….",
         version=importlib.metadata.version("sentiflow"),
         lifespan=live,
         docs_url=None,
