@@ -366,3 +366,25 @@ def test_a_job_killed_at_random_and_run_again_gives_the_undisturbed_output(
     assert whole.quarantine is not None
     again = home / "snapshots" / "quarantine" / Path(whole.quarantine).name
     assert again.read_bytes() == Path(whole.quarantine).read_bytes()
+
+
+@pytest.mark.parametrize("suffix", [".jsonl", ".csv", ".parquet"])
+def test_columns_of_the_source_are_kept_beside_the_answers_where_asked(
+    home: Path, tmp_path: Path, write_reviews: Write, review: Review, suffix: str
+) -> None:
+    reviews = [review(n) for n in range(3)]
+    del reviews[1]["date"]
+    source, output = write_reviews(reviews), tmp_path / f"out{suffix}"
+    plain = tmp_path / f"plain{suffix}"
+    score(source, plain, home)
+    score_sources(
+        LetterModel(), "model", 7, [str(source)], output, load_settings(), home,
+        keeps_columns=True,
+    )  # fmt: skip
+    rows, bare = read_output(output), read_output(plain)
+    for row, given, answered in zip(rows, reviews, bare, strict=True):
+        assert row["text"] == given["text"]
+        assert float(row["stars"]) == given["stars"]
+        assert {name: row[name] for name in answered} == answered
+    assert str(rows[0]["date"])[:10] == reviews[0]["date"]
+    assert not rows[1]["date"]

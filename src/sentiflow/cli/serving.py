@@ -50,6 +50,10 @@ def score(
         Path, typer.Option("--output", help="A .parquet, .csv or .jsonl file to write.")
     ],
     model: ModelOption = "champion",
+    keep_columns: Annotated[
+        bool,
+        typer.Option("--keep-columns", help="Put text, stars, label and date beside the answers."),
+    ] = False,
     config: ConfigOption = None,
     overrides: SetOption = None,
     as_json: JsonOption = False,
@@ -65,6 +69,7 @@ def score(
             model=model,
             config=config,
             overrides=tuple(overrides or ()),
+            keep_columns=keep_columns,
         )
         with show_progress():
             name, version, scored = answer_request(request, prepare_home())

@@ -38,6 +38,9 @@ class ScoreRequest(BaseModel):
     model: str = Field("champion", description="champion, challenger or a version number.")
     config: str | None = Field(None, description="A preset's name or a TOML file.")
     overrides: tuple[str, ...] = Field((), description="group.key=value, later ones win.")
+    keep_columns: bool = Field(
+        False, description="Put text, stars, label and date of the source beside the answers."
+    )
 
 
 def answer_request(request: ScoreRequest, home: Path) -> tuple[str, int, Scored]:
@@ -75,6 +78,7 @@ def answer_request(request: ScoreRequest, home: Path) -> tuple[str, int, Scored]
         output,
         context.settings,
         home,
+        keeps_columns=request.keep_columns,
     )
     return version.name, version.number, scored
 

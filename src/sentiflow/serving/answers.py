@@ -28,6 +28,21 @@ ANSWER_SCHEMA: Final = pa.schema(
     ]
 )
 
+# What of the source may stand beside its answers, as it was understood.
+KEPT_SCHEMA: Final = pa.schema(
+    [
+        ("text", pa.string()),
+        ("stars", pa.float64()),
+        ("given_label", pa.int8()),
+        ("date", pa.timestamp("us")),
+    ]
+)
+
+
+def choose_schema(keeps_columns: bool) -> pa.Schema:
+    """Return the columns of an output, with or without those of its source."""
+    return pa.schema([*ANSWER_SCHEMA, *KEPT_SCHEMA]) if keeps_columns else ANSWER_SCHEMA
+
 
 def check_output(output: Path) -> str:
     """Return the suffix that says how the output is written.
@@ -50,7 +65,12 @@ def check_output(output: Path) -> str:
 
 
 def join_parts(
-    parts: Sequence[Path], output: Path, kind: str, temporary: Path, expected: int
+    parts: Sequence[Path],
+    output: Path,
+    kind: str,
+    temporary: Path,
+    expected: int,
+    schema: pa.Schema = ANSWER_SCHEMA,
 ) -> None:
     """Write the parts one after the other beside the output, then put it in its place.
 
@@ -60,6 +80,7 @@ def join_parts(
         kind: one of SUFFIXES.
         temporary: where it is written first, in the output's folder.
         expected: how many answers there must be.
+        schema: the columns of the parts.
 
     Raises:
         SentiflowError: there are more or fewer, or the disk is full.
@@ -67,7 +88,7 @@ def join_parts(
     rows = 0
     try:
         with temporary.open("wb") as stream:
-            with _open_writer(stream, kind) as write:
+            with _open_writer(stream, kind, schema) as write:
                 for part in parts:
                     answers = pq.read_table(part).replace_schema_metadata(None)
                     rows += answers.num_rows
@@ -91,22 +112,24 @@ def join_parts(
 
 
 @contextmanager
-def _open_writer(stream: IO[bytes], kind: str) -> Iterator[Callable[[pa.Table], object]]:
+def _open_writer(
+    stream: IO[bytes], kind: str, schema: pa.Schema
+) -> Iterator[Callable[[pa.Table], object]]:
     """Give a function that writes answers to the stream in the format of the suffix."""
     if kind == ".parquet":
-        with pq.ParquetWriter(stream, ANSWER_SCHEMA, compression="zstd") as writer:
+        with pq.ParquetWriter(stream, schema, compression="zstd") as writer:
             yield writer.write_table
         return
     if kind.endswith(".gz"):
         # Without the time and the name, equal answers are equal bytes.
         with (
             gzip.GzipFile("", "wb", fileobj=stream, mtime=0) as packed,
-            _open_writer(cast("IO[bytes]", packed), kind.removesuffix(".gz")) as write,
+            _open_writer(cast("IO[bytes]", packed), kind.removesuffix(".gz"), schema) as write,
         ):
             yield write
         return
     if kind == ".csv":
-        with csv.CSVWriter(stream, ANSWER_SCHEMA) as writer:
+        with csv.CSVWriter(stream, schema) as writer:
             yield writer.write_table
         return
     yield lambda answers: stream.write(_write_lines(answers))
@@ -118,7 +141,7 @@ def _write_lines(answers: pa.Table) -> bytes:
         column.to_numpy() if column.type == pa.float32() else column.to_pylist()
         for column in answers.columns
     ]
-    names = ANSWER_SCHEMA.names
+    names = answers.schema.names
     option = orjson.OPT_SERIALIZE_NUMPY | orjson.OPT_APPEND_NEWLINE
     return b"".join(
         orjson.dumps(dict(zip(names, row, strict=True)), option=option)

@@ -41,7 +41,7 @@ from sentiflow.errors import (
 from sentiflow.files import TEMPORARY_PREFIX, digest_json, hide_secrets, new_file
 from sentiflow.model.labels import name_labels
 from sentiflow.progress import report_progress
-from sentiflow.serving.answers import ANSWER_SCHEMA, check_output, join_parts
+from sentiflow.serving.answers import check_output, choose_schema, join_parts
 from sentiflow.settings import DataSettings, Settings
 
 FORMAT: Final = 1
@@ -92,6 +92,8 @@ def score_sources(
     output: Path,
     settings: Settings,
     home: Path,
+    *,
+    keeps_columns: bool = False,
 ) -> Scored:
     """Answer every row of the sources, in their order, into one file.
 
@@ -113,6 +115,7 @@ def score_sources(
             answers.SUFFIXES, says how.
         settings: of data, how the sources are read.
         home: SENTIFLOW_HOME.
+        keeps_columns: put text, stars, label and date of the source beside the answers.
 
     Raises:
         UsageError: the output cannot be written, or this very job runs already.
@@ -125,7 +128,8 @@ def score_sources(
     files = list_source_files(data, settings.data)
     _refuse_source_as_output(files, output)
     checker = RowChecker(settings.data, text_only=True)
-    job = _name_job(model, model_version, files, settings.data)
+    schema = choose_schema(keeps_columns)
+    job = _name_job(model, model_version, files, settings.data, schema)
     rows_read = scored = resumed = 0
     parts: list[Path] = []
 
@@ -140,7 +144,8 @@ def score_sources(
             if _is_finished(part, digest):
                 resumed += len(reviews)
             else:
-                _write_part(part, _answer(reviews, predict, model, model_version), digest)
+                answers = _answer(reviews, predict, model, model_version, schema)
+                _write_part(part, answers, digest)
             parts.append(part)
             scored += len(reviews)
             message = f"{scored:,} reviews answered, {quarantine.by_rule.total():,} quarantined"
@@ -153,7 +158,7 @@ def score_sources(
         quarantine_file = str(quarantine.finish()) if quarantined else None
         # One name per job: what a kill leaves here is written over by the next run.
         temporary = output.with_name(f"{TEMPORARY_PREFIX}{job[:16]}-{output.name}")
-        join_parts(parts, output, kind, temporary, scored)
+        join_parts(parts, output, kind, temporary, scored, schema)
         shutil.rmtree(folder)
 
     seconds = time.monotonic() - started
@@ -181,7 +186,11 @@ def _refuse_source_as_output(files: Sequence[SourceFile], output: Path) -> None:
 
 
 def _name_job(
-    model: str, model_version: int, files: Sequence[SourceFile], data: DataSettings
+    model: str,
+    model_version: int,
+    files: Sequence[SourceFile],
+    data: DataSettings,
+    schema: pa.Schema,
 ) -> str:
     """Return the digest of all that decides the answers, so far as it can be told cheaply.
 
@@ -201,7 +210,7 @@ def _name_job(
             ) from error
         sources.append([file.name, file.size, str(identity)])
     reading = data.model_dump(mode="json", include=_READING)
-    return digest_json([FORMAT, model, model_version, sources, reading])
+    return digest_json([FORMAT, model, model_version, sources, reading, schema.names])
 
 
 @contextmanager
@@ -257,7 +266,9 @@ def _is_finished(part: Path, digest: bytes) -> bool:
     return metadata is not None and metadata.get(_DIGEST) == digest
 
 
-def _answer(reviews: pd.DataFrame, predict: Predict, model: str, model_version: int) -> pa.Table:
+def _answer(
+    reviews: pd.DataFrame, predict: Predict, model: str, model_version: int, schema: pa.Schema
+) -> pa.Table:
     probabilities = np.empty(0, dtype=np.float32)
     if len(reviews):
         probabilities = np.asarray(predict(reviews["text"].tolist()), dtype=np.float32)
@@ -276,7 +287,12 @@ def _answer(reviews: pd.DataFrame, predict: Predict, model: str, model_version: 
         pa.array(name_labels(probabilities), type=pa.string()),
         pa.array(np.full(len(reviews), model_version, dtype=np.int64)),
     ]
-    return pa.table(columns, schema=ANSWER_SCHEMA)
+    kept = schema.names[len(columns) :]
+    columns += [
+        pa.array(reviews["label" if name == "given_label" else name], type=schema.field(name).type)
+        for name in kept
+    ]
+    return pa.table(columns, schema=schema)
 
 
 def _write_part(part: Path, answers: pa.Table, digest: bytes) -> None:
