@@ -7,8 +7,9 @@ import sys
 from pathlib import Path
 
 import pytest
+from small_disk import mount_small_disk, only_root_mounts
 
-from sentiflow.errors import SettingsError
+from sentiflow.errors import RegistryUnreachable, SettingsError
 from sentiflow.release.open_home import open_home
 from sentiflow.release.state import NewEvent
 
@@ -58,3 +59,11 @@ def test_who_only_reads_makes_no_ledger_and_who_writes_has_one_for_all(
     opened.ledger.append("sentiflow", 0, [NewEvent(kind="registered", actor="ada", to_version=1)])
     assert len(opened.ledger_to_read.read("sentiflow")) == 1
     assert opened.ledger is opened.ledger
+
+
+@only_root_mounts
+def test_a_home_that_cannot_be_written_to_is_no_place_for_an_mlflow_to_come(tmp_path: Path) -> None:
+    with mount_small_disk(tmp_path / "disk", 2) as disk:
+        subprocess.run(["mount", "-o", "remount,ro", str(disk)], check=True)
+        with pytest.raises(RegistryUnreachable, match="none can be made"):
+            _ = open_home(None, [], disk).registry

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from sentiflow.errors import RegistryUnreachable
+from sentiflow.files import make_sqlite_url
 from sentiflow.settings import (
     Settings,
     load_settings,
@@ -52,9 +55,21 @@ class HomeContext:
 
     @cached_property
     def registry(self) -> Registry:
-        """The model registry."""
+        """The model registry.
+
+        Raises:
+            RegistryUnreachable: it is the home's own, which is not there and cannot be made.
+        """
         from sentiflow.release.registry import Registry
 
+        own = self.home / "mlflow.db"
+        is_own = self.tracking_uri == make_sqlite_url(own)
+        if is_own and not own.exists() and not os.access(self.home, os.W_OK):
+            # MLflow would try for minutes.
+            raise RegistryUnreachable(
+                f"MLflow must answer. Received: no database {own}, and none can be made there. "
+                "Name a home that can be written to, or another MLflow (tracking.uri)."
+            )
         return Registry(self.tracking_uri)
 
     @cached_property

@@ -20,6 +20,8 @@ from sentiflow.access.asgi import Application
 from sentiflow.access.middleware import AccessMiddleware, AccessRules
 from sentiflow.access.origins import list_own_hosts
 from sentiflow.access.sessions import Sessions
+from sentiflow.errors import describe_error
+from sentiflow.files import hide_secrets
 from sentiflow.servers.options import ServerOptions
 from sentiflow.settings import load_access, read_home, read_secret
 from sentiflow.tracebacks import hide_tracebacks
@@ -167,7 +169,14 @@ def _prepare_mlflow(options: ServerOptions) -> None:
     )
     os.environ["_MLFLOW_SERVER_ARTIFACT_ROOT"] = root
     # Brings the database up to date, once, before any process answers.
-    initialize_backend_stores(store, told["_MLFLOW_SERVER_REGISTRY_STORE"], root)
+    try:
+        initialize_backend_stores(store, told["_MLFLOW_SERVER_REGISTRY_STORE"], root)
+    except Exception as error:
+        # Each database raises errors of its own.
+        raise SystemExit(
+            f"Error: MLflow must be able to open its database. Received: {hide_secrets(store)}: "
+            f"{describe_error(error)}. Restore it, or name another."
+        ) from None
     if options.users:
         from mlflow.server.auth import bootstrap_admin_user, get_flask_server_secret_key
 
