@@ -291,7 +291,8 @@ def test_of_two_nights_asked_for_at_once_one_runs_and_its_model_answers(up: Up) 
     assert found["info"]["status"] == "FINISHED"
     assert Path(found["info"]["artifact_uri"].removeprefix("file://")).is_relative_to(up.home)
     (told,) = [body for body in up.listener.bodies if body["kind"] == "promoted"]
-    assert told["link"] == up.urls["mlflow_url"] + record["mlflow_run_path"]
+    page = up.urls["mlflow_url"] + record["mlflow_run_path"]
+    assert told["link"] == f"{page}?workflowType=machine_learning"
     wait_for(lambda: httpx.get(f"{up.urls['predictions_url']}/ready").status_code == 200, 30)
     answer = httpx.post(
         f"{up.urls['predictions_url']}/v1/predict",
