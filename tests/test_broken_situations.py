@@ -11,13 +11,16 @@ import json
 import os
 import shutil
 import socket
+import subprocess
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 import typer
 from outside import make_environment, type_in
+from recorded import copy_home
 from small import write_plain_reviews
+from small_disk import mount_small_disk, only_root_mounts
 
 from sentiflow.cli import app
 
@@ -202,6 +205,24 @@ def test_every_command_says_in_a_line_what_is_broken(
     settle, more, codes = SITUATIONS[situation]
     environment = settle(released_home, work)
     assert call_all(released_home, more, environment, codes, capfd) == []
+
+
+# What only looks answers; what would write is refused.
+READ_ONLY = {
+    **dict.fromkeys(CALLS, 4), "check": 3, "links": 2, "serve": 2, "evaluate": 2, "score": 2,
+    "ui": 2, **dict.fromkeys(("sample", "predict", "status", "history", "sweep"), 0),
+}  # fmt: skip
+
+
+@only_root_mounts
+def test_every_command_says_in_a_line_that_the_home_is_read_only(
+    released_home: Path, work: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    with mount_small_disk(tmp_path / "disk", 200) as disk:
+        home = copy_home(released_home, disk / "home")
+        subprocess.run(["mount", "-o", "remount,ro", str(disk)], check=True)
+        wrong = call_all(home, (), {}, READ_ONLY, capfd)
+        assert wrong == [], "\n".join(wrong)
 
 
 def test_no_command_is_left_out() -> None:

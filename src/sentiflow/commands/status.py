@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import date
 from pathlib import Path
@@ -11,7 +12,7 @@ from typing import Any, Final
 from sentiflow.commands.context import ReleaseContext
 from sentiflow.commands.history import format_time
 from sentiflow.dates import read_today
-from sentiflow.errors import ForeignRegistry, RegistryUnreachable
+from sentiflow.errors import ForeignRegistry, LedgerUnreachable, RegistryUnreachable
 from sentiflow.files import make_sqlite_url
 from sentiflow.notices.moves import describe_move
 from sentiflow.release.identity import name_runs, read_run, select_events
@@ -45,7 +46,9 @@ def describe_models(context: ReleaseContext) -> dict[str, Any]:
         state, foreign, found = fold_events(ledger.read(name)), None, _NOTHING
         if has_registry and unreachable is None:
             try:
-                state = context.reconcile(name)
+                # A ledger that was read and cannot be written to stands as it was read.
+                with suppress(LedgerUnreachable):
+                    state = context.reconcile(name)
                 found = _look_up_versions(context, name, state)
             except ForeignRegistry as error:
                 foreign = str(error)
@@ -114,7 +117,11 @@ def _list_running(context: ReleaseContext) -> dict[str, dict[str, Any]]:
 
     if not context.ledger_to_read.is_there():
         return {}
-    living = Leases(context.ledger_url).list_living(context.settings.lease.stale_seconds)
+    try:
+        living = Leases(context.ledger_url).list_living(context.settings.lease.stale_seconds)
+    except LedgerUnreachable:
+        # It answers, so it is older than leases and cannot be written to: no night runs there.
+        return {}
     return {
         model: {
             "night": lease.details.get("night"),
