@@ -181,7 +181,8 @@ def test_bytes_that_are_no_text_are_repeated_as_text(
 
 
 def test_a_home_that_cannot_be_one_is_one_clear_line(sentiflow: Run) -> None:
-    answer = sentiflow("status", SENTIFLOW_HOME="/proc/nope")
+    # `status` makes none, so it says that there is nothing yet.
+    answer = sentiflow("history", SENTIFLOW_HOME="/proc/nope")
     assert (answer.returncode, answer.stdout) == (2, "")
     (line,) = answer.stderr.strip().splitlines()
     assert line.startswith("Error: SENTIFLOW_HOME must be a folder")
