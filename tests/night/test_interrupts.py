@@ -21,7 +21,15 @@ from sentiflow.night.request import NightRequest
 from sentiflow.release.ledger import Ledger
 from sentiflow.reporting.record import NightRecord
 
-pytestmark = [pytest.mark.usefixtures("shared_mlflow")]
+pytestmark = [pytest.mark.usefixtures("shared_mlflow", "heard_signals")]
+
+
+@pytest.fixture
+def heard_signals() -> Iterator[None]:
+    """Let the process hear the end of its terminal, which nohup has it ignore."""
+    before = signal.signal(signal.SIGHUP, signal.SIG_DFL)
+    yield
+    signal.signal(signal.SIGHUP, before)
 
 
 def press_ctrl_c() -> None:

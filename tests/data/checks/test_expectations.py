@@ -67,8 +67,8 @@ def test_reviews_with_stars_are_checked_for_stars_and_not_for_labels() -> None:
         "expect_column_values_to_not_be_null:review_id",
         "expect_column_value_lengths_to_be_between:review_id",
         "expect_column_values_to_not_be_null:text",
-        "expect_column_values_to_match_regex:text",
         "expect_column_value_lengths_to_be_between:text",
+        "expect_column_values_to_match_regex:text",
         "expect_column_values_to_not_be_null:stars",
         "expect_column_values_to_be_between:stars",
     ]
