@@ -62,7 +62,10 @@ def test_who_only_reads_makes_no_ledger_and_who_writes_has_one_for_all(
 
 
 @only_root_mounts
-def test_a_home_that_cannot_be_written_to_is_no_place_for_an_mlflow_to_come(tmp_path: Path) -> None:
+def test_a_home_that_cannot_be_written_to_is_no_place_for_an_mlflow_to_come(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
     with mount_small_disk(tmp_path / "disk", 2) as disk:
         subprocess.run(["mount", "-o", "remount,ro", str(disk)], check=True)
         with pytest.raises(RegistryUnreachable, match="none can be made"):
