@@ -210,6 +210,13 @@ def tiny_registry(tiny_folder: Path) -> Any:
     return Registry(f"sqlite:///{tiny_folder / 'mlflow.db'}")
 
 
+@pytest.fixture(autouse=True)
+def forgotten_mlflow(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let no test find the MLflow of another: it writes the address it was last given there."""
+    for name in ("MLFLOW_TRACKING_URI", "MLFLOW_REGISTRY_URI"):
+        monkeypatch.delenv(name, raising=False)
+
+
 @pytest.fixture
 def shared_mlflow(tiny_registry: Any, monkeypatch: pytest.MonkeyPatch) -> str:
     """Let commands and nights find the session's MLflow; its address."""
