@@ -66,7 +66,7 @@ def test_the_champion_answers_a_source_through_the_flow(
     reviews = [review(n) for n in range(30)]
     for one in reviews:
         del one["stars"]
-    reviews[7]["text"] = ""
+    reviews[7]["text"] = None
     source = write_reviews(reviews)
     output = tmp_path / "answers.parquet"
     request = ScoreRequest(

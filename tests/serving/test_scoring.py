@@ -324,7 +324,7 @@ def test_a_job_killed_at_random_and_run_again_gives_the_undisturbed_output(
 ) -> None:  # fmt: skip
     reviews = [review(n) for n in range(600)]
     for number in range(0, 600, 37):
-        reviews[number]["text"] = ""
+        reviews[number]["text"] = None
     source = write_reviews(reviews)
     undisturbed, output = tmp_path / f"undisturbed{suffix}", tmp_path / f"out{suffix}"
     whole = score(source, undisturbed, tmp_path / "another home")
