@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import pandas as pd
@@ -37,6 +38,16 @@ def test_the_artifact_is_measured_and_its_bundle_fetched(
     )
     files = sum(path.stat().st_size for path in (tmp_path / "fetched").rglob("*") if path.is_file())
     assert tiny_registry.measure_artifact_mb(tiny_version) == pytest.approx(files / 1e6, rel=0.05)
+
+
+def test_whoever_asks_mlflow_leaves_the_environment_as_it_was(
+    tiny_registry: Registry, tiny_version: Version, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("MLFLOW_REGISTRY_URI", "sqlite:///theirs.db")
+    before = dict(os.environ)
+    tiny_registry.fetch_bundle(tiny_version, tmp_path)
+    tiny_registry.measure_artifact_mb(tiny_version)
+    assert dict(os.environ) == before
 
 
 def test_a_file_that_a_run_does_not_hold_is_told_by_name(

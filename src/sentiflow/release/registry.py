@@ -7,8 +7,10 @@ is None, the second raises, so that an unreachable registry can never read as "n
 from __future__ import annotations
 
 import importlib.metadata
+import os
 import tempfile
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -47,6 +49,9 @@ _SHOWN_VERSIONS: Final = 10
 _LARGEST_VERSION: Final = 2**31 - 1
 _MOST_DIGITS: Final = len(str(_LARGEST_VERSION))
 
+# Where MLflow keeps the addresses that it was given last.
+_ADDRESSES: Final = ("MLFLOW_TRACKING_URI", "MLFLOW_REGISTRY_URI")
+
 _FAILURES: Final = (MlflowException, SQLAlchemyError, OSError)
 
 _Answer = TypeVar("_Answer")
@@ -74,6 +79,26 @@ class Version:
     def uri(self) -> str:
         """The address MLflow loads it by."""
         return f"models:/{self.name}/{self.number}"
+
+
+@contextmanager
+def _speak_to(uri: str) -> Iterator[None]:
+    """Let MLflow's own functions ask this address, and leave the environment as it was.
+
+    MLflow writes the address there too, where the next command of this process would read it
+    as one that a user gave.
+    """
+    before = {name: os.environ.get(name) for name in _ADDRESSES}
+    mlflow.set_tracking_uri(uri)
+    mlflow.set_registry_uri(uri)
+    try:
+        yield
+    finally:
+        for name, value in before.items():
+            if value is None:
+                os.environ.pop(name, None)
+            else:
+                os.environ[name] = value
 
 
 class Registry:
@@ -218,11 +243,9 @@ class Registry:
 
     def _log_bundle(self, run_id: str, bundle: Path) -> tuple[str, str]:
         """Log a bundle to a run; return the logged model's address and id."""
-        mlflow.set_tracking_uri(self.uri)
-        mlflow.set_registry_uri(self.uri)
         package = Path(__file__).resolve().parents[1]
         # log_model knows no run id of its own: this block is the one place with an active run.
-        with mlflow.start_run(run_id=run_id, log_system_metrics=False):
+        with _speak_to(self.uri), mlflow.start_run(run_id=run_id, log_system_metrics=False):
             logged = mlflow.pyfunc.log_model(
                 name="model",
                 python_model=str(package / "release" / "registered_model.py"),
@@ -304,14 +327,13 @@ class Registry:
             ArtifactError: the artifact is not there or holds no bundle.
             RegistryUnreachable: the registry did not answer.
         """
-        mlflow.set_tracking_uri(self.uri)
-        mlflow.set_registry_uri(self.uri)
         folder.mkdir(parents=True, exist_ok=True)
         try:
-            fetched = self._ask_for_files(
-                version,
-                lambda: mlflow.artifacts.download_artifacts(version.uri, dst_path=str(folder)),
-            )
+            with _speak_to(self.uri):
+                fetched = self._ask_for_files(
+                    version,
+                    lambda: mlflow.artifacts.download_artifacts(version.uri, dst_path=str(folder)),
+                )
         except _FAILURES as error:
             raise ArtifactError(
                 f"The artifact of version {version.number} of {version.name} must be there. "
@@ -328,8 +350,6 @@ class Registry:
 
     def measure_artifact_mb(self, version: Version) -> float:
         """Return the size of all files of a version's artifact in megabytes, copying none."""
-        mlflow.set_tracking_uri(self.uri)
-        mlflow.set_registry_uri(self.uri)
 
         def measure(folder: str) -> int:
             entries = mlflow.artifacts.list_artifacts(
@@ -340,7 +360,8 @@ class Registry:
                 for entry in entries
             )
 
-        return (self._find(lambda: measure("")) or 0) / 1e6
+        with _speak_to(self.uri):
+            return (self._find(lambda: measure("")) or 0) / 1e6
 
     def fetch_run_file(self, run_id: str, name: str, folder: Path) -> Path:
         """Copy one artifact of a run below a folder and return its path.
