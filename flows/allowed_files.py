@@ -17,7 +17,7 @@ from prefect.context import FlowRunContext
 from prefect.exceptions import ObjectNotFound
 
 from sentiflow.data.reading.allowed import AllowedSources, check_output_place
-from sentiflow.data.reading.sources import list_source_files
+from sentiflow.data.reading.listing import list_source_files
 from sentiflow.settings import list_presets, load_settings, read_home
 
 _NIGHTLY: Final = "retrain/nightly"

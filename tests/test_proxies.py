@@ -11,7 +11,7 @@ import httpx
 import pytest
 import requests
 
-from sentiflow.data.reading.sources import list_source_files
+from sentiflow.data.reading.listing import list_source_files
 from sentiflow.settings import DataSettings, prepare_environment
 from sentiflow.settings.proxies import is_loopback, plan_proxies
 from tests.listening import Listener, listen

@@ -18,7 +18,8 @@ import pytest
 from small_disk import fill_disk, mount_small_disk, only_root_mounts
 
 from sentiflow.data.checks.validation import RowChecker
-from sentiflow.data.reading.sources import list_source_files, read
+from sentiflow.data.reading.listing import list_source_files
+from sentiflow.data.reading.sources import read
 from sentiflow.data.reviews import type_reviews
 from sentiflow.data.splitting import assign_buckets, digest_texts, name_splits
 from sentiflow.errors import UsageError

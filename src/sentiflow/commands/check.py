@@ -24,7 +24,7 @@ from sentiflow.data.preview.recognition import Recognized, read_samples, recogni
 from sentiflow.data.preview.values import count_distinct, name_dates
 from sentiflow.data.reading.businesses import read_categories
 from sentiflow.data.reading.columns import look_like_names
-from sentiflow.data.reading.sources import list_source_files
+from sentiflow.data.reading.listing import list_source_files
 from sentiflow.data.reviews import REVIEW_COLUMNS
 from sentiflow.dates import read_today
 from sentiflow.errors import SourceError

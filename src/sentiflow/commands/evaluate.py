@@ -12,7 +12,7 @@ import numpy as np
 import pandas as pd
 
 from sentiflow.data.ingest.ingest import read_sources
-from sentiflow.data.reading.sources import list_source_files
+from sentiflow.data.reading.listing import list_source_files
 from sentiflow.data.snapshot import SNAPSHOT_COLUMNS, read_shards
 from sentiflow.dates import read_today
 from sentiflow.errors import DataRejected

@@ -259,7 +259,8 @@ def check_request(request: NightRequest, program: str = "sentiflow") -> None:
         UsageError: a setting is wrong, the date is still to come, or a source is not there or
             lacks a column.
     """
-    from sentiflow.data.reading.sources import check_columns, list_source_files
+    from sentiflow.data.reading.listing import list_source_files
+    from sentiflow.data.reading.sources import check_columns
 
     settings = read_settings(request)
     choose_date(request, settings)

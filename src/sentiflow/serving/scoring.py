@@ -28,7 +28,8 @@ import pyarrow.parquet as pq
 
 from sentiflow.data.checks.validation import RowChecker
 from sentiflow.data.quarantine import QuarantineWriter
-from sentiflow.data.reading.sources import list_source_files, read
+from sentiflow.data.reading.listing import list_source_files
+from sentiflow.data.reading.sources import read
 from sentiflow.data.reading.streams import SourceFile
 from sentiflow.data.reviews import type_reviews
 from sentiflow.errors import (

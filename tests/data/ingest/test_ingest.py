@@ -22,7 +22,7 @@ from sentiflow.data.ingest.file_state import digest_beginnings
 from sentiflow.data.ingest.ingest import read_sources
 from sentiflow.data.ingest.manifest import list_needed
 from sentiflow.data.ingest.results import Ingested
-from sentiflow.data.reading.sources import list_source_files
+from sentiflow.data.reading.listing import list_source_files
 from sentiflow.data.reading.streams import SourceFile
 from sentiflow.data.rewriting import rewrite_without
 from sentiflow.data.snapshot import SNAPSHOT_COLUMNS, read_shards

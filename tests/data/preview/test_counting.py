@@ -13,7 +13,7 @@ import pytest
 from sentiflow.data.ingest.ingest import read_sources
 from sentiflow.data.preview.counting import Counted, count_rows
 from sentiflow.data.reading.businesses import read_categories
-from sentiflow.data.reading.sources import list_source_files
+from sentiflow.data.reading.listing import list_source_files
 from sentiflow.errors import SourceError
 from sentiflow.settings import load_settings
 

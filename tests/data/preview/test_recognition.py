@@ -15,7 +15,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from sentiflow.data.preview.recognition import Recognized, read_samples, recognize_file
-from sentiflow.data.reading.sources import list_source_files
+from sentiflow.data.reading.listing import list_source_files
 from sentiflow.data.reading.streams import SourceFile
 from sentiflow.settings import DataSettings
 

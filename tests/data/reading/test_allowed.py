@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from sentiflow.data.reading.allowed import AllowedSources, check_output_place
-from sentiflow.data.reading.sources import list_source_files
+from sentiflow.data.reading.listing import list_source_files
 from sentiflow.errors import SourceError, UsageError
 from sentiflow.settings import DataSettings
 

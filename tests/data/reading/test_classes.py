@@ -7,8 +7,8 @@ import pyarrow.parquet as pq
 import pytest
 
 from sentiflow.data.reading.classes import find_class_names
+from sentiflow.data.reading.columns import want_reviews
 from sentiflow.data.reading.formats import read_parquet
-from sentiflow.data.reading.sources import want_reviews
 from sentiflow.data.reviews import Rejection
 from sentiflow.settings import DataSettings
 

@@ -5,7 +5,8 @@ from typing import Any
 import pytest
 
 from sentiflow.data.reading.folders import is_private
-from sentiflow.data.reading.sources import check_columns, list_source_files, read
+from sentiflow.data.reading.listing import list_source_files
+from sentiflow.data.reading.sources import check_columns, read
 from sentiflow.errors import SourceError
 from sentiflow.settings import DataSettings
 

@@ -17,12 +17,9 @@ from fsspec.registry import known_implementations
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from sentiflow.data.reading.sources import (
-    check_columns,
-    list_source_files,
-    read,
-    want_reviews,
-)
+from sentiflow.data.reading.columns import want_reviews
+from sentiflow.data.reading.listing import list_source_files
+from sentiflow.data.reading.sources import check_columns, read
 from sentiflow.data.reading.streams import SourceFile
 from sentiflow.data.reviews import RAW_COLUMNS, Rejection, type_reviews
 from sentiflow.errors import SourceError

@@ -21,7 +21,8 @@ from fsspec.implementations.memory import MemoryFileSystem
 
 from sentiflow.data.ingest.file_state import digest_beginnings
 from sentiflow.data.ingest.ingest import read_sources
-from sentiflow.data.reading.sources import list_source_files, read
+from sentiflow.data.reading.listing import list_source_files
+from sentiflow.data.reading.sources import read
 from sentiflow.data.reading.streams import SourceFile
 from sentiflow.data.reading.watching import Watch, WatchedFile
 from sentiflow.errors import SourceError

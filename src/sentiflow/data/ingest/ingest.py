@@ -29,7 +29,7 @@ from sentiflow.data.ingest.results import (
 )
 from sentiflow.data.ingest.segments import Segment, SegmentGone, SegmentStore
 from sentiflow.data.reading.businesses import read_categories
-from sentiflow.data.reading.sources import list_source_files
+from sentiflow.data.reading.listing import list_source_files
 from sentiflow.data.reading.streams import SourceFile
 from sentiflow.settings import Settings
 

@@ -21,7 +21,7 @@ from sentiflow.data.ingest.file_state import digest_beginnings, read_file_state
 from sentiflow.data.ingest.segments import Segment
 from sentiflow.data.profile import Profile
 from sentiflow.data.reading.businesses import BUSINESS_COLUMNS
-from sentiflow.data.reading.sources import list_source_files
+from sentiflow.data.reading.listing import list_source_files
 from sentiflow.data.snapshot import Snapshot, check_snapshot, open_snapshot
 from sentiflow.errors import ArtifactError
 from sentiflow.files import digest_file, digest_json

@@ -18,9 +18,10 @@ from sentiflow.data.ingest.tally import Tally, TextLengths, measure_texts
 from sentiflow.data.outdated import drop_outdated
 from sentiflow.data.profile import Profile
 from sentiflow.data.reading.businesses import is_in_category, join_categories
+from sentiflow.data.reading.columns import want_reviews
 from sentiflow.data.reading.files import Progress, read_rows
 from sentiflow.data.reading.json_rows import Row
-from sentiflow.data.reading.sources import make_frame, want_reviews
+from sentiflow.data.reading.sources import make_frame
 from sentiflow.data.reading.streams import SourceFile
 from sentiflow.data.reviews import Marks, Rejection, type_reviews
 from sentiflow.data.row_digests import add_digests

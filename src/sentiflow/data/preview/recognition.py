@@ -11,13 +11,12 @@ from typing import IO, Any, Final, cast
 
 from fsspec.spec import AbstractFileSystem
 
-from sentiflow.data.reading.columns import WantedColumns, look_like_names
+from sentiflow.data.reading.columns import WantedColumns, look_like_names, want_reviews
 from sentiflow.data.reading.delimited import peek_csv
 from sentiflow.data.reading.dialect import Dialect
 from sentiflow.data.reading.files import Progress, choose_format, read_rows
 from sentiflow.data.reading.json_documents import peek_layout
 from sentiflow.data.reading.lines import choose_codec
-from sentiflow.data.reading.sources import want_reviews
 from sentiflow.data.reading.streams import (
     ByteStream,
     SourceFile,

@@ -11,7 +11,7 @@ import pandas as pd
 
 from sentiflow.data.reading.columns import WantedColumns
 from sentiflow.data.reading.files import Progress, read_rows
-from sentiflow.data.reading.sources import list_source_files
+from sentiflow.data.reading.listing import list_source_files
 from sentiflow.data.reviews import Rejection, replace_surrogates
 from sentiflow.errors import SourceError
 from sentiflow.settings import DataSettings

@@ -14,7 +14,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
+from sentiflow.data.reviews import REVIEW_COLUMNS
 from sentiflow.errors import SourceError
+from sentiflow.settings import ColumnSettings
 
 _SHOWN_COLUMNS: Final = 30
 _MOST_CHARACTERS: Final = 40
@@ -76,6 +78,23 @@ class WantedColumns:
         for column, key in self.named.items():
             if column not in received:
                 logger.warning("%s has no column %r (%s): taken as missing", file, column, key)
+
+
+def want_reviews(columns: ColumnSettings, *, needs_target: bool = True) -> WantedColumns:
+    """Return the columns of a review in the order of REVIEW_COLUMNS, and which must exist."""
+    names = {key: getattr(columns, key) for key in REVIEW_COLUMNS}
+    target = "stars" if columns.label is None else "label"
+    required = {
+        names[key]: f"Name the column of the {key} with --set data.columns.{key}=COLUMN."
+        for key in (("text", target) if needs_target else ("text",))
+    }
+    defaults = ColumnSettings()
+    named = {
+        name: f"data.columns.{key}"
+        for key, name in names.items()
+        if name is not None and name not in required and name != getattr(defaults, key)
+    }
+    return WantedColumns(tuple(names.values()), required, named, archive_word="review")
 
 
 def show_names(received: Sequence[str]) -> str | None:
