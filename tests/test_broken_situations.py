@@ -12,6 +12,7 @@ import os
 import shutil
 import socket
 import subprocess
+import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -48,8 +49,23 @@ CALLS: dict[str, tuple[str, ...]] = {
     "sweep": (),
     "rollback": WHY,
 }
-# They start Prefect, or servers: see test_up.py, test_cli.py and, at the end of this file, run.
-OTHERS = {"run", "deploy", "up"}
+# They start Prefect, or servers: processes of their own, at the end of this file.
+OTHERS = {
+    "run": ("--data", "reviews.jsonl", "--set", "validation.min_rows=1000000"),
+    "deploy": ("--data", "reviews.jsonl"),
+    "up": ("--data", "reviews.jsonl"),
+}
+# What they end with. deploy finds no server; where `up` would start for ever, it is not asked.
+OTHERS_END: dict[str, dict[str, int]] = {
+    "no home yet": {"run": 3},
+    "the home is a file": {"run": 2, "up": 2},
+    "the ledger is no database": {"run": 4, "up": 4},
+    "the databases are folders": {"run": 4, "up": 4},
+    "MLflow's database is none": {"run": 4},
+    "files of the home hold anything": {"run": 2, "up": 2},
+    "the settings are no TOML": {"run": 2, "up": 2},
+    "the environment names nonsense": {"run": 2, "up": 2},
+}
 # What each ends with where its home is sound.
 SOUND = {
     **dict.fromkeys(CALLS, 0), "check": 3,
@@ -226,5 +242,25 @@ def test_every_command_says_in_a_line_that_the_home_is_read_only(
 
 
 def test_no_command_is_left_out() -> None:
-    assert CALLS.keys() | OTHERS == typer.main.get_group(app).commands.keys()
+    assert CALLS.keys() | OTHERS.keys() == typer.main.get_group(app).commands.keys()
     assert all(codes.keys() >= CALLS.keys() for _, _, codes in SITUATIONS.values())
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("situation", OTHERS_END)
+def test_what_starts_servers_says_in_a_line_what_is_broken(
+    released_home: Path, work: Path, situation: str
+) -> None:
+    settle, more, _ = SITUATIONS[situation]
+    environment = make_environment(SENTIFLOW_HOME=str(released_home), **settle(released_home, work))
+    for name, code in {"deploy": 2, **OTHERS_END[situation]}.items():
+        answer = subprocess.run(
+            [sys.executable, "-m", "sentiflow", name, *OTHERS[name], *more], env=environment,
+            capture_output=True, text=True, timeout=300, check=False,
+        )  # fmt: skip
+        shown = answer.stdout + answer.stderr
+        assert answer.returncode == code, f"{name}: {shown}"
+        assert "Traceback" not in shown
+        assert 'File "' not in shown
+        assert "not foreseen" not in shown
+        assert code == 3 or answer.stderr.splitlines()[-1].startswith("Error: ")

@@ -11,7 +11,13 @@ from threading import Event
 import pytest
 from small_disk import fill_disk, mount_small_disk, only_root_mounts
 
-from sentiflow.errors import SentiflowError, SettingsError, SourceError, UsageError
+from sentiflow.errors import (
+    LedgerUnreachable,
+    SentiflowError,
+    SettingsError,
+    SourceError,
+    UsageError,
+)
 from sentiflow.night.request import NightRequest
 from sentiflow.servers.up import UpRequest, keep_servers
 from sentiflow.settings import RunningServers
@@ -52,6 +58,16 @@ def test_a_source_that_is_not_there_is_told_before_any_server_starts(home: Path)
     request = NightRequest(data=(str(home / "reviews.jsonl"),))
     with pytest.raises(SourceError, match=r"reviews\.jsonl"):
         keep_servers(UpRequest(request), home, never, Event())
+    assert not (home / "logs").exists()
+
+
+def test_a_ledger_that_is_no_database_is_told_before_any_server_starts(
+    home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("SENTIFLOW_LEDGER_URL", raising=False)
+    (home / "ledger.db").write_bytes(b"no database" * 1_000)
+    with pytest.raises(LedgerUnreachable, match=r"ledger\.db"):
+        ask(home)
     assert not (home / "logs").exists()
 
 

@@ -24,6 +24,7 @@ from sentiflow.settings import (
     RunningServers,
     Settings,
     forget_running_servers,
+    resolve_ledger_url,
     save_running_servers,
 )
 
@@ -59,10 +60,13 @@ def keep_servers(
     Raises:
         UsageError: it cannot be met: settings, sources, a port, a second `up`.
         ProgramFailed: a server did not start. None is left.
+        LedgerUnreachable: the ledger's file is none.
         SentiflowError: the machine does not let it: no room on the disk, no memory, no rights.
     """
     settings = _check(requested)
     with _explain_machine(home), _claim(home), use_scratch(home):
+        if not requested.database:
+            _read_ledger(settings, home)
         credentials = read_credentials(home)
         addresses = choose_addresses(settings, credentials)
         databases = name_databases(requested.database) if requested.database else None
@@ -107,6 +111,19 @@ def _check(requested: UpRequest) -> Settings:
         )
     name = describe_request_lineage(requested.request, settings).name
     return settings.model_copy(update={"model": settings.model.model_copy(update={"name": name})})
+
+
+def _read_ledger(settings: Settings, home: Path) -> None:
+    """Make sure that the ledger has an address, and that one in a file can be read.
+
+    One behind a server may only be away, and is waited for by whoever asks it.
+    """
+    from sentiflow.release.ledger import Ledger
+
+    url = resolve_ledger_url(settings.ledger, home)
+    ledger = Ledger(url, may_create=False)
+    if url.startswith("sqlite"):
+        ledger.list_models()
 
 
 @contextmanager
