@@ -16,7 +16,7 @@ from test_readme import test_every_command_in_the_readme_parses as parse_command
 
 from sentiflow.cli import app
 from sentiflow.gate.behaviours import BehaviourResult, load_checks
-from sentiflow.gate.comparison import Comparison, Difference, SliceComparison
+from sentiflow.gate.comparison import Comparison, Difference, PairedAccuracy, SliceComparison
 from sentiflow.gate.decision import Decision, decide
 from sentiflow.gate.findings import ChangedLabel, Findings
 from sentiflow.gate.inspection import Inspection
@@ -53,6 +53,7 @@ SECTIONS: dict[str, type] = {
     "inspection": Inspection,
     "behaviours entries": BehaviourResult,
     "comparison": Comparison,
+    "baseline": PairedAccuracy,
     "differences": Difference,
     "slices": SliceComparison,
     "changes": ChangedLabel,
@@ -138,6 +139,7 @@ def test_what_a_decision_writes_is_what_its_classes_have() -> None:
     assert set(value) == list_names(Findings)
     assert set(value["comparison"]) == set(value["best_comparison"]) == list_names(Comparison)
     assert set(value["comparison"]["accuracy"]) == list_names(Difference)
+    assert set(value["baseline"]) == list_names(PairedAccuracy)
     assert set(value["slices"][0]) == list_names(SliceComparison)
     assert set(value["changes"][0]) == list_names(ChangedLabel)
     assert set(value["inspection"]) == list_names(Inspection)

@@ -6,6 +6,7 @@ import json
 import math
 import warnings
 from collections.abc import Iterator
+from dataclasses import fields
 from typing import Any
 
 import numpy as np
@@ -19,11 +20,16 @@ from sentiflow.errors import SentiflowError
 from sentiflow.gate.comparison import (
     Comparison,
     compare,
+    compare_accuracy,
     compare_slices,
     merge_rare,
     select_changed,
 )
-from sentiflow.gate.significance import compute_lower_bound, compute_smallest_drop
+from sentiflow.gate.significance import (
+    compute_interval,
+    compute_lower_bound,
+    compute_smallest_drop,
+)
 
 few_examples = settings(max_examples=40, deadline=None)
 probability = st.integers(0, 8).map(lambda n: n / 8)
@@ -523,3 +529,21 @@ def test_a_slice_of_rows_that_are_not_there_is_refused(positions: tuple[int, ...
 def test_slices_need_a_level(alpha: float) -> None:
     with pytest.raises(SentiflowError, match="Received: "):
         compare_slices([part("stars", "5", 0)], LABELS, CHALLENGER, CHAMPION, alpha)
+
+
+def test_the_accuracy_against_the_baseline_is_paired_row_by_row() -> None:
+    labels = np.array([1, 1, 1, 0, 0, 0, 1, 0])
+    challenger = np.array([0.9, 0.5, 0.2, 0.1, 0.7, 0.3, 0.8, 0.4])  # wrong in rows 2 and 4
+    baseline = np.array([0.9, 0.3, 0.2, 0.1, 0.2, 0.6, 0.1, 0.4])  # wrong in rows 1, 2, 5 and 6
+    found = compare_accuracy(labels, challenger, baseline)
+    assert (found.rows, found.wins, found.losses) == (8, 3, 1)
+    assert (found.challenger, found.baseline, found.value) == (0.75, 0.5, 0.25)
+    assert (found.lower, found.upper) == compute_interval(3, 1, 8)
+    swapped = compare_accuracy(labels, baseline, challenger)
+    assert (swapped.value, swapped.lower, swapped.upper) == (-0.25, -found.upper, -found.lower)
+    assert set(found.as_dict()) == {field.name for field in fields(found)}
+
+
+def test_a_baseline_whose_answers_are_none_is_named() -> None:
+    with pytest.raises(SentiflowError, match="The baseline cannot be compared"):
+        compare_accuracy([1, 0], [0.5, 0.5], [0.5, np.nan])

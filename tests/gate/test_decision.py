@@ -9,6 +9,7 @@ from gate.forging import (
     draw_labels,
     find_out,
     forge_answers,
+    forge_baseline,
     make_behaviour,
     mend,
     spoil,
@@ -115,14 +116,14 @@ def test_a_model_that_answers_nan_is_not_evaluated() -> None:
     answers = CHAMPION.copy()
     answers[5] = np.nan
     with pytest.raises(GateNotEvaluated, match="1 of them no number"):
-        check_answers(answers, GateRows((), LABELS, ""), 4)
+        check_answers(answers, GateRows((), LABELS, ""), "Version 4")
     with pytest.raises(SentiflowError):
         find_out(LABELS, CHAMPION, answers)
 
 
 def test_a_missing_answer_is_not_evaluated() -> None:
     with pytest.raises(GateNotEvaluated, match="2,999 answers"):
-        check_answers(CHAMPION[:-1], GateRows((), LABELS, ""), 4)
+        check_answers(CHAMPION[:-1], GateRows((), LABELS, ""), "Version 4")
 
 
 @pytest.mark.parametrize("value", [-0.01, 1.01, np.inf])
@@ -130,8 +131,8 @@ def test_an_answer_that_is_no_probability_is_not_evaluated(value: float) -> None
     answers = CHAMPION.copy()
     answers[0] = value
     with pytest.raises(GateNotEvaluated):
-        check_answers(answers, GateRows((), LABELS, ""), 4)
-    check_answers(CHAMPION, GateRows((), LABELS, ""), 4)
+        check_answers(answers, GateRows((), LABELS, ""), "Version 4")
+    check_answers(CHAMPION, GateRows((), LABELS, ""), "Version 4")
 
 
 # Every default threshold blocks a plausible bad model, and its edge is where it says.
@@ -140,11 +141,11 @@ def test_an_answer_that_is_no_probability_is_not_evaluated(value: float) -> None
 @pytest.mark.parametrize(
     ("changes", "rule"),
     [
-        ({"metrics": {"accuracy": 0.59}, "baseline_accuracy": 0.5}, "min_accuracy"),
+        ({"metrics": {"accuracy": 0.59}}, "min_accuracy"),
         ({"metrics": {"balanced_accuracy": 0.59}}, "min_balanced_accuracy"),
         ({"metrics": {"roc_auc": 0.64}}, "min_roc_auc"),
         ({"metrics": {"ece": 0.21}}, "max_ece"),
-        ({"metrics": {"accuracy": 0.83}}, "baseline_margin"),
+        ({"baseline": forge_baseline(0.83, 0.85)}, "baseline_margin"),
         ({"inspection": replace(SOUND, difference=2e-5)}, "fresh_process_difference"),
         ({"inspection": replace(SOUND, changed_labels=1)}, "fresh_process_labels"),
         ({"inspection": replace(SOUND, odd_failures=1)}, "odd_text_failures"),
@@ -165,7 +166,8 @@ def test_every_threshold_blocks_by_itself(changes: dict[str, Any], rule: str) ->
 @pytest.mark.parametrize(
     "changes",
     [
-        {"metrics": {"accuracy": 0.6}, "baseline_accuracy": 0.6},
+        {"metrics": {"accuracy": 0.6}},
+        {"baseline": replace(forge_baseline(0.83, 0.85), upper=-0.005)},
         {"metrics": {"balanced_accuracy": 0.6}},
         {"metrics": {"roc_auc": 0.65}},
         {"metrics": {"ece": 0.2}},
@@ -181,12 +183,14 @@ def test_a_value_at_its_threshold_passes(changes: dict[str, Any]) -> None:
     assert decision.verdict == "promoted"
 
 
-@pytest.mark.parametrize(("accuracy", "passes"), [(0.836, True), (0.834, False)])
-def test_the_baseline_may_be_ahead_by_the_margin_and_is_warned_of(
-    accuracy: float, passes: bool
+@pytest.mark.parametrize(
+    ("rows", "accuracy", "passes"),
+    [(3_000, 0.836, True), (3_000, 0.833, False), (300, 0.82, True), (30_000, 0.841, False)],
+)
+def test_the_baseline_may_be_ahead_by_what_the_rows_cannot_tell_and_is_warned_of(
+    rows: int, accuracy: float, passes: bool
 ) -> None:
-    findings = find_out(LABELS, CHAMPION, baseline_accuracy=0.85)
-    findings = replace(findings, metrics={**findings.metrics, "accuracy": accuracy})
+    findings = replace(find_out(LABELS, CHAMPION), baseline=forge_baseline(accuracy, 0.85, rows))
     decision = decide(findings, GATE)
     assert (decision.verdict == "promoted") is passes
     (warning,) = decision.warnings
@@ -196,8 +200,7 @@ def test_the_baseline_may_be_ahead_by_the_margin_and_is_warned_of(
 
 def test_a_model_ahead_of_the_baseline_is_not_warned_of() -> None:
     assert decide(find_out(LABELS, CHAMPION), GATE).warnings == ()
-    level = find_out(LABELS, CHAMPION)
-    tied = replace(level, baseline_accuracy=level.metrics["accuracy"])
+    tied = replace(find_out(LABELS, CHAMPION), baseline=forge_baseline(0.85, 0.85))
     assert decide(tied, GATE).warnings == ()
 
 
@@ -444,7 +447,7 @@ def test_a_better_model_that_fails_elsewhere_is_kept_for_that_alone() -> None:
 
 def test_whatever_the_verdict_it_comes_with_rules_level_and_warnings() -> None:
     better = find_out(LABELS, mend(CHAMPION, LABELS, 60), CHAMPION, baseline_accuracy=0.9)
-    better = replace(better, metrics={**better.metrics, "accuracy": 0.8875})
+    better = replace(better, baseline=forge_baseline(0.8875, 0.9, 800))
     warning = "The model loses to the tuned TF-IDF baseline by 1.25 points of accuracy."
     decisions = [
         decide(better, GATE),
@@ -491,6 +494,10 @@ def test_a_metric_that_is_no_number_is_never_a_pass(metric: str, value: float | 
     ("changes", "reason"),
     [
         ({"baseline_accuracy": math.nan}, "the baseline's accuracy is no number"),
+        (
+            {"baseline": replace(forge_baseline(0.87, 0.85), upper=math.nan)},
+            "the difference to the baseline is no number",
+        ),
         (
             {"inspection": replace(SOUND, difference=math.nan)},
             "the artifact's answers in a fresh process are no numbers",

@@ -9,7 +9,7 @@ from dataclasses import replace
 import pytest
 from gate.forging import SOUND, make_behaviour
 
-from sentiflow.gate.comparison import Comparison, Difference, SliceComparison
+from sentiflow.gate.comparison import Comparison, Difference, PairedAccuracy, SliceComparison
 from sentiflow.gate.findings import Findings
 from sentiflow.gate.rule import Rule
 from sentiflow.gate.rules import (
@@ -39,11 +39,16 @@ COMPARISON = Comparison(
     lower_bound=0.0128,
     churn=0.03,
 )
+BASELINE = PairedAccuracy(
+    rows=3_000, challenger=0.76, baseline=0.75, value=0.01, lower=-0.01, upper=0.03,
+    wins=330, losses=300,
+)  # fmt: skip
 FINDINGS = Findings(
     rows=3_000,
     rows_fingerprint="f" * 64,
     metrics={"accuracy": 0.75, "balanced_accuracy": 0.625, "roc_auc": 0.85, "ece": 0.0512},
     baseline_accuracy=0.75,
+    baseline=BASELINE,
     inspection=SOUND,
     champion_age=GATE.max_champion_age,
     comparison=COMPARISON,
@@ -100,17 +105,31 @@ def test_the_floors_in_words() -> None:
 
 
 def test_the_baseline_in_words() -> None:
-    behind = replace(FINDINGS, baseline_accuracy=0.8125)
+    behind = replace(BASELINE, value=-0.0625, lower=-0.085, upper=-0.04)
     label = "Accuracy against the tuned TF-IDF baseline"
-    assert list(rule_on_baseline(behind, GATE)) == [
+    assert list(rule_on_baseline(replace(FINDINGS, baseline=behind), GATE)) == [
         Rule(
-            name="baseline_margin", label=label, unit="points", value=-0.0625, relation=">=",
-            threshold=-0.015, passed=False, is_shown=True,
-            sentence=f"{label} −6.25 points is below the floor −1.5 points.",
+            name="baseline_margin", label=f"{label} (upper bound)", unit="points", value=-0.04,
+            relation=">=", threshold=-0.005, passed=False, is_shown=True,
+            sentence=f"{label} −6.25 points (95 % interval −8.50 to −4.00 points): even its upper "
+            "end is below the floor −0.5 points.",
         )
     ]  # fmt: skip
-    (ahead,) = rule_on_baseline(replace(FINDINGS, baseline_accuracy=0.5), GATE)
-    assert (ahead.value, ahead.passed) == (0.25, True)
+    (ahead,) = rule_on_baseline(FINDINGS, GATE)
+    assert (ahead.value, ahead.passed) == (0.03, True)
+    assert ahead.sentence == (
+        f"{label} +1.00 points (95 % interval −1.00 to +3.00 points): its upper end reaches the "
+        "floor −0.5 points."
+    )
+
+
+@pytest.mark.parametrize(("upper", "passes"), [(-0.005, True), (-0.005001, False)])
+def test_the_upper_end_at_the_margin_still_passes(upper: float, passes: bool) -> None:
+    found = replace(FINDINGS, baseline=replace(BASELINE, value=-0.02, upper=upper))
+    (rule,) = rule_on_baseline(found, GATE)
+    assert rule.passed is passes
+    (generous,) = rule_on_baseline(found, GATE.model_copy(update={"baseline_margin": 0.006}))
+    assert (generous.passed, generous.threshold) == (True, -0.006)
 
 
 def test_the_artifact_in_words() -> None:

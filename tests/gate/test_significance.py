@@ -14,6 +14,7 @@ from scipy.stats import binom, binomtest, norm
 from sentiflow.errors import SentiflowError
 from sentiflow.gate.significance import (
     adjust_holm,
+    compute_interval,
     compute_lower_bound,
     compute_mcnemar_p,
     compute_smallest_drop,
@@ -21,6 +22,7 @@ from sentiflow.gate.significance import (
 )
 
 Z95 = 1.6448536269514722
+Z975 = 1.959963984540054
 Z80 = 0.8416212335729143
 
 
@@ -95,6 +97,26 @@ def test_at_the_lower_bound_the_score_test_just_fails(wins: int, losses: int, ro
     bound = compute_lower_bound(wins, losses, rows)
     assert bound < (wins - losses) / rows
     assert measure_restricted_z(wins, losses, rows, bound) == pytest.approx(Z95, abs=1e-4)
+
+
+@pytest.mark.parametrize(
+    ("wins", "losses", "rows"), [(3, 9, 200), (50, 50, 1500), (91, 142, 3070), (640, 900, 21024)]
+)
+def test_at_both_ends_of_the_interval_the_score_test_just_fails(
+    wins: int, losses: int, rows: int
+) -> None:
+    lower, upper = compute_interval(wins, losses, rows)
+    assert lower < (wins - losses) / rows < upper
+    assert measure_restricted_z(wins, losses, rows, lower) == pytest.approx(Z975, abs=1e-4)
+    assert measure_restricted_z(losses, wins, rows, -upper) == pytest.approx(Z975, abs=1e-4)
+
+
+def test_the_interval_of_a_night_in_hundredths() -> None:
+    ends = [round(100 * end, 2) for end in compute_interval(91, 142, 3_070)]
+    assert ends == [-2.68, -0.66]
+    assert compute_interval(0, 4, 4)[0] == -1.0
+    assert compute_interval(4, 0, 4)[1] == 1.0
+    assert compute_interval(5, 5, 100)[0] == -compute_interval(5, 5, 100)[1]
 
 
 @pytest.mark.parametrize("rows", [3, 100, 10_000])

@@ -18,6 +18,7 @@ from sentiflow.gate.bootstrap import Scorer, resample_differences
 from sentiflow.gate.significance import (
     BOUND_ALPHA,
     adjust_holm,
+    compute_interval,
     compute_lower_bound,
     compute_mcnemar_p,
     compute_smallest_drop,
@@ -122,6 +123,67 @@ class SliceComparison:
     def as_dict(self) -> dict[str, Any]:
         """Return a JSON value; numbers that are none become None."""
         return _replace_nonfinite(asdict(self))
+
+
+@dataclass(frozen=True)
+class PairedAccuracy:
+    """How many of the same rows challenger and baseline get right.
+
+    Attributes:
+        rows: number of rows.
+        challenger: the challenger's accuracy.
+        baseline: the baseline's accuracy.
+        value: challenger minus baseline.
+        lower: lower end of the two-sided 95 % interval of `value`, by `compute_interval`.
+        upper: its upper end.
+        wins: rows that only the challenger gets right.
+        losses: rows that only the baseline gets right.
+    """
+
+    rows: int
+    challenger: float
+    baseline: float
+    value: float
+    lower: float
+    upper: float
+    wins: int
+    losses: int
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return a JSON value; numbers that are none become None."""
+        return _replace_nonfinite(asdict(self))
+
+
+def compare_accuracy(
+    labels: npt.ArrayLike, challenger: npt.ArrayLike, baseline: npt.ArrayLike
+) -> PairedAccuracy:
+    """Return how far the challenger is ahead of the baseline on the same rows.
+
+    Args:
+        labels: shape (n,), integers, 1 = positive, 0 = negative; n at least 1.
+        challenger: shape (n,), the challenger's P(positive).
+        baseline: shape (n,), the baseline's P(positive).
+
+    Returns:
+        The difference with its interval.
+
+    Raises:
+        SentiflowError: as for `compare`.
+    """
+    labels, challenger, baseline = _check_pair(labels, challenger, baseline, "baseline")
+    rows = len(labels)
+    wins, losses = _count_discordant(labels, challenger, baseline)
+    lower, upper = compute_interval(wins, losses, rows)
+    return PairedAccuracy(
+        rows=rows,
+        challenger=_measure_accuracy(labels, challenger),
+        baseline=_measure_accuracy(labels, baseline),
+        value=(wins - losses) / rows,
+        lower=lower,
+        upper=upper,
+        wins=wins,
+        losses=losses,
+    )
 
 
 def compare(
@@ -313,11 +375,14 @@ def _measure_accuracy(
 
 
 def _check_pair(
-    labels: npt.ArrayLike, challenger: npt.ArrayLike, champion: npt.ArrayLike
+    labels: npt.ArrayLike,
+    challenger: npt.ArrayLike,
+    champion: npt.ArrayLike,
+    against: str = "champion",
 ) -> tuple[npt.NDArray[np.int8], npt.NDArray[np.float64], npt.NDArray[np.float64]]:
     """Return the arrays as `check_scores` does, or say which model's answers are wrong."""
     checked = []
-    for model, probabilities in (("challenger", challenger), ("champion", champion)):
+    for model, probabilities in (("challenger", challenger), (against, champion)):
         try:
             checked.append(check_scores(labels, probabilities))
         except SentiflowError as error:

@@ -86,6 +86,8 @@ def _list_broken(findings: Findings) -> Iterator[str]:
             yield f"the challenger's {name} is no number"
     if _is_no_number(findings.baseline_accuracy):
         yield "the baseline's accuracy is no number"
+    if _is_no_number(findings.baseline.upper):
+        yield "the difference to the baseline is no number"
     if _is_no_number(findings.inspection.difference):
         yield "the artifact's answers in a fresh process are no numbers"
     if _is_no_number(findings.inspection.latency_ms):
@@ -105,12 +107,10 @@ def _is_no_number(value: float | None) -> bool:
 
 
 def _list_warnings(findings: Findings, rules: list[Rule]) -> Iterator[str]:
-    difference = findings.metrics["accuracy"] - findings.baseline_accuracy
-    if difference < 0:
-        yield (
-            "The model loses to the tuned TF-IDF baseline by "
-            f"{-100 * difference:.2f} points of accuracy."
-        )
+    behind = -findings.baseline.value
+    if behind > 0:
+        points = f"{100 * behind:.2f} points of accuracy"
+        yield f"The model loses to the tuned TF-IDF baseline by {points}."
     for rule in rules:
         if rule.group == "reported" and not rule.passed:
             yield f"{rule.sentence} Reported only."

@@ -19,6 +19,7 @@ from sentiflow.errors import GateNotEvaluated
 from sentiflow.gate.behaviours import BehaviourResult
 from sentiflow.gate.comparison import (
     Comparison,
+    PairedAccuracy,
     Slice,
     SliceComparison,
     compare,
@@ -80,6 +81,7 @@ class Findings:
         rows_fingerprint: their content identity.
         metrics: the challenger's metrics on them.
         baseline_accuracy: the tuned TF-IDF baseline's accuracy on them.
+        baseline: challenger and that baseline on the same rows.
         inspection: what a fresh process found out about the registered artifact.
         behaviours: the outcome of every behaviour check.
         champion_version: the champion compared with; None on a lineage's first night.
@@ -102,6 +104,7 @@ class Findings:
     rows_fingerprint: str
     metrics: Mapping[str, Any]
     baseline_accuracy: float
+    baseline: PairedAccuracy
     inspection: Inspection
     behaviours: tuple[BehaviourResult, ...] = ()
     champion_version: int | None = None
@@ -125,6 +128,7 @@ class Findings:
             "rows_fingerprint": self.rows_fingerprint,
             "metrics": dict(self.metrics),
             "baseline_accuracy": _finite(self.baseline_accuracy),
+            "baseline": self.baseline.as_dict(),
             "inspection": self.inspection.as_dict(),
             "behaviours": [behaviour.as_dict() for behaviour in self.behaviours],
             "champion_version": self.champion_version,
@@ -229,8 +233,13 @@ def compare_paired(
     return compare(labels, challenger, champion, resamples=gate.resamples, seed=_SEED)
 
 
-def check_answers(answers: npt.NDArray[np.float32], rows: GateRows, version: int) -> None:
-    """Make sure that a version answered every row with a probability.
+def check_answers(answers: npt.NDArray[np.floating[Any]], rows: GateRows, who: str) -> None:
+    """Make sure that a model answered every row with a probability.
+
+    Args:
+        answers: what it answered.
+        rows: what it was asked.
+        who: the model, as an error names it.
 
     Raises:
         GateNotEvaluated: an answer is missing or no number from 0 to 1.
@@ -240,7 +249,7 @@ def check_answers(answers: npt.NDArray[np.float32], rows: GateRows, version: int
         return
     bad = int(np.sum(~((answers >= 0) & (answers <= 1))))
     raise GateNotEvaluated(
-        f"Version {version} must answer each of the {len(rows.labels):,} test rows with a "
+        f"{who} must answer each of the {len(rows.labels):,} test rows with a "
         f"probability. Received: {len(answers):,} answers, {bad:,} of them no number from 0 to 1."
     )
 

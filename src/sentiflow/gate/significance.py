@@ -62,7 +62,7 @@ def adjust_holm(p_values: npt.ArrayLike) -> npt.NDArray[np.float64]:
     return adjusted
 
 
-def compute_lower_bound(wins: int, losses: int, rows: int) -> float:
+def compute_lower_bound(wins: int, losses: int, rows: int, alpha: float = BOUND_ALPHA) -> float:
     """Return what the true difference in accuracy is above, with 95 % confidence, one-sided.
 
     The bootstrap knows only rows it has seen: without a discordant row it would be certain that
@@ -79,13 +79,14 @@ def compute_lower_bound(wins: int, losses: int, rows: int) -> float:
         wins: rows that only the challenger gets right.
         losses: rows that only the champion gets right.
         rows: all rows, at least 1.
+        alpha: how often the bound may be wrong, above 0 and below 0.5.
 
     Returns:
         A difference from -1 to 1.
     """
     if wins - losses - CONTINUITY <= -rows:
         return -1.0
-    z = -ndtri(BOUND_ALPHA)
+    z = -ndtri(alpha)
 
     def measure_excess(difference: float) -> float:
         variance = _measure_null_variance(wins / rows, losses / rows, difference)
@@ -93,6 +94,27 @@ def compute_lower_bound(wins: int, losses: int, rows: int) -> float:
         return float(excess - z * math.sqrt(rows * variance))
 
     return float(brentq(measure_excess, -1.0, (wins - losses) / rows))
+
+
+def compute_interval(wins: int, losses: int, rows: int) -> tuple[float, float]:
+    """Return between which differences in accuracy the true one is, with 95 % confidence.
+
+    Two-sided: each end is `compute_lower_bound`'s, seen from either model, at half the level.
+
+    >>> [round(end, 4) for end in compute_interval(0, 0, 100)]
+    [-0.0545, 0.0545]
+
+    Args:
+        wins: rows that only the challenger gets right.
+        losses: rows that only the other model gets right.
+        rows: all rows, at least 1.
+
+    Returns:
+        The lower and the upper end, from -1 to 1.
+    """
+    half = BOUND_ALPHA / 2
+    lower = compute_lower_bound(wins, losses, rows, half)
+    return lower, -compute_lower_bound(losses, wins, rows, half)
 
 
 def measure_power(rows: int, discordant_share: float, margin: float, alpha: float) -> float:

@@ -24,7 +24,12 @@ Compute = Callable[[Path], dict[str, Any]]
 
 
 class Steps:
-    """The finished steps under one home."""
+    """The finished steps under one home.
+
+    Attributes:
+        reused: names of the steps that were stored already.
+        folders: where the files of each step lie that was asked for, by its name.
+    """
 
     def __init__(self, home: Path, code: str, ignore_stored: bool = False) -> None:
         """Keep results under `home`/steps.
@@ -38,6 +43,7 @@ class Steps:
         self._code = code
         self._ignore_stored = ignore_stored
         self.reused: list[str] = []
+        self.folders: dict[str, Path] = {}
 
     def key(self, step: str, inputs: Mapping[str, Any]) -> str:
         """Return the key of a step for these inputs (any JSON value)."""
@@ -55,6 +61,7 @@ class Steps:
             The folder with the step's files, and its result.
         """
         folder = self._root / f"{step}-{self.key(step, inputs)[:32]}"
+        self.folders[step] = folder
         if not self._ignore_stored:
             stored = self._read(folder)
             if stored is not None:

@@ -176,7 +176,7 @@ class ValidationSettings(_Group):
     min_volume_ratio: float = Field(0.7, ge=0)
     max_volume_ratio: float = Field(5.0, gt=0)
     max_balance_shift: float = Field(0.1, ge=0, le=1)
-    min_test_rows: int = Field(200, ge=1)
+    min_test_rows: int = Field(120, ge=1)
     min_test_class_rows: int = Field(30, ge=1)
 
 
@@ -253,7 +253,7 @@ class GateSettings(_Group):
     min_balanced_accuracy: float = Field(0.6, ge=0, le=1)
     min_roc_auc: float = Field(0.65, ge=0, le=1)
     max_ece: float = Field(0.2, ge=0, le=1)
-    baseline_margin: float = Field(0.015, ge=0, le=1)
+    baseline_margin: float = Field(0.005, ge=0, le=1)
     min_slice_rows: int = Field(100, ge=1)
     slice_alpha: float = Field(0.05, gt=0, lt=0.5)
     newest: Literal["report", "require"] = "report"

@@ -12,6 +12,7 @@ import pytest
 from mlflow import MlflowClient
 
 from sentiflow.errors import ArtifactError
+from sentiflow.gate.comparison import PairedAccuracy
 from sentiflow.gate.decision import Decision, decide
 from sentiflow.gate.findings import Findings, GateRows
 from sentiflow.gate.inspection import Inspection
@@ -26,6 +27,7 @@ NAME = "gate-deleted"
 # A challenger that passes every rule that needs no champion.
 SOUND = Findings(
     rows=1_000, rows_fingerprint="f", baseline_accuracy=0.9,
+    baseline=PairedAccuracy(1_000, 0.95, 0.9, 0.05, 0.03, 0.07, 60, 10),
     metrics={"accuracy": 0.95, "balanced_accuracy": 0.95, "roc_auc": 0.99, "ece": 0.01},
     inspection=Inspection(0.0, 0, 1_000, 0, 1.0, 1.0, 5.0, 1.0),
 )  # fmt: skip
@@ -56,6 +58,7 @@ def open_gate(registry: Registry, supersede: bool) -> tuple[Gate, list[str]]:
     rows = GateRows(("a",), np.array([1], np.int8), "f", ())
     gate = Gate(
         cast(Night, night), Version(NAME, 3, "", {}), cast(Evaluated, None), rows, ["good"],
+        np.array([1.0]),
         _alone=SOUND,
     )  # fmt: skip
     return gate, warnings

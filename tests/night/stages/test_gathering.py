@@ -21,6 +21,7 @@ from sentiflow.data.snapshot import Snapshot
 from sentiflow.data.splitting import BUCKETS
 from sentiflow.dates import read_today
 from sentiflow.errors import ArtifactError, GateNotEvaluated
+from sentiflow.gate.comparison import PairedAccuracy
 from sentiflow.gate.findings import Findings, GateRows, fingerprint_rows
 from sentiflow.gate.inspection import Inspection
 from sentiflow.night.night import Night
@@ -38,6 +39,8 @@ NIGHT = date(2026, 6, 30)
 CHAMPION, CHALLENGER = 7, 9
 TEXTS = [f"text {number}" for number in range(240)]
 LABELS = np.array([number % 2 for number in range(240)], np.int8)
+# The baseline errs in the last 60 rows.
+BASELINE = np.where(np.arange(240) < 180, LABELS, 1 - LABELS).astype(np.float64)
 ROWS = GateRows(tuple(f"r{number}" for number in range(240)), LABELS, "rows", ())
 EVALUATED = Evaluated(Path(), {}, {"tfidf_logreg": {"accuracy": 0.75}}, (1.0, 2.0, 3.0))
 
@@ -120,12 +123,13 @@ PROMOTED = tell(("promoted", CHAMPION))
 
 def make_gate(night: Night, **changes: Any) -> Gate:
     challenger = night.registry.resolve(night.lineage.name, str(CHALLENGER))
-    return Gate(night, challenger, EVALUATED, ROWS, TEXTS, **changes)
+    return Gate(night, challenger, EVALUATED, ROWS, TEXTS, BASELINE, **changes)
 
 
 def gather(night: Night, events: tuple[Event, ...] = PROMOTED, **changes: Any) -> Findings:
     alone = Findings(
         rows=240, rows_fingerprint="rows", metrics={"accuracy": 0.9}, baseline_accuracy=0.75,
+        baseline=PairedAccuracy(240, 0.9, 0.75, 0.15, 0.1, 0.2, 36, 0),
         inspection=Inspection(0.0, 0, 9, 0, 1.0, 1.0, 1.0, 1.0),
     )  # fmt: skip
     gate = make_gate(night, _alone=alone, **changes)
@@ -338,6 +342,9 @@ def test_the_challenger_alone_is_scored_inspected_and_asked_its_behaviours(
     assert findings.rows_fingerprint == "rows"
     assert findings.metrics["accuracy"] == pytest.approx(1 - 24 / 240)
     assert findings.baseline_accuracy == 0.75
+    # The challenger errs in the first 24 rows, the baseline in the last 60.
+    assert (findings.baseline.wins, findings.baseline.losses) == (60, 24)
+    assert (findings.baseline.challenger, findings.baseline.baseline) == (0.9, 0.75)
     # A fresh process gets the first 200 texts, with the answers to those.
     assert (findings.inspection.difference, findings.inspection.odd_texts) == (0.0, 200)
     assert (findings.inspection.latency_ms, findings.inspection.load_seconds) == (17.0, 1.0)
@@ -389,6 +396,24 @@ def write_snapshot(folder: Path, categories: list[str | None]) -> Snapshot:
     return Snapshot("fingerprint", str(folder), ("shard.parquet",), 4)
 
 
+def keep_baseline(night: Night, folder: Path, answers: npt.NDArray[np.float64]) -> None:
+    """Leave the baseline's answers where the night's step leaves them."""
+    np.savez(folder / "answers.npz", majority=answers * 0, tfidf_logreg=answers)
+    night.steps.folders["baseline"] = folder
+
+
+@pytest.mark.parametrize("answers", [[0.75], [0.75, float("nan")]])
+def test_a_baseline_that_did_not_answer_every_row_is_not_compared_with(
+    registry: RegistryOfTables, home: Path, tmp_path: Path, answers: list[float]
+) -> None:
+    night, _ = open_night(registry, home)
+    snapshot = write_snapshot(tmp_path, [None] * 4)
+    keep_baseline(night, tmp_path, np.array(answers))
+    version = registry.resolve("sentiflow", "9")
+    with pytest.raises(GateNotEvaluated, match="The tuned TF-IDF baseline must answer"):
+        open_gate(night, Splits(snapshot, {}, ""), EVALUATED, version)
+
+
 def slice_names(gate: Gate) -> dict[tuple[str, str], list[int]]:
     return {
         (kind, name): positions.tolist()
@@ -402,7 +427,9 @@ def test_the_gates_rows_are_tonights_test_rows_with_their_slices(
 ) -> None:
     night, _ = open_night(registry, home)
     snapshot = write_snapshot(tmp_path, ["Cafes", "Cafes", None, "Cafes"])
+    keep_baseline(night, tmp_path, np.array([0.75, 0.25]))
     gate = open_gate(night, Splits(snapshot, {}, ""), EVALUATED, registry.resolve("sentiflow", "9"))
+    assert gate.baseline.tolist() == [0.75, 0.25]
     assert gate.rows.review_ids == ("r0", "r2")
     assert gate.texts == ["one", "one two three four five"]
     assert gate.rows.labels.tolist() == [1, 0]
@@ -425,6 +452,7 @@ def test_without_a_category_in_any_row_there_is_no_slice_by_category(
 ) -> None:
     night, _ = open_night(registry, home)
     snapshot = write_snapshot(tmp_path, [None, "Cafes", None, None])
+    keep_baseline(night, tmp_path, np.array([0.75, 0.25]))
     gate = open_gate(night, Splits(snapshot, {}, ""), EVALUATED, registry.resolve("sentiflow", "9"))
     assert "category" not in {kind for kind, _, _ in gate.rows.slices}
     # And the gate it opens gathers.

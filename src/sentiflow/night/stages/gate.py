@@ -16,6 +16,7 @@ from sentiflow.dates import read_today
 from sentiflow.errors import ArtifactError
 from sentiflow.gate.behaviours import load_checks, run_checks
 from sentiflow.gate.checks import inspect_version
+from sentiflow.gate.comparison import compare_accuracy
 from sentiflow.gate.findings import (
     Findings,
     GateRows,
@@ -44,6 +45,7 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
+BASELINE: Final = "tfidf_logreg"
 _PARITY_ROWS: Final = 200
 _COLUMNS: Final = ["review_id", "text", "text_digest", "label", "stars", "date", "categories"]
 
@@ -58,6 +60,7 @@ class Gate:
         evaluated: the night's own figures; the baseline's accuracy is used.
         rows: what both models are scored on.
         texts: the rows' texts.
+        baseline: the tuned TF-IDF baseline's P(positive) of each row.
         superseded: the unloadable champion that the night was asked to supersede.
     """
 
@@ -66,6 +69,7 @@ class Gate:
     evaluated: Evaluated
     rows: GateRows
     texts: list[str]
+    baseline: npt.NDArray[np.float64]
     superseded: int | None = None
     _is_gone: bool = False
     _events: tuple[Event, ...] = ()
@@ -134,7 +138,8 @@ class Gate:
             rows=len(self.rows.labels),
             rows_fingerprint=self.rows.fingerprint,
             metrics=score(self.rows.labels, answers).as_dict(),
-            baseline_accuracy=self.evaluated.baselines["tfidf_logreg"]["accuracy"],
+            baseline_accuracy=self.evaluated.baselines[BASELINE]["accuracy"],
+            baseline=compare_accuracy(self.rows.labels, answers, self.baseline),
             inspection=inspection,
             behaviours=behaviours,
             is_sample=night.lineage.name == SAMPLE_MODEL_NAME,
@@ -273,7 +278,7 @@ class Gate:
         if number not in self._answers:
             logger.info("decide: version %d answers %s rows", number, f"{len(self.texts):,}")
             answers = self._load(version).predict(self.texts)
-            check_answers(answers, self.rows, number)
+            check_answers(answers, self.rows, f"Version {number}")
             self._answers[number] = answers
         return self._answers[number]
 
@@ -299,15 +304,20 @@ def open_gate(night: Night, splits: Splits, evaluated: Evaluated, version: Versi
     labels = reviews["label"].to_numpy(np.int8)
     review_ids = tuple(reviews["review_id"])
     digests = reviews["text_digest"].to_numpy(np.uint64)
+    rows = GateRows(
+        review_ids=review_ids,
+        labels=labels,
+        fingerprint=fingerprint_rows(review_ids, digests, labels),
+        slices=tuple(list_slices(reviews, evaluated.length_edges)),
+    )
+    with np.load(night.steps.folders["baseline"] / "answers.npz", allow_pickle=False) as answers:
+        baseline = answers[BASELINE]
+    check_answers(baseline, rows, "The tuned TF-IDF baseline")
     return Gate(
         night=night,
         challenger=version,
         evaluated=evaluated,
-        rows=GateRows(
-            review_ids=review_ids,
-            labels=labels,
-            fingerprint=fingerprint_rows(review_ids, digests, labels),
-            slices=tuple(list_slices(reviews, evaluated.length_edges)),
-        ),
+        rows=rows,
         texts=reviews["text"].tolist(),
+        baseline=baseline,
     )
