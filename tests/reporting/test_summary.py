@@ -95,6 +95,9 @@ def test_where_mlflow_has_an_address_the_markdown_links_report_and_run() -> None
     record = RECORD.model_copy(update={"decision": "d" * 64})
     markdown = format_markdown(record, lambda page: f"http://m:5000{page}?x")
     page = f"http://m:5000{record.mlflow_run_path}"
+    written = record.model_copy(update={"report": f"/home/decisions/{'d' * 64}.html"})
+    told = format_markdown(written, lambda page: f"http://m:5000{page}?x")
+    assert f"[its report]({page}/artifacts/report/{'d' * 64}.html?x)" in told
     assert f"[its report]({page}/artifacts/report?x)" in markdown
     assert f"[`{record.mlflow_run_id}`]({page}?x)" in markdown
     # Where MLflow is files there is nothing to link.
@@ -105,9 +108,16 @@ def test_where_mlflow_has_an_address_the_markdown_links_report_and_run() -> None
 
 def test_mlflow_shows_in_a_sentence_what_a_night_became() -> None:
     record = RECORD.model_copy(update={"report": "/home/decisions/x.html"})
-    first, *others = format_run_note(record).split("  \n")
+    first, second, *others = format_run_note(record).split("  \n")
     assert first.startswith(f"**{record.outcome.capitalize()}**: night {record.night} of ")
     assert f"version {record.version}" in first
-    assert "report" in others[-1]
+    # The links stand before the reasons, where MLflow shows them without a click.
+    page = f"{record.mlflow_run_path}/artifacts".removeprefix("/")
+    query = "workflowType=machine_learning"
+    assert second == (
+        f"Read [the report with its figures]({page}/report/x.html?{query}), "
+        f"[the decision]({page}/decision.json?{query}), [all numbers]({page}/night.json?{query})."
+    )
+    assert others == list(record.reasons)
     failed = NightRecord(night="2026-11-24", model="a_b", reasons=["No |"])
     assert format_run_note(failed) == "**Failed**: night 2026-11-24 of a_b.  \nNo \\|"

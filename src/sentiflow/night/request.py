@@ -32,25 +32,37 @@ class NightRequest(BaseModel):
         "Empty: all reviews.",
     )
     config: str | None = Field(
-        None, description="A preset's name (article-2018, large) or a TOML file of settings."
+        None,
+        title="Settings",
+        description="A preset's name (article-2018, large) or a TOML file of settings.",
     )
     overrides: tuple[str, ...] = Field(
         (),
-        description="Single settings, each as group.key=value (training.epochs=3); later ones win.",
+        title="Single settings",
+        description="Each as group.key=value (training.epochs=3); they win over the settings "
+        "above.",
     )
     as_of: date | None = Field(
         None,
-        description="The night's date, to make up for one that was missed. Empty: today.",
+        title="Date of the night",
+        description="To make up for one that was missed. Empty: today.",
     )
-    force: bool = Field(False, description="Train even if nothing changed.")
+    force: bool = Field(
+        False,
+        title="Train anyway",
+        description="Train even if nothing changed; otherwise such a night is skipped.",
+    )
     new_lineage: bool = Field(
         False,
         description="Begin anew without a champion: settings changed that decide what may be "
         "compared. Needs a reason.",
     )
     supersede: bool = Field(
-        False, description="Let the night's model replace a champion that no longer loads."
+        False,
+        title="Replace a champion that does not load",
+        description="Let the night's model take its place if the other rules pass. Needs a reason.",
     )
     reason: str | None = Field(
-        None, description="Why a new lineage is started, or why the champion is replaced."
+        None,
+        description="Why a new lineage is started, or why the champion is replaced; it is kept.",
     )

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from sentiflow.markup import escape_markdown
+from sentiflow.mlflow_pages import open_on_training
 from sentiflow.reporting.record import NightRecord
 from sentiflow.reporting.titles import METRICS, name_baseline, sort_steps
 
@@ -92,18 +93,36 @@ def format_run_note(record: NightRecord) -> str:
     version = "" if record.version is None else f", version {record.version}, {_champion(record)}"
     lines = [
         f"**{record.outcome.capitalize()}**: night {record.night} of {model}{version}.",
+        # Before the reasons: MLflow shows five lines, and the rest when it is asked to.
+        *_list_artifacts(record),
         *map(escape_markdown, record.reasons),
         *([escape_markdown(record.no_champion)] if record.no_champion else []),
-        *(
-            ["The report with its figures is among the artifacts, under report."]
-            * bool(record.report)
-        ),
     ]
     return "  \n".join(lines)
 
 
+def _list_artifacts(record: NightRecord) -> list[str]:
+    """Return the line that leads to what a person reads of a run, by links inside MLflow's page."""
+    if record.report is None or record.mlflow_run_path is None:
+        return []
+    named = {
+        f"report/{Path(record.report).name}": "the report with its figures",
+        "decision.json": "the decision",
+        "night.json": "all numbers",
+    }
+    pages = (
+        (name, open_on_training(f"{record.mlflow_run_path}/artifacts/{path}"))
+        for path, name in named.items()
+    )
+    # From "#" on, so that it holds wherever MLflow's page is opened.
+    links = (f"[{name}]({page[page.index('#') :]})" for name, page in pages)
+    return [f"Read {', '.join(links)}."]
+
+
 def _name_report(record: NightRecord, link: Link | None) -> str:
     page = f"{record.mlflow_run_path}/artifacts/report"
+    if record.report is not None:
+        page += f"/{Path(record.report).name}"
     if address := link(page) if link else None:
         return f"[its report]({address}) and `decision.json` are artifacts of the MLflow run"
     return f"report and `decision.json` are artifacts of the MLflow run (`{page}`)"
