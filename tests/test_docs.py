@@ -20,6 +20,7 @@ from sentiflow.gate.comparison import Comparison, Difference, PairedAccuracy, Sl
 from sentiflow.gate.decision import Decision, decide
 from sentiflow.gate.findings import ChangedLabel, Findings
 from sentiflow.gate.inspection import Inspection
+from sentiflow.gate.packs import PACKS, PackChoice
 from sentiflow.gate.rule import KEYS, Group
 from sentiflow.gate.significance import (
     BOUND_ALPHA,
@@ -52,6 +53,7 @@ SECTIONS: dict[str, type] = {
     "findings": Findings,
     "inspection": Inspection,
     "behaviours entries": BehaviourResult,
+    "behaviour_pack": PackChoice,
     "comparison": Comparison,
     "baseline": PairedAccuracy,
     "differences": Difference,
@@ -168,12 +170,16 @@ def test_every_rule_is_in_the_table_in_its_order() -> None:
     assert described == list(dict.fromkeys(names))
 
 
-def test_every_behaviour_is_in_the_table_with_its_floor() -> None:
+@pytest.mark.parametrize("pack", PACKS)
+def test_every_behaviour_is_in_the_table_with_its_floor(pack: str) -> None:
     table = read_section("gate.md", "Behaviours")
-    described = re.findall(r"^\| `(\w+)` \| ([a-z ]+) \| (\d+) \| ([\d.]+) \|", table, re.M)
-    assert described == [
+    described = re.findall(
+        r"^\| `(\w+)` \| ([a-z ]+) \| (\d+) \| (\d+) \| ([\d.]+) \|", table, re.M
+    )
+    column = 2 if pack == "general" else 3
+    assert [(row[0], row[1], row[column], row[4]) for row in described] == [
         (check.name, check.kind.replace("_", " "), str(len(check.cases)), str(float(check.floor)))
-        for check in load_checks()
+        for check in load_checks(pack)
     ]
 
 

@@ -79,7 +79,8 @@ def make_behaviour(**changes: Any) -> BehaviourResult:
         "floor": 0.6,
         "failures": (),
     }
-    return BehaviourResult(**{**sound, **changes})
+    values = {**sound, **changes}
+    return BehaviourResult(**{"limit": values["floor"], **values})
 
 
 def forge_baseline(accuracy: float, baseline: float, rows: int = ROWS) -> PairedAccuracy:

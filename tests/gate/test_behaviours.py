@@ -10,17 +10,21 @@ import numpy as np
 import pytest
 
 from sentiflow.errors import GateNotEvaluated, SettingsError
-from sentiflow.gate.behaviours import BehaviourResult, load_checks, run_checks
+from sentiflow.gate.behaviours import BehaviourResult, digest_questions, load_checks, run_checks
+from sentiflow.gate.packs import PACKS, read_pack
 
-CHECKS = load_checks()
+BY_PACK = {pack: load_checks(pack) for pack in PACKS}
+CHECKS = BY_PACK["restaurants"]
 BAD_WORDS = {
     "terrible", "awful", "horrible", "disgusting", "rude", "bland", "hated", "never", "worst",
     "dirty", "loud", "cold", "broken", "overpriced", "disappointment", "bad", "lost", "charged",
-    "disappoint", "wait", "hung", "slow", "waited",
+    "disappoint", "wait", "hung", "slow", "waited", "disappointing", "poor", "waste", "boring",
+    "stupid", "weak", "dull", "useless", "lousy", "went",
 }  # fmt: skip
 GOOD_WORDS = {
     "great", "delicious", "wonderful", "amazing", "excellent", "fantastic", "loved", "good", "love",
     "best", "lovely", "friendly", "recommended", "honest", "recommend", "worth", "like", "nice",
+    "perfect", "brilliant",
 }  # fmt: skip
 
 
@@ -93,15 +97,21 @@ class Biased(BagOfWords):
         return 0.9 if first & set(re.findall(r"\w+", text)) else 0.1
 
 
+SPELT_RIGHT = {
+    word
+    for pack in PACKS
+    for check in BY_PACK[pack]
+    for case in check.cases
+    if check.name == "typos"
+    for word in words(case.text)
+}
+
+
 class ExactWords(BagOfWords):
     """Takes a text with a word it does not know for a complaint."""
 
     def score(self, text: str) -> float:
-        typo = re.search(
-            r"fodo|freindly|servcie|neevr|adn|palce|rooom|borken|plaace|cofee|waitre|logn|repiars"
-            r"|experiance|twcie|pian|thnak|disapoint", text.lower()
-        )  # fmt: skip
-        return 0.1 if typo else 0.9
+        return 0.9 if set(words(text)) <= SPELT_RIGHT else 0.1
 
 
 class Contrary(BagOfWords):
@@ -111,8 +121,8 @@ class Contrary(BagOfWords):
         return 1 - super().score(text)
 
 
-def find_out(predict: BagOfWords) -> dict[str, BehaviourResult]:
-    return {behaviour.name: behaviour for behaviour in run_checks(CHECKS, predict)}
+def find_out(predict: BagOfWords, pack: str = "restaurants") -> dict[str, BehaviourResult]:
+    return {behaviour.name: behaviour for behaviour in run_checks(BY_PACK[pack], predict)}
 
 
 BLOCKED: list[tuple[str, BagOfWords]] = [
@@ -141,10 +151,13 @@ BLOCKED: list[tuple[str, BagOfWords]] = [
 ]
 
 
+@pytest.mark.parametrize("pack", PACKS)
 @pytest.mark.parametrize(("name", "predict"), BLOCKED)
-def test_every_floor_blocks_the_model_it_is_there_for(name: str, predict: BagOfWords) -> None:
-    behaviour = find_out(predict)[name]
-    assert behaviour.pass_rate < behaviour.floor
+def test_every_floor_blocks_the_model_it_is_there_for(
+    name: str, predict: BagOfWords, pack: str
+) -> None:
+    behaviour = find_out(predict, pack)[name]
+    assert behaviour.pass_rate < behaviour.floor == behaviour.limit
     assert len(behaviour.failures) == behaviour.cases - behaviour.passed > 0
 
 
@@ -152,19 +165,52 @@ def test_every_check_is_blocked_by_some_model_above() -> None:
     assert {check.name for check in CHECKS} == {name for name, _ in BLOCKED}
 
 
-def test_a_bag_of_words_passes_what_needs_no_order() -> None:
-    found = find_out(BagOfWords())
+@pytest.mark.parametrize("pack", PACKS)
+def test_a_bag_of_words_passes_what_needs_no_order(pack: str) -> None:
+    found = find_out(BagOfWords(), pack)
     for name in ("plain_praise", "plain_complaint", "names", "case", "trailing_space"):
         assert found[name].pass_rate >= found[name].floor, found[name]
 
 
-def test_cases_have_ids_of_their_own_and_every_kind_has_a_check() -> None:
-    ids = [case.id for check in CHECKS for case in check.cases]
+@pytest.mark.parametrize("pack", PACKS)
+def test_every_pack_asks_of_the_same_behaviours(pack: str) -> None:
+    checks = BY_PACK[pack]
+    assert [(check.name, check.kind) for check in checks] == [
+        (check.name, check.kind) for check in CHECKS
+    ]
+    ids = [case.id for check in checks for case in check.cases]
     assert len(ids) == len(set(ids))
-    assert {check.kind for check in CHECKS} == {
+    assert {check.kind for check in checks} == {
         "minimum_functionality", "invariance", "direction",
     }  # fmt: skip
-    assert all(len(check.cases) >= 8 and 0 < check.floor <= 1 for check in CHECKS)
+    assert all(0 < check.floor <= 1 for check in checks)
+    # One question is never more than the five points that a champion's rate may be missed by.
+    assert all(len(check.cases) >= 20 or check.floor == 1 for check in checks)
+    assert all(len(check.cases) >= 8 for check in checks)
+
+
+def test_packs_share_no_trade_and_ask_in_words_of_their_own() -> None:
+    assert len({digest_questions(checks) for checks in BY_PACK.values()}) == len(PACKS)
+    topics = [word for pack in PACKS for word in read_pack(pack)["topics"]]
+    assert len(topics) == len(set(topics)) == 72
+    asked = {
+        word
+        for check in BY_PACK["general"]
+        for case in check.cases
+        for word in words(f"{case.text} {case.changed}")
+    }
+    things = {word for pack in PACKS for word in read_pack(pack)["slots"]["thing"]}
+    things -= set(read_pack("general")["slots"]["thing"])
+    assert not asked & (set(topics) | things)
+
+
+def test_questions_are_known_by_their_digest_whatever_the_floors() -> None:
+    lower = load_checks("films", {"negation": 0.1})
+    assert digest_questions(lower) == digest_questions(BY_PACK["films"])
+    assert digest_questions(lower[1:]) != digest_questions(lower)
+
+
+def test_the_cases_of_restaurants_begin_as_they_always_did() -> None:
     (first, *_) = CHECKS[0].cases
     assert (first.id, first.text) == ("plain_praise-001", "The food was great.")
 
@@ -200,15 +246,15 @@ def test_a_probability_of_a_half_counts_as_positive() -> None:
 
 
 def test_floors_are_set_by_name() -> None:
-    checks = {check.name: check for check in load_checks({"negation": 0.75})}
+    checks = {check.name: check for check in load_checks("films", {"negation": 0.75})}
     assert checks["negation"].floor == 0.75
-    assert checks["contrast"].floor == {c.name: c.floor for c in CHECKS}["contrast"]
+    assert checks["contrast"].floor == {c.name: c.floor for c in BY_PACK["films"]}["contrast"]
 
 
 @pytest.mark.parametrize("floors", [{"negatoin": 0.5}, {"negation": 1.5}, {"negation": -0.1}])
 def test_a_floor_that_cannot_be_meant_names_the_behaviours(floors: dict[str, float]) -> None:
     with pytest.raises(SettingsError, match="plain_praise"):
-        load_checks(floors)
+        load_checks("general", floors)
 
 
 @pytest.mark.parametrize("value", [np.nan, -0.1, 1.1])

@@ -170,6 +170,20 @@ def test_the_behaviours_in_words() -> None:
         "Behaviour mild negation: passed 32 of 40, share 80.0 % reaches the floor 60 %.",
         "Behaviour negation: passed 32 of 40, share 80.0 % is below the floor 90 %.",
     ]
+    best = "version 7, the best champion of the year on the same questions"
+    held = make_behaviour(limit=0.85, best_version=7, best_rate=0.9)
+    lower = make_behaviour(best_version=7, best_rate=0.625)
+    rules_held = list(rule_on_behaviours(replace(FINDINGS, behaviours=(held, lower)), GATE))
+    assert tell_outcomes(rules_held) == [
+        ("behaviour_negation", 0.8, ">=", 0.85, False),
+        ("behaviour_negation", 0.8, ">=", 0.6, True),
+    ]
+    assert [rule.sentence for rule in rules_held] == [
+        "Behaviour negation: passed 32 of 40, share 80.0 % is below the floor 85 % (5 points below "
+        f"{best}).",
+        "Behaviour negation: passed 32 of 40, share 80.0 % reaches the floor 60 % (the floor; "
+        f"{best}, passed 62.5 %).",
+    ]
     assert describe(rules) == [
         ("Behaviour mild negation", "share", "required"),
         ("Behaviour negation", "share", "required"),

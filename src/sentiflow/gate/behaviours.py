@@ -1,15 +1,13 @@
 """Ask a model small questions whose answers are known, whatever it was trained on.
 
-The questions are data: behaviours.toml beside this file, which also says what the kinds mean.
+The questions are data: the packs beside this file; packs/restaurants.toml says what the kinds mean.
 """
 
 from __future__ import annotations
 
-import tomllib
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from itertools import product
-from pathlib import Path
 from string import Formatter
 from types import MappingProxyType
 from typing import Any, Final, Literal
@@ -18,6 +16,8 @@ import numpy as np
 import numpy.typing as npt
 
 from sentiflow.errors import GateNotEvaluated, SettingsError
+from sentiflow.files import digest_json
+from sentiflow.gate.packs import read_pack
 
 Kind = Literal["minimum_functionality", "invariance", "direction"]
 Expectation = Literal[
@@ -29,7 +29,6 @@ Predict = Callable[[Sequence[str]], npt.NDArray[np.float32]]
 DIRECTION_TOLERANCE: Final = 0.01
 # The tokenizer folds case and white space, so that not even P(positive) may move with them.
 SAME_TOLERANCE: Final = 1e-5
-_FILE: Final = Path(__file__).with_suffix(".toml")
 _NO_FLOORS: Final[Mapping[str, float]] = MappingProxyType({})
 
 
@@ -85,8 +84,12 @@ class BehaviourResult:
         cases: number of questions.
         passed: questions answered as they should be.
         pass_rate: passed / cases.
-        floor: what was required.
+        floor: the pack's, or the setting's.
+        limit: what is required: the floor, or where that is more five points less than `best_rate`.
         failures: id and text of the other questions.
+        best_version: the champion of the year that passed most of the same questions; None where
+            none is known to have been asked them.
+        best_rate: its pass rate.
     """
 
     name: str
@@ -96,23 +99,27 @@ class BehaviourResult:
     passed: int
     pass_rate: float
     floor: float
+    limit: float
     failures: tuple[str, ...]
+    best_version: int | None = None
+    best_rate: float | None = None
 
     def as_dict(self) -> dict[str, Any]:
         """Return a JSON value."""
         return {**asdict(self), "failures": list(self.failures)}
 
 
-def load_checks(floors: Mapping[str, float] = _NO_FLOORS) -> tuple[BehaviourCheck, ...]:
-    """Return all checks.
+def load_checks(pack: str, floors: Mapping[str, float] = _NO_FLOORS) -> tuple[BehaviourCheck, ...]:
+    """Return all checks of a pack.
 
     Args:
-        floors: name → pass rate, in place of the file's.
+        pack: one of `packs.PACKS`.
+        floors: name → pass rate, in place of the pack's.
 
     Raises:
         SettingsError: a name is unknown, or a floor not from 0 to 1.
     """
-    content = tomllib.loads(_FILE.read_text(encoding="utf-8"))
+    content = read_pack(pack)
     names = [entry["name"] for entry in content["check"]]
     for name, floor in floors.items():
         if name not in names or not 0 <= floor <= 1:
@@ -130,6 +137,12 @@ def load_checks(floors: Mapping[str, float] = _NO_FLOORS) -> tuple[BehaviourChec
         )
         for entry in content["check"]
     )
+
+
+def digest_questions(checks: Sequence[BehaviourCheck]) -> str:
+    """Return the content identity of what is asked and expected, whatever the floors are."""
+    cases = [asdict(case) for check in checks for case in check.cases]
+    return digest_json({"cases": cases})
 
 
 def run_checks(checks: Sequence[BehaviourCheck], predict: Predict) -> tuple[BehaviourResult, ...]:
@@ -171,6 +184,7 @@ def _judge(check: BehaviourCheck, answers: Mapping[str, float]) -> BehaviourResu
         passed=passed,
         pass_rate=passed / len(check.cases),
         floor=check.floor,
+        limit=check.floor,
         failures=failures,
     )
 

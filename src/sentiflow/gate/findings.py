@@ -28,6 +28,7 @@ from sentiflow.gate.comparison import (
     select_changed,
 )
 from sentiflow.gate.inspection import Inspection
+from sentiflow.gate.packs import PackChoice
 from sentiflow.settings import GateSettings
 
 SHOWN_CHANGES: Final = 20
@@ -84,6 +85,8 @@ class Findings:
         baseline: challenger and that baseline on the same rows.
         inspection: what a fresh process found out about the registered artifact.
         behaviours: the outcome of every behaviour check.
+        behaviour_pack: whose questions those are, and why.
+        behaviour_questions: digest of the questions.
         champion_version: the champion compared with; None on a lineage's first night.
         champion_metrics: the champion's metrics on the same rows.
         champion_age: nights between the champion's and tonight's.
@@ -107,6 +110,8 @@ class Findings:
     baseline: PairedAccuracy
     inspection: Inspection
     behaviours: tuple[BehaviourResult, ...] = ()
+    behaviour_pack: PackChoice | None = None
+    behaviour_questions: str = ""
     champion_version: int | None = None
     champion_metrics: Mapping[str, Any] | None = None
     champion_age: int | None = None
@@ -131,6 +136,8 @@ class Findings:
             "baseline": self.baseline.as_dict(),
             "inspection": self.inspection.as_dict(),
             "behaviours": [behaviour.as_dict() for behaviour in self.behaviours],
+            "behaviour_pack": self.behaviour_pack and self.behaviour_pack.as_dict(),
+            "behaviour_questions": self.behaviour_questions,
             "champion_version": self.champion_version,
             "champion_metrics": self.champion_metrics and dict(self.champion_metrics),
             "champion_age": self.champion_age,

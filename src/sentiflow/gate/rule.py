@@ -77,6 +77,7 @@ def require(
     *,
     group: Group = "required",
     words: str = "{label} {value}",
+    which: str = "",
     is_shown: bool = False,
 ) -> Rule:
     """Return a rule that is met where value and threshold stand as they must.
@@ -90,6 +91,7 @@ def require(
         threshold: what is required.
         group: what failing it means.
         words: how the sentence begins, with places for label and value.
+        which: how it ends, after the threshold.
         is_shown: whether its sentence is among the reasons of a promotion.
 
     Returns:
@@ -112,7 +114,7 @@ def require(
         relation=relation,
         threshold=threshold,
         passed=passed,
-        sentence=space_plainly(f"{what} {outcome} {rounding.trim_zeros(required)}."),
+        sentence=space_plainly(f"{what} {outcome} {rounding.trim_zeros(required)}{which}."),
         is_shown=is_shown,
     )
 

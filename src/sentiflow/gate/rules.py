@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator
 from typing import Final, Literal
 
 from sentiflow import rounding
+from sentiflow.gate.behaviours import BehaviourResult
 from sentiflow.gate.comparison import Comparison
 from sentiflow.gate.findings import Findings
 from sentiflow.gate.rule import POLICY, Rule, require, space_plainly
@@ -77,7 +78,10 @@ def rule_on_artifact(findings: Findings, gate: GateSettings) -> Iterator[Rule]:
 
 
 def rule_on_behaviours(findings: Findings, gate: GateSettings) -> Iterator[Rule]:
-    """Require each behaviour's pass rate; the embedded sample's lineage only reports."""
+    """Require each behaviour's pass rate; the embedded sample's lineage only reports.
+
+    Required is the floor, or five points less than the best champion of the year passed.
+    """
     is_required = gate.behaviours == "require" and not findings.is_sample
     for behaviour in findings.behaviours:
         yield require(
@@ -86,10 +90,21 @@ def rule_on_behaviours(findings: Findings, gate: GateSettings) -> Iterator[Rule]
             "share",
             behaviour.pass_rate,
             ">=",
-            behaviour.floor,
+            behaviour.limit,
             group="required" if is_required else "reported",
             words=f"{{label}}: passed {behaviour.passed} of {behaviour.cases}, share {{value}}",
+            which=_tell_limit(behaviour),
         )
+
+
+def _tell_limit(behaviour: BehaviourResult) -> str:
+    """Return which of the two limits is the binding one; nothing where there is only one."""
+    if behaviour.best_rate is None:
+        return ""
+    best = f"version {behaviour.best_version}, the best champion of the year on the same questions"
+    if behaviour.limit > behaviour.floor:
+        return f" (5 points below {best})"
+    return f" (the floor; {best}, passed {rounding.show_percent(behaviour.best_rate, 1)})"
 
 
 def rule_on_churn(findings: Findings, gate: GateSettings) -> Iterator[Rule]:

@@ -217,6 +217,15 @@ def count_looks(events: Iterable[Event], lineage: str, night: date, nights: int)
     )
 
 
+def list_crowned(events: Iterable[Event]) -> set[tuple[int, str | None]]:
+    """Return number and run of every version that ever was champion; None: no run is known."""
+    return {
+        (event.to_version, read_run(event))
+        for event in name_runs(events)
+        if event.kind in MAKES_CHAMPION and event.to_version is not None
+    }
+
+
 def apply_event(state: ReleaseState, event: Event) -> ReleaseState:
     """Return where a model stands after one more event, whose run is named."""
     state = replace(state, sequence=event.sequence)

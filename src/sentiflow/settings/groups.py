@@ -260,6 +260,7 @@ class GateSettings(_Group):
     min_newest_rows: int = Field(100, ge=1)
     max_churn: float = Field(0.2, ge=0, le=1)
     behaviours: Literal["require", "report"] = "require"
+    behaviour_pack: Literal["auto", "general", "restaurants", "films", "products"] = "auto"
     behaviour_floors: dict[str, float] = {}
     max_latency_ms: float = Field(250.0, gt=0)
     max_artifact_mb: float = Field(250.0, gt=0)

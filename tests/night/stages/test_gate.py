@@ -58,7 +58,7 @@ def open_gate(registry: Registry, supersede: bool) -> tuple[Gate, list[str]]:
     rows = GateRows(("a",), np.array([1], np.int8), "f", ())
     gate = Gate(
         cast(Night, night), Version(NAME, 3, "", {}), cast(Evaluated, None), rows, ["good"],
-        np.array([1.0]),
+        np.array([1.0]), ["good"],
         _alone=SOUND,
     )  # fmt: skip
     return gate, warnings

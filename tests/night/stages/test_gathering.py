@@ -21,9 +21,12 @@ from sentiflow.data.snapshot import Snapshot
 from sentiflow.data.splitting import BUCKETS
 from sentiflow.dates import read_today
 from sentiflow.errors import ArtifactError, GateNotEvaluated
+from sentiflow.gate.behaviour_records import note_behaviours
+from sentiflow.gate.behaviours import digest_questions, load_checks
 from sentiflow.gate.comparison import PairedAccuracy
 from sentiflow.gate.findings import Findings, GateRows, fingerprint_rows
 from sentiflow.gate.inspection import Inspection
+from sentiflow.gate.packs import read_pack
 from sentiflow.night.night import Night
 from sentiflow.night.request import NightRequest
 from sentiflow.night.stages import gate as stage
@@ -39,6 +42,7 @@ NIGHT = date(2026, 6, 30)
 CHAMPION, CHALLENGER = 7, 9
 TEXTS = [f"text {number}" for number in range(240)]
 LABELS = np.array([number % 2 for number in range(240)], np.int8)
+VOCABULARY = ["the", *read_pack("films")["topics"], *(f"word {number}" for number in range(400))]
 # The baseline errs in the last 60 rows.
 BASELINE = np.where(np.arange(240) < 180, LABELS, 1 - LABELS).astype(np.float64)
 ROWS = GateRows(tuple(f"r{number}" for number in range(240)), LABELS, "rows", ())
@@ -123,7 +127,7 @@ PROMOTED = tell(("promoted", CHAMPION))
 
 def make_gate(night: Night, **changes: Any) -> Gate:
     challenger = night.registry.resolve(night.lineage.name, str(CHALLENGER))
-    return Gate(night, challenger, EVALUATED, ROWS, TEXTS, BASELINE, **changes)
+    return Gate(night, challenger, EVALUATED, ROWS, TEXTS, BASELINE, VOCABULARY, **changes)
 
 
 def gather(night: Night, events: tuple[Event, ...] = PROMOTED, **changes: Any) -> Findings:
@@ -367,6 +371,38 @@ def test_the_settings_floors_hold_for_the_behaviours(
     assert floors["negation"] == 0.123
 
 
+@pytest.mark.parametrize(("setting", "pack"), [("auto", "films"), ("products", "products")])
+def test_the_questions_are_of_the_pack_that_the_vocabulary_or_the_setting_says(
+    registry: RegistryOfTables, home: Path, monkeypatch: pytest.MonkeyPatch, setting: str, pack: str
+) -> None:
+    findings, _, _ = examine(registry, home, monkeypatch, f"gate.behaviour_pack={setting}")
+    assert findings.behaviour_pack is not None
+    assert (findings.behaviour_pack.pack, findings.behaviour_pack.setting) == (pack, setting)
+    checks = load_checks(pack)
+    assert findings.behaviour_questions == digest_questions(checks)
+    (asked,) = (check for check in checks if check.name == "plain_praise")
+    (praise,) = (result for result in findings.behaviours if result.name == "plain_praise")
+    assert praise.failures == tuple(case.describe() for case in asked.cases)
+
+
+def test_a_champions_record_of_the_same_questions_is_held_against(
+    registry: RegistryOfTables, home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(stage, "inspect_version", InspectionOfCopies(registry))
+    night, _ = open_night(registry, home)
+    first = make_gate(night).gather((), fold_events(()))
+    (negation,) = (one for one in first.behaviours if one.name == "negation")
+    assert (negation.pass_rate, negation.best_version) == (1.0, None)
+    noted = note_behaviours(first.behaviour_questions, first.behaviours)
+    (ruling,) = tell(("promoted", 3), night=(NIGHT - timedelta(days=9)).isoformat(), **noted)
+    events = (replace(ruling, lineage=night.lineage.digest),)
+    gate = make_gate(night, _alone=first)
+    monkeypatch.setattr(gate, "_look_up_champion", lambda state: None)
+    held = {one.name: one for one in gate.gather(events, fold_events(events)).behaviours}
+    assert (held["negation"].best_version, held["negation"].limit) == (3, 0.95)
+    assert held["plain_praise"].limit == held["plain_praise"].floor
+
+
 def test_the_sample_is_known_by_its_lineage(
     registry: RegistryOfTables, home: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -397,9 +433,10 @@ def write_snapshot(folder: Path, categories: list[str | None]) -> Snapshot:
 
 
 def keep_baseline(night: Night, folder: Path, answers: npt.NDArray[np.float64]) -> None:
-    """Leave the baseline's answers where the night's step leaves them."""
+    """Leave the baseline's answers, and a vocabulary, where the night's steps leave them."""
     np.savez(folder / "answers.npz", majority=answers * 0, tfidf_logreg=answers)
-    night.steps.folders["baseline"] = folder
+    (folder / "vocabulary.json").write_text('["soup", "bread"]')
+    night.steps.folders.update(baseline=folder, tokenize=folder)
 
 
 @pytest.mark.parametrize("answers", [[0.75], [0.75, float("nan")]])
@@ -430,6 +467,7 @@ def test_the_gates_rows_are_tonights_test_rows_with_their_slices(
     keep_baseline(night, tmp_path, np.array([0.75, 0.25]))
     gate = open_gate(night, Splits(snapshot, {}, ""), EVALUATED, registry.resolve("sentiflow", "9"))
     assert gate.baseline.tolist() == [0.75, 0.25]
+    assert gate.vocabulary == ["soup", "bread"]
     assert gate.rows.review_ids == ("r0", "r2")
     assert gate.texts == ["one", "one two three four five"]
     assert gate.rows.labels.tolist() == [1, 0]

@@ -14,7 +14,9 @@ import pandas as pd
 from sentiflow.data.snapshot import read_split
 from sentiflow.dates import read_today
 from sentiflow.errors import ArtifactError
-from sentiflow.gate.behaviours import load_checks, run_checks
+from sentiflow.files import read_json
+from sentiflow.gate.behaviour_records import hold_against_champions
+from sentiflow.gate.behaviours import digest_questions, load_checks, run_checks
 from sentiflow.gate.checks import inspect_version
 from sentiflow.gate.comparison import compare_accuracy
 from sentiflow.gate.findings import (
@@ -25,17 +27,17 @@ from sentiflow.gate.findings import (
     compare_with_champion,
     fingerprint_rows,
 )
+from sentiflow.gate.packs import choose_pack
 from sentiflow.night.night import Night, prefix_metrics
 from sentiflow.night.stages.data import Splits
 from sentiflow.night.stages.model import Evaluated
-from sentiflow.release.identity import name_runs, read_run
 from sentiflow.release.known_files import look_up_known_files, require_known
 from sentiflow.release.state import (
-    MAKES_CHAMPION,
     Event,
     ReleaseState,
     count_looks,
     explain_block,
+    list_crowned,
 )
 from sentiflow.release.year import begin_year
 from sentiflow.settings import SAMPLE_MODEL_NAME
@@ -61,6 +63,7 @@ class Gate:
         rows: what both models are scored on.
         texts: the rows' texts.
         baseline: the tuned TF-IDF baseline's P(positive) of each row.
+        vocabulary: words of the training texts, the most frequent first.
         superseded: the unloadable champion that the night was asked to supersede.
     """
 
@@ -70,6 +73,7 @@ class Gate:
     rows: GateRows
     texts: list[str]
     baseline: npt.NDArray[np.float64]
+    vocabulary: list[str]
     superseded: int | None = None
     _is_gone: bool = False
     _events: tuple[Event, ...] = ()
@@ -90,6 +94,13 @@ class Gate:
         champion = self._look_up_champion(state)
         findings = replace(
             self._alone,
+            behaviours=hold_against_champions(
+                self._alone.behaviours,
+                self._alone.behaviour_questions,
+                events,
+                self.night.lineage.digest,
+                self.night.date,
+            ),
             looks=count_looks(
                 events,
                 self.night.lineage.digest,
@@ -128,9 +139,10 @@ class Gate:
             gate.check_seconds,
         )
         night.run.log_metrics(prefix_metrics("release", inspection.as_dict()))
-        behaviours = run_checks(
-            load_checks(gate.behaviour_floors), self._load(self.challenger).predict
-        )
+        choice = choose_pack(gate.behaviour_pack, self.vocabulary)
+        logger.info("decide: behaviours. %s", choice.sentence)
+        checks = load_checks(choice.pack, gate.behaviour_floors)
+        behaviours = run_checks(checks, self._load(self.challenger).predict)
         night.run.log_metrics(
             {f"behaviour/{behaviour.name}": behaviour.pass_rate for behaviour in behaviours}
         )
@@ -142,6 +154,8 @@ class Gate:
             baseline=compare_accuracy(self.rows.labels, answers, self.baseline),
             inspection=inspection,
             behaviours=behaviours,
+            behaviour_pack=choice,
+            behaviour_questions=digest_questions(checks),
             is_sample=night.lineage.name == SAMPLE_MODEL_NAME,
         )
 
@@ -245,11 +259,7 @@ class Gate:
         The recorded figures only choose it; it is scored again tonight on the same rows.
         """
         night = self.night
-        crowned = {
-            (event.to_version, read_run(event))
-            for event in name_runs(events)
-            if event.kind in MAKES_CHAMPION and event.to_version is not None
-        }
+        crowned = list_crowned(events)
         since = begin_year(night.date).isoformat()
         found = [
             version
@@ -320,4 +330,5 @@ def open_gate(night: Night, splits: Splits, evaluated: Evaluated, version: Versi
         rows=rows,
         texts=reviews["text"].tolist(),
         baseline=baseline,
+        vocabulary=read_json(night.steps.folders["tokenize"] / "vocabulary.json"),
     )

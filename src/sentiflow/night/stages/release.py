@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from sentiflow.data.ingest.results import Ingested
 from sentiflow.errors import GateNotEvaluated
+from sentiflow.gate.behaviour_records import note_behaviours
 from sentiflow.gate.decision import Decision, decide
 from sentiflow.gate.findings import Findings
 from sentiflow.night.endings import RULED
@@ -203,6 +204,7 @@ def _commit(
             "basis": decision.basis,
             "reasons": [*decision.reasons],
             "warnings": [*decision.warnings],
+            **note_behaviours(findings.behaviour_questions, findings.behaviours),
         },
     )
 
