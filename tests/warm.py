@@ -147,16 +147,22 @@ def run() -> None:
     words = sys.argv
     extra = [part for part in os.environ.get("PYTHONPATH", "").split(os.pathsep) if part]
     sys.path[:0] = extra
+    # -P: the folder of whoever asks is not looked in.
+    is_safe = words[0] == "-P"
+    words = words[is_safe:]
     if words[0] == "-m":
         sys.argv = words[1:]
-        sys.path.insert(0, os.getcwd())
+        if not is_safe:
+            sys.path.insert(0, os.getcwd())
         runpy.run_module(words[1], run_name="__main__", alter_sys=True)
     elif words[0] == "-c":
         sys.argv = ["-c", *words[2:]]
-        sys.path.insert(0, "")
+        if not is_safe:
+            sys.path.insert(0, "")
         exec(compile(words[1], "<string>", "exec"), {"__name__": "__main__"})
     else:
-        sys.path.insert(0, str(Path(words[0]).resolve().parent))
+        if not is_safe:
+            sys.path.insert(0, str(Path(words[0]).resolve().parent))
         runpy.run_path(words[0], run_name="__main__")
 
 

@@ -49,6 +49,8 @@ def main(address: str, python: str) -> None:
 
 def starts_warm(words: list[str]) -> bool:
     """Say whether it is a process of sentiflow's and not one that has to be bare."""
+    if words[:1] == ["-P"]:
+        words = words[1:]
     if not words:
         return False
     if words[0] in ("-m", "-c"):
