@@ -121,6 +121,7 @@ def test_a_ledger_that_an_earlier_revert_locked_opens_and_notes_it_once(
         assert model["champion"]["version"] == 2
         assert "must stand at version 2" in model["moved_outside"]
         assert model["moved_outside"] in format_models(described)
+        context.reconcile()
     assert list_kinds(context)[2:] == ["moved_outside", "reverted", "moved_outside"], "noted once"
     assert "Version 2 is gone from the registry" in context.ledger.read(context.model)[-1].reason
     with pytest.raises(NoModelError):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sqlite3
 from collections.abc import Callable
 from dataclasses import replace
 from datetime import date
@@ -20,8 +21,9 @@ from sentiflow.commands.rollback import roll_back
 from sentiflow.commands.status import describe_models
 from sentiflow.commands.status_text import format_models
 from sentiflow.dates import read_today
+from sentiflow.notices.moves import describe_move
 from sentiflow.release.leases import Leases, name_night
-from sentiflow.release.registry import CHALLENGER
+from sentiflow.release.registry import CHALLENGER, CHAMPION
 from sentiflow.release.state import Kind
 from sentiflow.reporting.record import NightRecord, Outcome, save_record
 from sentiflow.servers.next_start import look_up_next_start
@@ -207,3 +209,40 @@ def test_the_next_start_is_what_prefect_has_scheduled(
     assert look_up_next_start() is None
     monkeypatch.delenv("PREFECT_API_URL")
     assert look_up_next_start() is None
+
+
+def read_all(home: Path) -> dict[str, bytes]:
+    return {str(path): path.read_bytes() for path in home.rglob("*") if path.is_file()}
+
+
+@pytest.mark.parametrize("alias", [None, 1, 2])
+def test_status_writes_nothing_and_tells_what_the_next_command_will_find(
+    context: ReleaseContext, alias: int | None
+) -> None:
+    run_night(context, 1, "kept")
+    run_night(context, 2, "promoted")
+    if alias is None:
+        context.registry.unpoint(context.model, CHAMPION)
+    else:
+        context.registry.point(context.model, CHAMPION, alias)
+    before = read_all(context.home)
+    assert str(context.home / "ledger.db") in before
+    shown = look(context)[0]["moved_outside"]
+    assert read_all(context.home) == before
+    moved = context.reconcile().moved
+    assert shown == (describe_move(moved) if moved else None)
+    assert (shown is None) == (alias == 2)
+    # And of what was noticed and put back by hand.
+    context.registry.point(context.model, CHAMPION, 2)
+    assert look(context)[0]["moved_outside"] is None
+
+
+def test_status_of_a_ledger_older_than_leases_adds_no_table(context: ReleaseContext) -> None:
+    run_night(context, 1, "promoted")
+    with sqlite3.connect(context.home / "ledger.db") as database:
+        database.execute("DROP TABLE leases")
+    before = read_all(context.home)
+    older = replace(context)
+    model, _ = look(older)
+    assert (model["running"], model["champion"]["version"]) == (None, 1)
+    assert read_all(context.home) == before

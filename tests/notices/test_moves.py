@@ -81,11 +81,11 @@ def test_a_command_that_is_first_to_notice_tells_and_maintenance_does_not_repeat
     assert list_moves(at) == [4]
 
 
-def test_status_tells_too(at: ReleaseContext, monkeypatch: pytest.MonkeyPatch, told: Told) -> None:
-    monkeypatch.setattr(os, "environ", os.environ.copy())
+def test_status_shows_it_and_leaves_the_telling_to_who_acts(at: ReleaseContext, told: Told) -> None:
     described = describe_models(at)
     assert "somebody moved it to 4" in described["models"][0]["moved_outside"]
-    assert [notice.kind for notice in told.notices] == ["moved_outside"]
+    assert (told.notices, list_moves(at)) == ([], [])
+    assert notice_moves(at, told) == [described["models"][0]["moved_outside"]]
 
 
 def test_a_night_tells_of_a_move_that_shows_only_when_it_decides(

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from contextlib import suppress
 from dataclasses import dataclass
 from datetime import date
 from pathlib import Path
@@ -12,7 +11,7 @@ from typing import Any, Final
 from sentiflow.commands.context import ReleaseContext
 from sentiflow.commands.history import format_time
 from sentiflow.dates import read_today
-from sentiflow.errors import ForeignRegistry, LedgerUnreachable, RegistryUnreachable
+from sentiflow.errors import ForeignRegistry, RegistryUnreachable
 from sentiflow.files import make_sqlite_url
 from sentiflow.notices.moves import describe_move
 from sentiflow.release.identity import name_runs, read_run, select_events
@@ -29,9 +28,11 @@ from sentiflow.reporting.record import NightRecord, format_no_champion, read_las
 def describe_models(context: ReleaseContext) -> dict[str, Any]:
     """Return champion, challenger, what runs, waits or holds, and the last night of each model.
 
-    The ledger says what is live. A registry that does not answer is named, not an error. Where
-    there is no ledger and no MLflow yet, none is made.
+    The ledger says what is live. A registry that does not answer is named, not an error. Nothing
+    is written, moved or told: an alias that somebody moved is shown, and noticed by whoever acts.
     """
+    from sentiflow.release.alias import foretell
+
     ledger, home = context.ledger_to_read, context.home
     unreachable = None
     has_registry = _has_registry(context)
@@ -46,9 +47,7 @@ def describe_models(context: ReleaseContext) -> dict[str, Any]:
         state, foreign, found = fold_events(ledger.read(name)), None, _NOTHING
         if has_registry and unreachable is None:
             try:
-                # A ledger that was read and cannot be written to stands as it was read.
-                with suppress(LedgerUnreachable):
-                    state = context.reconcile(name)
+                state = foretell(context.registry, ledger, name, context.actor)
                 found = _look_up_versions(context, name, state)
             except ForeignRegistry as error:
                 foreign = str(error)
@@ -115,13 +114,10 @@ def _list_running(context: ReleaseContext) -> dict[str, dict[str, Any]]:
     """Return the nights that run now, by model."""
     from sentiflow.release.leases import Leases, parse_model
 
-    if not context.ledger_to_read.is_there():
+    if not context.ledger_to_read.is_whole():
+        # One that is older than leases has none; to ask for them would make them.
         return {}
-    try:
-        living = Leases(context.ledger_url).list_living(context.settings.lease.stale_seconds)
-    except LedgerUnreachable:
-        # It answers, so it is older than leases and cannot be written to: no night runs there.
-        return {}
+    living = Leases(context.ledger_url).list_living(context.settings.lease.stale_seconds)
     return {
         model: {
             "night": lease.details.get("night"),

@@ -23,6 +23,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from typing import Final, Literal, Protocol
 
 from sentiflow.errors import (
@@ -33,7 +34,7 @@ from sentiflow.errors import (
 )
 from sentiflow.files import hide_secrets
 from sentiflow.release.identity import RUN_KEY, list_registered, name_runs, read_run
-from sentiflow.release.ledger import Ledger, LockedAlias, Watermark
+from sentiflow.release.ledger import Ledger, Watermark
 from sentiflow.release.registry import CHAMPION
 from sentiflow.release.state import (
     MAKES_CHAMPION,
@@ -148,6 +149,30 @@ def reconcile(
     return ledger.retry(model, lambda: _reconcile_once(registry, ledger, model, actor))
 
 
+def foretell(registry: AliasRegistry, ledger: Ledger, model: str, actor: str) -> ReleaseState:
+    """Return the release state that `reconcile` would come to; write and move nothing.
+
+    Raises:
+        ForeignRegistry: the ledger is about the versions of another registry.
+        RegistryUnreachable, LedgerUnreachable: one of them did not answer.
+    """
+    events = ledger.read(model)
+    state = fold_events(events)
+    version = registry.look_up_alias(model, CHAMPION)
+    check_registry(registry, model, events, version)
+    alias, run = _name(version)
+    step = plan_step(events, ledger.read_head(model)[1], alias, run)
+    is_gone = step == "point" and not _can_follow(registry, model, state)
+    if step == "record_return":
+        new = _make_return(state, alias, actor)
+    elif step == "record_move" or is_gone:
+        new = _make_move(state, alias, run, actor, is_gone=is_gone)
+    else:
+        return state
+    noticed = {**vars(new), "model": model, "sequence": state.sequence + 1}
+    return fold_events((*events, Event(**noticed, time=datetime.now(UTC))))
+
+
 def check_registry(
     registry: AliasRegistry, model: str, events: Sequence[Event], alias: PointedVersion | None
 ) -> None:
@@ -229,9 +254,10 @@ def _reconcile_once(registry: AliasRegistry, ledger: Ledger, model: str, actor: 
         if is_pointed:
             alias = state.champion
         elif step in ("point", "record_move"):
-            written = _record_move(locked, state, alias, run, actor, is_gone=step == "point")
+            move = _make_move(state, alias, run, actor, is_gone=step == "point")
+            written = locked.append([move])
         elif step == "record_return":
-            written = _record_return(locked, state, alias, actor)
+            written = locked.append([_make_return(state, alias, actor)])
         events = (*locked.events, *written)
         state = fold_events(events)
         if _tell_stories(registry, model, events, locked.watermark.sequence):
@@ -260,26 +286,28 @@ def _point(registry: AliasRegistry, model: str, state: ReleaseState) -> bool:
     if champion is None:
         registry.unpoint(model, CHAMPION)
         return True
-    found = registry.look_up_version(model, champion)
-    if found is not None and not state.is_champion(champion, found.run_id):
+    if not _can_follow(registry, model, state):
         return False
     try:
         registry.point(model, CHAMPION, champion)
     except NoModelError:
-        # Raised from here it would end every command, also those that lead out of it.
+        # Deleted in this moment. Raised from here it would end every command, also those that
+        # lead out of it.
         return False
     return True
 
 
-def _record_move(
-    locked: LockedAlias,
-    state: ReleaseState,
-    alias: int | None,
-    run: str | None,
-    actor: str,
-    *,
-    is_gone: bool,
-) -> tuple[Event, ...]:
+def _can_follow(registry: AliasRegistry, model: str, state: ReleaseState) -> bool:
+    """Say whether the registry has the ledger's champion, so that the alias can point at it."""
+    if state.champion is None:
+        return True
+    found = registry.look_up_version(model, state.champion)
+    return found is not None and state.is_champion(state.champion, found.run_id)
+
+
+def _make_move(
+    state: ReleaseState, alias: int | None, run: str | None, actor: str, *, is_gone: bool
+) -> NewEvent:
     found = f"pointing at version {alias}" if alias is not None else "gone"
     if alias is not None and alias == state.champion:
         found += f", which is another model by now (of run {run or 'none'})"
@@ -289,35 +317,25 @@ def _record_move(
         if is_gone
         else f"The alias {CHAMPION} was found {found}, and no event of the ledger put it there."
     )
-    return locked.append(
-        [
-            NewEvent(
-                kind="moved_outside",
-                actor=actor,
-                reason=reason,
-                from_version=state.champion,
-                to_version=alias,
-                details={RUN_KEY: run} if run else {},
-            )
-        ]
+    return NewEvent(
+        kind="moved_outside",
+        actor=actor,
+        reason=reason,
+        from_version=state.champion,
+        to_version=alias,
+        details={RUN_KEY: run} if run else {},
     )
 
 
-def _record_return(
-    locked: LockedAlias, state: ReleaseState, alias: int | None, actor: str
-) -> tuple[Event, ...]:
+def _make_return(state: ReleaseState, alias: int | None, actor: str) -> NewEvent:
     moved = state.moved.to_version if state.moved is not None else None
-    return locked.append(
-        [
-            NewEvent(
-                kind="reverted",
-                actor=actor,
-                reason=f"The alias {CHAMPION} was found back where the ledger has it: someone "
-                "moved it by hand.",
-                from_version=moved,
-                to_version=alias,
-            )
-        ]
+    return NewEvent(
+        kind="reverted",
+        actor=actor,
+        reason=f"The alias {CHAMPION} was found back where the ledger has it: someone moved it by "
+        "hand.",
+        from_version=moved,
+        to_version=alias,
     )
 
 

@@ -118,6 +118,14 @@ class Ledger:
         """
         return self._database.is_there()
 
+    def is_whole(self) -> bool:
+        """Return whether the ledger has all tables of this version's; none is made.
+
+        Raises:
+            LedgerUnreachable: the database did not answer.
+        """
+        return self._database.is_whole()
+
     def list_models(self) -> list[str]:
         """Return the names of all models with events.
 

@@ -92,6 +92,18 @@ class LedgerDatabase:
             self._has_tables = has_events(connection)
         return self._has_tables
 
+    def is_whole(self) -> bool:
+        """Return whether all tables are there, also those that an older version lacks.
+
+        Raises:
+            LedgerUnreachable: the database did not answer.
+            SettingsError: the database belongs to something else.
+        """
+        if not self.is_there():
+            return False
+        with self._explain(), self._open(writes=False) as connection:
+            return has_tables(connection)
+
     def close(self) -> None:
         """Let go of the database."""
         self._engine.dispose()
