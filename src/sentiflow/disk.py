@@ -8,6 +8,7 @@ from typing import Final
 
 # Databases and step results are written in pages and blocks; less than this holds nothing.
 _LEAST_BYTES: Final = 1_000_000
+_BEGINNING: Final = "The disk of {} must have room."
 
 
 def explain_full_disk(folder: Path) -> str | None:
@@ -28,6 +29,11 @@ def explain_full_disk(folder: Path) -> str | None:
     else:
         return None
     return (
-        f"The disk of {folder} must have room. Received: {left}. Make room and run again: "
-        "finished steps are kept."
+        f"{_BEGINNING.format(folder)} Received: {left}. Make room and run again: finished steps "
+        "are kept."
     )
+
+
+def tells_full_disk(sentence: str, folder: Path) -> bool:
+    """Return whether a sentence is `explain_full_disk`'s, with however many bytes left."""
+    return sentence.startswith(_BEGINNING.format(folder))

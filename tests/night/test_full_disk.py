@@ -70,6 +70,7 @@ def test_a_disk_that_fills_up_in_the_middle_of_a_night_keeps_nobody_from_hearing
     (body,) = webhook.bodies
     assert body["kind"] == "failed"
     assert body["reasons"][0].startswith(f"The disk of {home} must have room.")
+    assert not any("OSError" in reason for reason in body["reasons"]), "it is told once"
     # Ledger, record and MLflow all refused, each in a line of its own words.
     said = [record.getMessage() for record in caplog.records]
     assert any("record is not in MLflow" in line for line in said), said

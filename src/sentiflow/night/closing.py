@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Final
 
 from sentiflow.cost import measure_peak_memory_mb
-from sentiflow.disk import explain_full_disk
+from sentiflow.disk import explain_full_disk, tells_full_disk
 from sentiflow.errors import (
     DataRejected,
     GateNotEvaluated,
@@ -67,7 +67,7 @@ def close_unopened(
     """
     record = NightRecord(
         night=name_night_asked(request),
-        reasons=[*filter(None, [explain_full_disk(home)]), describe_error(error)],
+        reasons=_list_reasons(error, home),
         prefect_flow_run_id=flow_run_id,
         refused=isinstance(error, NightRefused),
         refused_by_night=error.night if isinstance(error, NightRefused) else None,
@@ -87,6 +87,13 @@ def close_unopened(
         keep_record(home, flow_run_id, record)
     if on_close:
         on_close(record)
+
+
+def _list_reasons(error: Exception, home: Path) -> list[str]:
+    full_disk = explain_full_disk(home)
+    # What nobody foresaw on a full disk has that cause, and is nothing to report.
+    own = [] if full_disk and _is_unforeseen(error) else [describe_error(error)]
+    return [*filter(None, [full_disk]), *own]
 
 
 def _tell_unopened(request: NightRequest, home: Path, record: NightRecord, actor: str) -> None:
@@ -109,13 +116,15 @@ def end_by_error(night: Night, error: BaseException) -> bool:
     if _keep_ruling(night, error):
         # A run that is cancelled must end so; who pressed Ctrl-C hears the outcome.
         return isinstance(error, Exception | KeyboardInterrupt)
-    if _is_unforeseen(error):
-        # Of a full disk every frame would be another one's: the sentence says all.
-        logger.error(
-            "the night ended unexpectedly; %s",
-            explain_full_disk(night.home) or tell_origin(error, night.home),
-        )
     kind, reason, exit_code = _explain_ending(error, is_deciding=night.is_deciding)
+    if _is_unforeseen(error):
+        full_disk = explain_full_disk(night.home)
+        if full_disk:
+            # Every frame would be another one's: the sentence says all.
+            reason = full_disk
+        else:
+            origin = tell_origin(error, night.home)
+            logger.error("the night ended unexpectedly; %s", origin)
     reasons = error.reasons if isinstance(error, DataRejected) else [reason]
     night.end(OUTCOMES[kind], reasons, exit_code)
     _tell_ending(night, kind, reason)
@@ -208,7 +217,8 @@ def _tell_ending(night: Night, kind: Kind, reason: str) -> None:
 def close_night(night: Night, on_close: OnClose | None) -> None:
     """Write down what the night became and have it told, whatever of it fails."""
     full_disk = explain_full_disk(night.home)
-    if full_disk and night.record.outcome == "failed":
+    is_told = any(tells_full_disk(reason, night.home) for reason in night.record.reasons)
+    if full_disk and night.record.outcome == "failed" and not is_told:
         night.note(reasons=[full_disk, *night.record.reasons])
     night.note(no_champion=explain_no_champion(night.record))
     attempt("What the night took is not known", lambda: _note_spent(night))
