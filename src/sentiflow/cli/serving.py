@@ -52,7 +52,11 @@ def score(
     model: ModelOption = "champion",
     keep_columns: Annotated[
         bool,
-        typer.Option("--keep-columns", help="Put text, stars, label and date beside the answers."),
+        typer.Option(
+            "--keep-columns",
+            help="Put text, stars, label and date beside the answers; other columns of the source "
+            "by review_id, which every answer has.",
+        ),
     ] = False,
     config: ConfigOption = None,
     overrides: SetOption = None,

@@ -39,7 +39,9 @@ class ScoreRequest(BaseModel):
     config: str | None = Field(None, description="A preset's name or a TOML file.")
     overrides: tuple[str, ...] = Field((), description="group.key=value, later ones win.")
     keep_columns: bool = Field(
-        False, description="Put text, stars, label and date of the source beside the answers."
+        False,
+        description="Put text, stars, label and date of the source beside the answers; other "
+        "columns can be joined by review_id, which every answer has.",
     )
 
 
