@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from outside import make_environment
 
-from sentiflow.cli.next_steps import name_program, suggest_next
+from sentiflow.cli.next_steps import name_program, name_program_in, suggest_next
 from sentiflow.night.request import NightRequest
 from sentiflow.reporting.record import NightRecord
 
@@ -113,3 +113,44 @@ def test_every_suggested_command_runs_as_it_is_pasted(
             env=environment, cwd=tmp_path, capture_output=True, text=True, check=False,
         )  # fmt: skip
         assert (ran.returncode, ran.stderr) == (0, ""), command
+
+
+@pytest.mark.parametrize(
+    ("text", "named"),
+    [
+        ("See sentiflow status.", "See {} status."),
+        ("sentiflow adopt --reason … or sentiflow release-hold --reason …",
+         "{} adopt --reason … or {} release-hold --reason …"),
+        ("(`sentiflow ui` starts one)", "(`{} ui` starts one)"),
+        ("Run .venv/bin/sentiflow status, or bin/python -m sentiflow status.", None),
+        ("sentiflow has no champion; my-sentiflow run of sentiflow statuses", None),
+    ],
+)  # fmt: skip
+def test_advice_names_the_program_as_it_was_called(
+    started: pytest.MonkeyPatch, tmp_path: Path, text: str, named: str | None
+) -> None:
+    started.chdir(tmp_path)
+    assert name_program_in(text) == (text if named is None else named.replace("{}", str(PROGRAM)))
+    started.chdir(PROGRAM.parents[2])
+    assert ".venv/bin/sentiflow status" in name_program_in("sentiflow status")
+    # In an environment that is activated the name is enough.
+    started.setenv("PATH", f"{PROGRAM.parent}:/usr/bin:/bin")
+    assert name_program_in(text) == text
+    started.setattr(sys, "argv", ["/anywhere/sentiflow/__main__.py"])
+    assert "python -m sentiflow status" in name_program_in("sentiflow status")
+
+
+@pytest.mark.parametrize(
+    ("words", "advice"),
+    [(("rollback", "--reason", "r"), "See {} status."), (("prune",), "See {} prune --help.")],
+)
+def test_an_error_can_be_followed_without_an_activated_environment(
+    tmp_path: Path, words: tuple[str, ...], advice: str
+) -> None:
+    environment = make_environment(SENTIFLOW_HOME=str(tmp_path / "home"), PATH="/usr/bin:/bin")
+    answer = subprocess.run(
+        [PROGRAM, *words], cwd=tmp_path, env=environment, capture_output=True, text=True,
+        check=False,
+    )  # fmt: skip
+    assert answer.returncode == 2
+    assert advice.replace("{}", str(PROGRAM)) in answer.stderr

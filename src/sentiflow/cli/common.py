@@ -14,6 +14,7 @@ from typing import Annotated, Any, Final, get_type_hints
 
 import typer
 
+from sentiflow.cli.next_steps import name_program_in
 from sentiflow.cli.refusals import describe_failure, find_home, foresee
 from sentiflow.cli.terminal import is_terminal, print_answer, print_json, read_width, say
 from sentiflow.errors import SentiflowError
@@ -167,7 +168,7 @@ def answer_with(
         told = foresee(error)
         answer, text, code = describe_failure(failed, told), "", told.exit_code
         if not as_json:
-            say(f"Error: {format_for_asker(told)}")
+            say(f"Error: {name_program_in(format_for_asker(told))}")
     raise typer.Exit(_print(answer if as_json else text, code))
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import shlex
 import shutil
 import sys
@@ -31,6 +32,24 @@ def name_program() -> str:
     if found is not None and started.exists() and os.path.samefile(found, started):
         return "sentiflow"
     return _name_from_here(started) if started.exists() else "sentiflow"
+
+
+def name_program_in(text: str) -> str:
+    """Return advice in which `sentiflow COMMAND` can be pasted where this command was typed.
+
+    For what sentiflow itself says; a user's own words are left as they are.
+    """
+    from sentiflow.cli.common import app
+
+    program = name_program()
+    if program == "sentiflow":
+        return text
+    names = (one.name or getattr(one.callback, "__name__", "") for one in app.registered_commands)
+    listed = "|".join(map(re.escape, filter(None, names)))
+    # A longer word that ends in the name, or a path to it, is no such advice.
+    return re.sub(
+        rf"(?<![\w./-])(?<!-m )sentiflow (?=(?:{listed})\b)", lambda _: f"{program} ", text
+    )
 
 
 def repeat_options(request: NightRequest, model: str | None) -> str:

@@ -21,7 +21,7 @@ from sentiflow.cli.common import (
     prepare_home,
     show_progress,
 )
-from sentiflow.cli.next_steps import name_program, suggest_next
+from sentiflow.cli.next_steps import name_program, name_program_in, suggest_next
 from sentiflow.errors import SentiflowError, UnforeseenError, UsageError, describe_error
 
 if TYPE_CHECKING:
@@ -119,7 +119,7 @@ def run(
         from sentiflow.reporting.summary import write_text
 
         text = (
-            write_text(record)
+            name_program_in(write_text(record))
             + (f"\n\n  {detail}" if detail else "")
             + "\n\n"
             + suggest_next(record, request, home)
@@ -198,7 +198,7 @@ def status(context: ReleaseContext) -> tuple[dict[str, Any], str]:
     from sentiflow.servers.next_start import look_up_next_start
 
     described = {**describe_models(context), "next_start": look_up_next_start()}
-    return described, format_models(described, name_program())
+    return described, name_program_in(format_models(described, name_program()))
 
 
 def _parse_date(text: str | None) -> date | None:

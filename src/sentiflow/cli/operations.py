@@ -25,6 +25,7 @@ from sentiflow.cli.common import (
     prepare_home,
     show_progress,
 )
+from sentiflow.cli.next_steps import name_program_in
 from sentiflow.cli.terminal import print_answer, say
 
 BusinessesOption = Annotated[
@@ -148,7 +149,7 @@ def _show(servers: Any, home: Path, as_json: bool) -> str:
 
         found = make_links(home, servers)
         return f"{_format_addresses(found)}\nCtrl-C stops them all."
-    return (
+    return name_program_in(
         f"Prefect      {servers.prefect_url}\n"
         f"MLflow       {servers.mlflow_url}\n"
         f"Predictions  {servers.predictions_url}\n"

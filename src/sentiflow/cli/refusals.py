@@ -7,6 +7,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from sentiflow.cli.next_steps import name_program_in
 from sentiflow.cli.terminal import print_json, say
 from sentiflow.errors import SentiflowError, UnforeseenError
 from sentiflow.tracebacks import explain_unforeseen
@@ -27,7 +28,7 @@ def refuse_call(error: TyperException, words: Sequence[str]) -> int:
     if asks_for_json(words):
         print_json({"reasons": [told], "error": "UsageError"})
     else:
-        say(f"Error: {told}")
+        say(f"Error: {name_program_in(told)}")
     return error.exit_code
 
 
@@ -37,7 +38,7 @@ def tell_unforeseen(error: Exception, words: Sequence[str]) -> int:
     if asks_for_json(words):
         print_json({"reasons": [str(told)], "error": type(told).__name__})
     else:
-        say(f"Error: {told}")
+        say(f"Error: {name_program_in(str(told))}")
     return told.exit_code
 
 
