@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 import hypothesis
 import pytest
 from listening import Listener, listen
+from mlflow_tables import copy_tables_from_the_first
 from recorded import FirstNight, copy_home, live_first_night
 from warm import WarmPython
 
@@ -215,6 +216,9 @@ def forgotten_mlflow(monkeypatch: pytest.MonkeyPatch) -> None:
     """Let no test find the MLflow of another: it writes the address it was last given there."""
     for name in ("MLFLOW_TRACKING_URI", "MLFLOW_REGISTRY_URI"):
         monkeypatch.delenv(name, raising=False)
+    # Where nothing of MLflow is imported, nothing is to be imported for this.
+    if "mlflow" in sys.modules:
+        copy_tables_from_the_first()
 
 
 @pytest.fixture

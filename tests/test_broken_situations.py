@@ -214,6 +214,7 @@ def call_all(
     return wrong
 
 
+@pytest.mark.usefixtures("warm_children")
 @pytest.mark.parametrize("situation", SITUATIONS)
 def test_every_command_says_in_a_line_what_is_broken(
     released_home: Path, work: Path, capfd: pytest.CaptureFixture[str], situation: str
@@ -231,6 +232,7 @@ READ_ONLY = {
 
 
 @only_root_mounts
+@pytest.mark.usefixtures("warm_children")
 def test_every_command_says_in_a_line_that_the_home_is_read_only(
     released_home: Path, work: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:

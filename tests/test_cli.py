@@ -49,7 +49,7 @@ def environment(folder: Path, prefect_server: None) -> dict[str, str]:
     return make_environment(PREFECT_API_URL=str(PREFECT_API_URL.value()))
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def sentiflow(folder: Path, environment: dict[str, str], warm_python: str) -> Run:
     """Run `sentiflow …` as from a shell."""
 
@@ -108,11 +108,18 @@ def mask_night(printed: str) -> list[str]:
     return [line.rstrip() for line in printed.strip().splitlines()]
 
 
+@pytest.fixture(scope="module")
+def answer(sentiflow: Run) -> subprocess.CompletedProcess[str]:
+    """How the one whole night of these tests ended; its home lies in the folder."""
+    night = sentiflow("run", *QUICK)
+    assert night.returncode == 0, night.stderr
+    return night
+
+
 def test_a_night_from_the_shell_and_all_commands_after_it(
-    sentiflow: Run, typed: Run, folder: Path, tmp_path: Path
-) -> None:
-    answer = sentiflow("run", *QUICK)
-    assert answer.returncode == 0, answer.stderr
+    answer: subprocess.CompletedProcess[str], sentiflow: Run, typed: Run, folder: Path,
+    tmp_path: Path,
+) -> None:  # fmt: skip
     assert mask_night(answer.stdout) == mask_night(read_night_of_readme())
     (record,) = read_last_records(folder / ".sentiflow", "sentiflow-sample")
     night = record.model_dump(mode="json")
@@ -155,6 +162,35 @@ def test_a_night_from_the_shell_and_all_commands_after_it(
     refused = typed("predict", "--json", "text")
     assert refused.returncode == 2
     assert "sentiflow run" in parse(refused)["reasons"][0]
+
+
+@pytest.mark.usefixtures("answer")
+def test_what_a_night_left_is_whole_and_quotes_no_review(folder: Path) -> None:
+    from mlflow import MlflowClient
+
+    home = folder / ".sentiflow"
+    assert list(home.rglob(".unfinished-*")) == []
+    assert not any((home / "checkpoints").iterdir())
+    client = MlflowClient(f"sqlite:///{home / 'mlflow.db'}")
+    version = client.get_model_version("sentiflow-sample", "1")
+    assert version.tags["sentiflow.outcome"] == "promoted"
+    assert client.get_run(version.run_id).info.status == "FINISHED"
+    (artifacts,) = (home / "mlartifacts").rglob(f"{version.run_id}/artifacts")
+    assert {path.name for path in artifacts.iterdir()} >= {
+        "decision.json", "night.json", "settings.json", "data", "environment", "evaluation",
+        "figures", "report",
+    }  # fmt: skip
+
+    (sample,) = (home / "sample").iterdir()
+    texts = re.findall(r'"text":"([^"\\]{90,})"', sample.read_text(errors="replace"))
+    # From the middle: behaviours begin with sentences that reviews begin with as well.
+    quotes = {text[20:80].encode() for text in texts[:400] if text.isascii()}
+    assert len(quotes) > 100
+    shown = [*(home / "nights").rglob("*"), *(home / "mlartifacts").rglob("*")]
+    for path in shown:
+        if path.is_file() and path.suffix in (".json", ".html", ".parquet", ".txt", ".yaml"):
+            content = path.read_bytes()
+            assert not any(quote in content for quote in quotes), path
 
 
 @pytest.mark.parametrize(

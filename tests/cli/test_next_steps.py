@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shlex
 import subprocess
 import sys
@@ -42,6 +43,7 @@ def test_without_its_environment_the_program_is_named_by_its_path(
         "inside": ".venv/bin/sentiflow", "outside": str(PROGRAM), "beside it": "./sentiflow",
     }[place]  # fmt: skip
     assert named == expected
+    assert os.access(folder / named, os.X_OK)
 
 
 def test_an_activated_environment_needs_the_name_only(started: pytest.MonkeyPatch) -> None:
@@ -99,8 +101,13 @@ def test_the_model_and_its_places_are_named_where_they_are_not_the_defaults(
 
 
 def test_every_suggested_command_runs_as_it_is_pasted(
-    started: pytest.MonkeyPatch, released_home: Path, tmp_path: Path
+    started: pytest.MonkeyPatch, released_home: Path, tmp_path: Path, warm_python: str
 ) -> None:
+    program = tmp_path / "my tools" / "sentiflow"
+    program.parent.mkdir()
+    program.write_text(f'#!/bin/sh\nexec {warm_python} -m sentiflow "$@"\n')
+    program.chmod(0o700)
+    started.setattr(sys, "argv", [str(program)])
     started.chdir(tmp_path)
     text = suggest_next(make_record("sentiflow"), NightRequest(data=("x",)), released_home)
     commands = [line.strip() for line in text.splitlines() if line.startswith("    ")]

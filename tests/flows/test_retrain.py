@@ -94,6 +94,7 @@ def list_artifacts(home: Path, run_id: str, folder: str | None = None) -> set[st
     return found
 
 
+@pytest.mark.slow
 def test_a_night_promotes_and_a_second_one_with_nothing_new_is_skipped(
     lived: FirstNight, night: Callable[..., NightRecord]
 ) -> None:
@@ -334,6 +335,7 @@ def test_a_night_beside_another_one_is_refused_recorded_and_registers_nothing(
     assert not (home / "mlflow.db").exists()
 
 
+@pytest.mark.slow
 def test_a_night_that_was_taken_for_dead_registers_nothing(
     trained: FirstNight, night: Callable[..., NightRecord], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -352,6 +354,7 @@ def test_a_night_that_was_taken_for_dead_registers_nothing(
     assert list_kinds(trained.home) == ["failed"]
 
 
+@pytest.mark.slow
 def test_the_night_leaves_nothing_unfinished_and_leaks_neither_text_nor_test_rows(
     first_night: FirstNight,
 ) -> None:

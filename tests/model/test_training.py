@@ -150,7 +150,7 @@ def test_the_best_epochs_weights_are_kept_and_patience_ends_training() -> None:
     assert len(losses) == trained.best_epoch + 2 < 30
     ids, labels = VALIDATION
     padded = pad_batch(ids, np.arange(len(ids)))
-    answers = trained.network.predict(padded, verbose=0)
+    answers = np.asarray(trained.network(padded, training=False))
     loss = -np.log(answers[np.arange(len(labels)), labels]).mean()
     assert loss == pytest.approx(min(losses), rel=1e-3)
 
@@ -163,7 +163,9 @@ def test_balanced_class_weights_raise_the_rarer_class() -> None:
     for weights_setting in ("none", "balanced"):
         training = TRAINING.model_copy(update={"class_weights": weights_setting, "averaging": 0.0})
         trained = train_network(ids, rare, ids, rare, 12, NETWORK, training)
-        answers[weights_setting] = trained.network.predict(np.array([[4, 5, 6]]), verbose=0)[0, 1]
+        answers[weights_setting] = float(
+            trained.network(np.array([[4, 5, 6]]), training=False)[0, 1]
+        )
     assert answers["none"] < 0.35 < answers["balanced"]
 
 
