@@ -31,6 +31,7 @@ def speak_of(**found: int) -> list[str]:
         (speak_of(restaurants=24, products=24), "general"),
         (speak_of(), "general"),
         (["movie"], "general"),
+        (TOPICS["films"], "films"),
         ([], "general"),
     ],
 )
@@ -41,11 +42,18 @@ def test_auto_takes_the_pack_whose_topics_prevail_and_else_the_general_one(
 
 
 def test_in_a_small_vocabulary_only_a_tenth_counts_as_frequent() -> None:
-    vocabulary = [*FILLERS[:76], *TOPICS["films"], *FILLERS[100:1_000]]
+    vocabulary = [*FILLERS[:376], *TOPICS["films"], *FILLERS[400:4_000]]
     assert choose_pack("auto", vocabulary).pack == "films"
-    later = [*FILLERS[:100], *TOPICS["films"], *FILLERS[100:976]]
+    later = [*FILLERS[:400], *TOPICS["films"], *FILLERS[400:3_976]]
     choice = choose_pack("auto", later)
-    assert (choice.pack, choice.frequent_words) == ("general", 100)
+    assert (choice.pack, choice.frequent_words) == ("general", 400)
+
+
+@pytest.mark.parametrize(("rank", "pack"), [(226, "films"), (250, "general")])
+def test_in_a_tiny_vocabulary_250_words_count_as_frequent(rank: int, pack: str) -> None:
+    vocabulary = [*FILLERS[:rank], *TOPICS["films"], *FILLERS[rank : rank + 200]]
+    choice = choose_pack("auto", vocabulary)
+    assert (choice.pack, choice.frequent_words) == (pack, 250)
 
 
 def test_the_choice_is_told_with_its_counts() -> None:

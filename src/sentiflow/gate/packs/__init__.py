@@ -16,10 +16,12 @@ from typing import Any, Final
 GENERAL: Final = "general"
 PACKS: Final = (GENERAL, "restaurants", "films", "products")
 AUTO: Final = "auto"
-# The words that are looked at for a pack's topics: the most frequent ones, and never more than a
-# tenth of all, because in a small vocabulary whatever is said once is among the first thousand.
+# The words that are looked at for a pack's topics: the most frequent ones, and no more than a tenth
+# of all, because in a small vocabulary whatever is said once is among the first thousand; but never
+# fewer than a handful of sentences has.
 _FREQUENT_WORDS: Final = 1_000
 _FREQUENT_SHARE: Final = 0.1
+_FEWEST_WORDS: Final = 250
 # A pack is meant where half of its topics are frequent, and twice as many as of any other pack.
 _LEAST_SHARE: Final = 0.5
 _LEAD: Final = 2.0
@@ -70,7 +72,8 @@ def choose_pack(setting: str, vocabulary: Sequence[str]) -> PackChoice:
     """
     if setting != AUTO:
         return PackChoice(setting, setting, 0, {}, {}, f"Asked by the pack {setting}, as set.")
-    looked_at = min(_FREQUENT_WORDS, math.ceil(_FREQUENT_SHARE * len(vocabulary)))
+    tenth = math.ceil(_FREQUENT_SHARE * len(vocabulary))
+    looked_at = min(_FREQUENT_WORDS, max(_FEWEST_WORDS, tenth), len(vocabulary))
     frequent = set(vocabulary[:looked_at])
     topics = {pack: set(read_pack(pack)["topics"]) for pack in PACKS if pack != GENERAL}
     found = {pack: len(words & frequent) for pack, words in topics.items()}
