@@ -12,7 +12,9 @@ import pytest
 from recorded import copy_home
 
 from sentiflow import api
+from sentiflow.errors import ArtifactError
 from sentiflow.files import make_sqlite_url
+from sentiflow.release.registry import CHAMPION, Registry
 from sentiflow.settings.moved_home import follow_move
 from sentiflow.tracking import track_run
 
@@ -71,3 +73,35 @@ def test_a_home_without_mlflow_or_with_a_spoiled_one_is_left_as_it_is(tmp_path: 
     (tmp_path / "mlflow.db").write_text("no database")
     follow_move(tmp_path)
     assert (tmp_path / "mlflow.db").read_text() == "no database"
+
+
+def test_files_that_are_sought_where_a_home_was_are_told_with_that_place(
+    prepared_home: Path, tmp_path: Path
+) -> None:
+    left = copy_home(prepared_home, tmp_path / "home")
+    follow_move(left)
+    # As of a home that cannot be written: its records still lead to where it was.
+    registry = Registry(make_sqlite_url(move(left) / "mlflow.db"))
+    version = registry.resolve("sentiflow", CHAMPION)
+    with pytest.raises(ArtifactError, match="where the home was moved, let one command") as refusal:
+        registry.fetch_bundle(version, tmp_path / "fetched")
+    assert f"Received: 0 at {(left / 'mlartifacts').as_uri()}/" in str(refusal.value)
+
+
+def test_that_records_cannot_follow_a_home_is_said_once(
+    prepared_home: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    def refuse(*_: object) -> None:
+        raise sqlite3.OperationalError("attempt to write a readonly database")
+
+    home = copy_home(prepared_home, tmp_path / "home")
+    follow_move(home)
+    moved = move(home)
+    monkeypatch.setattr("sentiflow.settings.moved_home._rewrite", refuse)
+    for _ in range(2):
+        follow_move(moved)
+    (said,) = [record.getMessage() for record in caplog.records]
+    assert f"This home was at {home}," in said

@@ -33,7 +33,7 @@ from sentiflow.errors import (
     SentiflowError,
     describe_error,
 )
-from sentiflow.files import make_temporary_prefix
+from sentiflow.files import hide_secrets, make_temporary_prefix
 from sentiflow.model.engine import load_engine
 from sentiflow.release.known_files import KnownFiles, check_files, digest_bundle
 from sentiflow.retries import RetryPolicy, ask_mlflow, describe_failure, shorten_error
@@ -343,10 +343,24 @@ class Registry:
         if len(found) != 1:
             raise ArtifactError(
                 f"Version {version.number} of {version.name} must hold one bundle. Received: "
-                f"{len(found)}. Restore the files of its artifact in MLflow's storage, or make "
-                "another version champion: sentiflow rollback --to N --reason …"
+                f"{len(found)} at {self._name_storage(version)}. Restore the files of its artifact "
+                "there (where the home was moved, let one command write to it, or link its old "
+                "place), or make another version champion: sentiflow rollback --to N --reason …"
             )
         return found[0].parent
+
+    def _name_storage(self, version: Version) -> str:
+        """Return where MLflow has a version's files, as far as it can be told."""
+        try:
+            told = self._ask(
+                lambda: self._client.get_model_version_download_uri(
+                    version.name, str(version.number)
+                )
+            )
+        except SentiflowError:
+            # It is said beside what went wrong, and hides that not.
+            return "its place in MLflow's storage"
+        return hide_secrets(str(told))
 
     def measure_artifact_mb(self, version: Version) -> float:
         """Return the size of all files of a version's artifact in megabytes, copying none."""

@@ -10,6 +10,7 @@ import logging
 import os
 import sqlite3
 from contextlib import closing
+from functools import cache
 from pathlib import Path
 from typing import Final
 from urllib.parse import unquote, urlsplit
@@ -54,14 +55,20 @@ def follow_move(home: Path) -> None:
                 _rewrite(connection, root, here)
     except sqlite3.Error as error:
         if moved:
-            logger.warning(
-                "This home was at %s, and MLflow's records lead there until they can be written: "
-                "%s. Let one command write to it",
-                _read(moved[0]).parent, error,
-            )  # fmt: skip
+            _warn_unwritable(_read(moved[0]).parent, str(error))
         return
     for root in moved:
         logger.info("this home was at %s; its artifacts are found here now", _read(root).parent)
+
+
+@cache
+def _warn_unwritable(left: Path, why: str) -> None:
+    """Say once that the records of a moved home could not follow it."""
+    logger.warning(
+        "This home was at %s, and MLflow's records lead there until they can be written: %s. Let "
+        "one command write to it",
+        left, why,
+    )  # fmt: skip
 
 
 def _open(database: Path, mode: str) -> sqlite3.Connection:
