@@ -14,6 +14,7 @@ import json
 import statistics
 import tempfile
 import time
+from dataclasses import replace
 from datetime import date
 from pathlib import Path
 from typing import Any
@@ -70,17 +71,26 @@ def main() -> None:
 
 def prepare(preset: str, sides: dict[str, Any], steps: int) -> dict[str, Any]:
     """Fit a preset's vocabulary and encode its rows; that is not what is timed."""
-    from sentiflow.model.tokenization import encode_texts, fit_vocabulary
+    from sentiflow.model.tokenization import TokenIds, encode_texts, fit_vocabulary
 
     settings = load_settings(preset, [f"training.steps_per_epoch={steps}", "training.epochs=1"])
     texts = {side: reviews["text"].tolist() for side, reviews in sides.items()}
     vocabulary = fit_vocabulary(texts["train"], settings.tokens)
+
+    def encode(some: list[str]) -> TokenIds:
+        token_ids = encode_texts(some, vocabulary, settings.tokens)
+        if settings.network.has_channels:
+            # What they hold costs nothing, that they are there does.
+            channels = np.zeros((len(token_ids.values), 2), np.float32)
+            token_ids = replace(token_ids, channels=channels)
+        return token_ids.shorten(settings.tokens)
+
     return {
         "settings": settings,
         "vocabulary_size": len(vocabulary) + 2,
-        "train": encode_texts(texts["train"], vocabulary, settings.tokens),
+        "train": encode(texts["train"]),
         # A few validation rows only: validation is not what is timed.
-        "validation": encode_texts(texts["validation"][:64], vocabulary, settings.tokens),
+        "validation": encode(texts["validation"][:64]),
         "train_labels": sides["train"]["label"].to_numpy(np.int8),
         "validation_labels": sides["validation"]["label"].to_numpy(np.int8)[:64],
     }

@@ -238,7 +238,9 @@ def tiny_version(tiny_folder: Path, tiny_registry: Any) -> Any:
     from sentiflow.settings import load_settings
     from sentiflow.tracking import track_run
 
-    settings = load_settings(None, ["network.embedding=4", "network.units=[3]"])
+    settings = load_settings(
+        None, ["network.wide=false", "network.embedding=4", "network.units=[3]"]
+    )
     weights = tiny_folder / "network.weights.h5"
     build_network(settings.network, 5).save_weights(weights)
     trained_on = np.array([7, 3], np.uint64)
@@ -271,7 +273,9 @@ def prepared_home(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
     home = tmp_path_factory.mktemp("prepared")
     registry = Registry(f"sqlite:///{home / 'mlflow.db'}")
-    settings = load_settings(None, ["network.embedding=4", "network.units=[3]"])
+    settings = load_settings(
+        None, ["network.wide=false", "network.embedding=4", "network.units=[3]"]
+    )
     weights = home / "network.weights.h5"
     build_network(settings.network, 5).save_weights(weights)
     bundle = home / "bundle"

@@ -28,7 +28,9 @@ from sentiflow.gate.checks import TOLERANCE, count_changed_labels, inspect_versi
 from sentiflow.gate.odd_texts import make_odd_texts
 from sentiflow.model.bundle import Bundle, load_bundle, save_bundle
 from sentiflow.model.network import build_network
-from sentiflow.model.tokenization import fit_vocabulary
+from sentiflow.model.stack import Stack
+from sentiflow.model.tokenization import encode_texts, fit_vocabulary
+from sentiflow.model.wide import fit_wide
 from sentiflow.release.registry import CHAMPION, Registry
 from sentiflow.settings import load_settings
 from sentiflow.tracking import track_run
@@ -56,7 +58,14 @@ def bundle(home: Path, texts: list[str]) -> Bundle:
     """A registered champion with a real vocabulary; weights drawn wide, so answers spread."""
     settings = load_settings(None, ["tokens.vocabulary_size=3000", "network.units=[16]"])
     vocabulary = fit_vocabulary(texts[:REAL], settings.tokens)
-    network = build_network(settings.network, len(vocabulary) + 2)
+    size = len(vocabulary) + 2
+    token_ids = encode_texts(texts[:REAL], vocabulary, settings.tokens)
+    # Labels that say nothing: what counts is that every n-gram weighs something.
+    labels = (np.arange(REAL) % 3 == 0).astype(np.int8)
+    wide = fit_wide(
+        token_ids, labels, token_ids, labels, np.arange(REAL) % 5, size, settings.wide
+    ).branch
+    network = build_network(settings.network, size)
     draw = np.random.default_rng(5)
     network.set_weights(
         [draw.normal(0, 0.4, weight.shape).astype(np.float32) for weight in network.get_weights()]
@@ -64,7 +73,10 @@ def bundle(home: Path, texts: list[str]) -> Bundle:
     weights = home / "network.weights.h5"
     for _ in range(2):
         network.save_weights(weights)
-        made = save_bundle(home / "bundle", vocabulary, weights, settings, np.array([1], np.uint64))
+        made = save_bundle(
+            home / "bundle", vocabulary, weights, settings, np.array([1], np.uint64),
+            wide, Stack(0.5, 1.0, 0.0),
+        )  # fmt: skip
         # The second round moves the middle of the answers to a half.
         middle = float(np.median(made.predict(texts[:REAL])))
         *others, bias = network.get_weights()

@@ -45,7 +45,8 @@ def test_the_articles_presets_are_the_articles_network() -> None:
     settings = load_settings("article-2018")
     assert settings.tokens == TokenSettings(vocabulary_size=2_500, length=879)
     assert settings.network == NetworkSettings(
-        cell="lstm", embedding=128, word_vectors="random", units=(196,), bidirectional=False,
+        wide=False, cell="lstm", embedding=128, word_vectors="random", units=(196,),
+        bidirectional=False,
         pooling="last", embedding_skip=False, word_dropout=0, embedding_dropout=0,
         input_dropout=0.2, recurrent_dropout=0.2, dropout=0,
     )  # fmt: skip

@@ -102,6 +102,8 @@ def test_a_night_promotes_and_a_second_one_with_nothing_new_is_skipped(
     assert first.outcome == "promoted", first.reasons
     assert first.metrics["accuracy"] > 0.9
     assert set(first.baselines) == {"majority", "tfidf_logreg", "tfidf_logreg_default"}
+    assert set(first.branches) == {"wide", "deep"}
+    assert sum(branch["share"] for branch in first.branches.values()) == pytest.approx(1)
     rows = first.rows
     used = rows["train"] + rows["validation"] + rows["test"]
     assert rows["read"] == rows["quarantined"] + rows["superseded"] + rows["left_out"] + used == 400
@@ -125,6 +127,7 @@ def test_a_night_promotes_and_a_second_one_with_nothing_new_is_skipped(
     kept = [path for path in home.rglob("*") if path.is_file()]
     assert any(path.name == "settings.json" for path in kept)
     assert not [path for path in kept if b"hunter2" in path.read_bytes()]
+    assert run.data.metrics["test_wide/accuracy"] == first.branches["wide"]["accuracy"]
     assert run.data.metrics["test/accuracy"] == pytest.approx(first.metrics["accuracy"])
     history = client(home).get_metric_history(first.mlflow_run_id, "epoch/val_loss")
     assert [point.step for point in history] == [1, 2, 3, 4]
@@ -170,7 +173,7 @@ def test_finished_steps_are_reused_when_only_the_gate_changed(
     lived: FirstNight, night: Callable[..., NightRecord]
 ) -> None:
     second = night(lived.reviews, "gate.min_accuracy=0.55")
-    assert second.reused_steps == ["tokenize", "train", "baseline", "evaluate"]
+    assert second.reused_steps == ["tokenize", "wide", "train", "baseline", "evaluate"]
     assert second.outcome == "kept"
 
 
@@ -380,7 +383,8 @@ def test_the_night_leaves_nothing_unfinished_and_leaks_neither_text_nor_test_row
     assert len(vocabulary & numbers[0]) > 100, "as many as it has room for"
     assert not vocabulary & (numbers[1] | numbers[2])
     (trained_on,) = home.glob("steps/train-*/bundle/trained_on.npy")
-    assert sorted(np.load(trained_on)) == sorted(digests[sides == 0])
+    # Validation rows choose the epoch and the weights of the branches.
+    assert sorted(np.load(trained_on)) == sorted(digests[sides <= 1])
 
 
 @pytest.mark.slow

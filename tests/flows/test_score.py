@@ -35,7 +35,9 @@ def version(home: Path, monkeypatch: pytest.MonkeyPatch) -> Version:
 
     uri = f"sqlite:///{home / 'mlflow.db'}"
     monkeypatch.setenv("MLFLOW_TRACKING_URI", uri)
-    settings = load_settings(None, ["network.embedding=4", "network.units=[3]"])
+    settings = load_settings(
+        None, ["network.wide=false", "network.embedding=4", "network.units=[3]"]
+    )
     network = build_network(settings.network, 5)
     network.save_weights(home / "network.weights.h5")
     save_bundle(

@@ -10,28 +10,41 @@ from sentiflow.errors import ArtifactError
 from sentiflow.model.bundle import Bundle, load_bundle, save_bundle
 from sentiflow.model.network import build_network
 from sentiflow.model.probes import PROBES
+from sentiflow.model.stack import Stack
+from sentiflow.model.wide import WideBranch
 from sentiflow.settings import Settings, load_settings
 
-SETTINGS: Settings = load_settings(
-    None, ["tokens.length=20", "network.embedding=6", "network.units=[5]"]
-)
+SMALL = ["tokens.length=20", "network.embedding=6", "network.units=[5]"]
+SETTINGS: Settings = load_settings(None, [*SMALL, "network.wide=false"])
+WIDE_SETTINGS: Settings = load_settings(None, SMALL)
 VOCABULARY = ["good", "bad", "not", "!", "food", "the", "was"]
+STACK = Stack(wide=0.7, deep=0.4, bias=-0.1)
 
 
-def make_bundle(folder: Path) -> Bundle:
-    network = build_network(SETTINGS.network, len(VOCABULARY) + 2)
+def make_branch() -> WideBranch:
+    """Two words and a pair: good, bad, not good."""
+    size = len(VOCABULARY) + 2
+    good, bad, negated = 2, 3, 4 * size + 2
+    keys = np.array([good, bad, negated], np.int64)
+    ones = np.ones(2, np.float32)
+    weights = np.array([2.0, -2.0, -5.0], np.float32)
+    return WideBranch(keys, np.ones(3, np.float32), weights, 0.25, ones, 3)
+
+
+def make_bundle(folder: Path, settings: Settings = SETTINGS) -> Bundle:
+    network = build_network(settings.network, len(VOCABULARY) + 2)
     # Far from zero, so that a lost weight shows.
     network.set_weights([weight * 5 + 0.3 for weight in network.get_weights()])
     network.save_weights(folder / "network.weights.h5")
     trained_on = np.array([5, 3, 9], np.uint64)
-    return save_bundle(
-        folder / "bundle", VOCABULARY, folder / "network.weights.h5", SETTINGS, trained_on
-    )
+    beside = (make_branch(), STACK) if settings.network.wide else ()
+    weights = folder / "network.weights.h5"
+    return save_bundle(folder / "bundle", VOCABULARY, weights, settings, trained_on, *beside)
 
 
-@pytest.fixture(scope="module")
-def bundle(tmp_path_factory: pytest.TempPathFactory) -> Bundle:
-    return make_bundle(tmp_path_factory.mktemp("bundle"))
+@pytest.fixture(scope="module", params=[SETTINGS, WIDE_SETTINGS], ids=["deep", "wide and deep"])
+def bundle(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Bundle:
+    return make_bundle(tmp_path_factory.mktemp("bundle"), request.param)
 
 
 def test_a_loaded_bundle_gives_the_same_numbers(bundle: Bundle) -> None:
@@ -102,3 +115,34 @@ def test_a_damaged_bundle_is_refused_in_words(folder: Path, damage: str) -> None
 
 def test_there_are_32_different_probes() -> None:
     assert len(PROBES) == len(set(PROBES)) == 32
+
+
+def test_both_branches_add_up_to_the_answer(tmp_path: Path) -> None:
+    bundle = make_bundle(tmp_path, WIDE_SETTINGS)
+    texts = ["good", "not good", "", "the food was bad", "unheard " * 30 + "good " * 30]
+    branches = bundle.predict_branches(texts)
+    assert branches is not None
+    answers = bundle.predict(texts)
+    added = STACK.wide * branches["wide"] + STACK.deep * branches["deep"] + STACK.bias
+    np.testing.assert_allclose(added, np.log(answers / (1 - answers)), atol=1e-4)
+    # "not good" holds good and the pair: a third of (2 - 5) over its length √2.
+    expected = [2.25, -3 / 2**0.5 + 0.25, 0.25]
+    np.testing.assert_allclose(branches["wide"][:3], expected, atol=1e-5)
+
+
+def test_a_bundle_of_one_network_has_no_branches(tmp_path: Path) -> None:
+    assert make_bundle(tmp_path).predict_branches(["good"]) is None
+
+
+def test_the_network_reads_a_long_texts_channels_where_its_words_are(tmp_path: Path) -> None:
+    bundle = make_bundle(tmp_path, WIDE_SETTINGS)
+    # 20 of 45 tokens are kept: ten of either end. "bad" in the cut middle is the wide branch's.
+    head, tail = "food was " * 5, " the was" * 5
+    texts = [head + middle + tail for middle in ("! " * 25, "! " * 12 + "bad " + "! " * 12)]
+    branches = bundle.predict_branches(texts)
+    assert branches is not None
+    assert branches["deep"][0] == pytest.approx(branches["deep"][1], abs=1e-6)
+    assert branches["wide"][0] != pytest.approx(branches["wide"][1], abs=1e-2)
+    moved = bundle.predict_branches([head + "! " * 25 + " the bad" * 5])
+    assert moved is not None
+    assert moved["deep"][0] != pytest.approx(branches["deep"][0], abs=1e-3)

@@ -3,19 +3,24 @@ import itertools
 import keras
 import numpy as np
 import pytest
+import tensorflow as tf
 
-from sentiflow.model.layers import FusedLSTM, Pooling, WordDropout
+from sentiflow.model.layers import AttentionPooling, FusedLSTM, Pooling, WordDropout
 from sentiflow.model.network import build_network
 from sentiflow.settings import NetworkSettings
 
 SHAPES = [
-    NetworkSettings(cell=cell, units=(4,), embedding=5, pooling=pooling, bidirectional=both)
+    NetworkSettings(
+        wide=False, cell=cell, units=(4,), embedding=5, pooling=pooling, bidirectional=both
+    )
     for cell, pooling, both in itertools.product(
         ("lstm", "gru", "rnn"), ("last", "mean_max"), (True, False)
     )
 ] + [
-    NetworkSettings(units=(4, 3), embedding=5, dense=(6, 4), pooling="max"),
-    NetworkSettings(units=(4,), embedding=5, pooling="mean", embedding_skip=False, dropout=0),
+    NetworkSettings(wide=False, units=(4, 3), embedding=5, dense=(6, 4), pooling="max"),
+    NetworkSettings(
+        wide=False, units=(4,), embedding=5, pooling="mean", embedding_skip=False, dropout=0
+    ),
 ]
 
 
@@ -76,7 +81,9 @@ def test_words_are_hidden_in_training_only_and_padding_never() -> None:
 
 
 def test_reading_backwards_ends_at_the_first_word() -> None:
-    shape = NetworkSettings(units=(4,), embedding=5, pooling="last", embedding_skip=False)
+    shape = NetworkSettings(
+        wide=False, units=(4,), embedding=5, pooling="last", embedding_skip=False
+    )
     network = build_network(shape, 20)
     # `last` of the backward half has read everything: with a text of one other first word the
     # whole answer changes, however long the text is.
@@ -87,7 +94,7 @@ def test_reading_backwards_ends_at_the_first_word() -> None:
 
 @pytest.mark.parametrize("cell", ["lstm", "gru", "rnn"])
 def test_stacked_layers_read_as_keras_own_bidirectional_does(cell: str) -> None:
-    shape = NetworkSettings(cell=cell, units=(4, 3), embedding=5)
+    shape = NetworkSettings(wide=False, cell=cell, units=(4, 3), embedding=5)
     network = build_network(shape, 20)
     token_ids = np.array([[3, 4, 5, 6, 7, 2]], np.int32)
     kind = {"lstm": keras.layers.LSTM, "gru": keras.layers.GRU, "rnn": keras.layers.SimpleRNN}[cell]
@@ -121,7 +128,20 @@ def test_the_fused_lstm_answers_and_learns_as_keras_own(steps: int, return_seque
     for one, other in zip(
         fused(sequences, training=True), plain(sequences, training=True), strict=True
     ):
-        np.testing.assert_array_equal(one, other)
+        np.testing.assert_allclose(one, other, atol=1e-6)
+
+
+def test_the_fused_lstm_leaves_dropout_and_wide_layers_to_keras() -> None:
+    sequences = np.random.default_rng(2).normal(size=(2, 6, 3)).astype(np.float32)
+    for units, dropout in ((4, 0.5), (64, 0.0)):
+        answers = []
+        for kind in (FusedLSTM, keras.layers.LSTM):
+            layer = kind(units, dropout=dropout, seed=7)
+            layer.build(sequences.shape)
+            draw = np.random.default_rng(3)
+            layer.set_weights([draw.normal(size=weight.shape) for weight in layer.get_weights()])
+            answers.append(layer(sequences, training=True).numpy())
+        np.testing.assert_array_equal(*answers)
 
 
 def test_the_fused_lstm_starts_from_the_state_it_is_given_and_leaves_masks_to_keras() -> None:
@@ -136,3 +156,54 @@ def test_the_fused_lstm_starts_from_the_state_it_is_given_and_leaves_masks_to_ke
         np.testing.assert_allclose(
             fused(sequences, **keywords), plain(sequences, **keywords), atol=1e-6
         )
+
+
+@pytest.mark.parametrize(("rows", "steps"), [(1, 1), (1, 9), (3, 2), (4, 31)])
+def test_the_fused_lstm_has_the_gradients_of_keras_own(rows: int, steps: int) -> None:
+    random = np.random.default_rng(steps)
+    sequences = tf.constant(random.normal(size=(rows, steps, 5)).astype(np.float32))
+    upstream = random.normal(size=(rows, steps, 4)).astype(np.float32)
+    weights, gradients = None, []
+    for kind in (keras.layers.LSTM, FusedLSTM):
+        layer = kind(4, return_sequences=True)
+        layer.build(sequences.shape)
+        weights = weights or [random.normal(size=w.shape) for w in layer.get_weights()]
+        layer.set_weights(weights)
+        with tf.GradientTape() as tape:
+            tape.watch(sequences)
+            loss = tf.reduce_sum(layer(sequences, training=True) * upstream)
+        gradients.append(tape.gradient(loss, [sequences, *layer.trainable_variables]))
+    for own, fused in zip(*gradients, strict=True):
+        scale = float(np.abs(own).max())
+        np.testing.assert_allclose(fused, own, atol=2e-6 * max(scale, 1))
+
+
+def test_attention_leaves_out_padding_and_answers_nothing_with_zeros() -> None:
+    layer = AttentionPooling(3, seed=1)
+    states = np.random.default_rng(0).normal(size=(3, 4, 2)).astype(np.float32)
+    layer(states, np.array([4, 4, 4], np.int32))
+    layer.set_weights([np.ones(weight.shape) for weight in layer.get_weights()])
+    pooled = layer(states, np.array([4, 2, 0], np.int32)).numpy()
+    for row, length in enumerate((4, 2)):
+        shown = states[row, :length]
+        scores = np.exp(np.tanh(shown.sum(axis=1) + 1) * 3)
+        np.testing.assert_allclose(pooled[row], scores @ shown / scores.sum(), atol=1e-5)
+    assert not pooled[2].any()
+
+
+def test_a_network_with_channels_reads_them_and_aligns_both_ways_under_attention() -> None:
+    network = build_network(NetworkSettings(units=(4,), embedding=5), 20)
+    ids = np.array([[3, 4, 5, 0]], np.int32)
+    channels = np.zeros((1, 4, 2), np.float32)
+    one = network([ids, channels]).numpy()
+    channels[0, 1] = 3.0
+    assert np.abs(network([ids, channels]).numpy() - one).max() > 1e-4
+    both = keras.Model(network.input, network.get_layer("both_ways_0").output)
+    before = both([ids, np.zeros((1, 4, 2), np.float32)]).numpy()
+    channels[0, 1] = 0.0
+    channels[0, 2] = 3.0
+    changed = np.abs(both([ids, channels]).numpy() - before)[0]
+    # What reads forwards knows the last word at the last step alone, what reads backwards always.
+    assert changed[:2, :4].max() == 0
+    assert changed[2, :4].min() > 0
+    assert changed[:3, 4:].min() > 0

@@ -18,7 +18,7 @@ from sentiflow.model.batches import pad_batch
 from sentiflow.model.tokenization import TokenIds
 from sentiflow.model.training import Trained, train_network
 from sentiflow.model.training_process import TrainingJob, train_in_child
-from sentiflow.settings import NetworkSettings, TrainingSettings
+from sentiflow.settings import NetworkSettings, TokenSettings, TrainingSettings
 
 # One way only: what a network costs here is its tracing, a second for each direction.
 NETWORK = NetworkSettings(
@@ -42,7 +42,9 @@ def make_reviews(count: int, seed: int) -> tuple[TokenIds, np.ndarray]:
         rows.append(row)
         labels.append(label)
     offsets = np.cumsum([0, *map(len, rows)]).astype(np.int64)
-    return TokenIds(np.concatenate(rows).astype(np.int32), offsets), np.array(labels, np.int8)
+    values = np.concatenate(rows).astype(np.int32)
+    channels = draw.normal(size=(len(values), 2)).astype(np.float32)
+    return TokenIds(values, offsets, channels), np.array(labels, np.int8)
 
 
 pytestmark = pytest.mark.usefixtures("warm_children")
@@ -163,9 +165,8 @@ def test_balanced_class_weights_raise_the_rarer_class() -> None:
     for weights_setting in ("none", "balanced"):
         training = TRAINING.model_copy(update={"class_weights": weights_setting, "averaging": 0.0})
         trained = train_network(ids, rare, ids, rare, 12, NETWORK, training)
-        answers[weights_setting] = float(
-            trained.network(np.array([[4, 5, 6]]), training=False)[0, 1]
-        )
+        read = [np.array([[4, 5, 6]]), np.zeros((1, 3, 2), np.float32)]
+        answers[weights_setting] = float(trained.network(read, training=False)[0, 1])
     assert answers["none"] < 0.35 < answers["balanced"]
 
 
@@ -174,12 +175,21 @@ def job(tmp_path: Path) -> TrainingJob:
     tokens = tmp_path / "tokens"
     tokens.mkdir()
     TRAIN[0].save(tokens / "train.npz")
+    np.save(tokens / "train.npy", TRAIN[0].channels)
+    np.save(tokens / "validation.npy", VALIDATION[0].channels)
     VALIDATION[0].save(tokens / "validation.npz")
     np.savez(tokens / "labels.npz", train=TRAIN[1], validation=VALIDATION[1])
     output = tmp_path / "output"
     output.mkdir()
     return TrainingJob(
-        str(tokens), 12, NETWORK, TRAINING, str(tmp_path / "checkpoint"), str(output)
+        str(tokens),
+        12,
+        str(tokens),
+        TokenSettings(),
+        NETWORK,
+        TRAINING,
+        str(tmp_path / "checkpoint"),
+        str(output),
     )
 
 
@@ -219,7 +229,7 @@ def test_a_child_leaves_when_its_parent_is_killed(job: TrainingJob, tmp_path: Pa
     long = {**TRAINING.model_dump(), "epochs": 100_000, "patience": 100_000}
     write_json(
         tmp_path / "job.json",
-        {**vars(job), "network": NETWORK.model_dump(mode="json"), "training": long},
+        {**vars(job), "tokens": {}, "network": NETWORK.model_dump(mode="json"), "training": long},
     )
     child = subprocess.Popen(
         [sys.executable, "-m", "sentiflow.model.training_process", str(tmp_path / "job.json")],

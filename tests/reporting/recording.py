@@ -60,6 +60,10 @@ def make_record(
         "decision": decide(findings, gate).as_dict(),
         "findings": findings.as_dict(),
         "baselines": {"tfidf_logreg": {"accuracy": 0.86, "roc_auc": None}},
+        "branches": {
+            "wide": {"share": 0.625, "accuracy": 0.87},
+            "deep": {"share": 0.375, "accuracy": 0.84},
+        },
         "gate": gate.model_dump(mode="json"),
         "seconds": {"total": 100.0, "train": 70.0, "ingest": 2.5},
     }

@@ -308,13 +308,21 @@ def test_metrics_stand_side_by_side(page: Page) -> None:
     found = find_pair()
     assert found.champion_metrics is not None
     rows = page.tables["metrics"]
-    assert rows[0] == ["Metric", "challenger (9)", "champion (1)", "TF-IDF, tuned"]
+    assert rows[0] == [
+        "Metric", "challenger (9)", "its n-grams alone", "its network alone", "champion (1)",
+        "TF-IDF, tuned",
+    ]  # fmt: skip
     assert rows[1] == [
-        "Accuracy", f"{found.metrics['accuracy']:.4f}",
+        "Accuracy", f"{found.metrics['accuracy']:.4f}", "0.8700", "0.8400",
         f"{found.champion_metrics['accuracy']:.4f}", "0.8600",
     ]  # fmt: skip
     assert rows[4][0] == "ROC AUC"
-    assert rows[4][3] == "not known"
+    assert rows[4][5] == "not known"
+
+
+def test_the_branches_shares_are_told_where_there_are_two(html: str, tmp_path: Path) -> None:
+    assert "n-grams 62 %, network 38 % of the answers" in html
+    assert "of the answers" not in write(make_record(branches={}), tmp_path)
 
 
 def test_cost_is_told_by_step_in_the_order_of_the_night(page: Page) -> None:

@@ -18,6 +18,10 @@ RECORD = NightRecord(
     metrics={"accuracy": 0.88, "roc_auc": 0.95, "confusion": [[1, 2], [3, 4]]},
     champion_metrics={"accuracy": 0.88},
     baselines={"tfidf_logreg": {"accuracy": 0.87, "roc_auc": None}},
+    branches={
+        "wide": {"share": 0.6, "accuracy": 0.861},
+        "deep": {"share": 0.4, "accuracy": 0.852},
+    },
     seconds={"total": 60.0, "train": 40.0, "ingest": 2.0},
     peak_memory_mb=1_234.5,
     quarantine="some/file.jsonl",
@@ -38,6 +42,13 @@ def test_the_text_tells_outcome_rows_metrics_and_time_in_the_order_of_the_night(
         "tonight's model", "champion (3)", "TF-IDF, tuned",
     ]  # fmt: skip
     assert " - " in lines[-1] or lines[-1].rstrip().endswith("-")
+
+
+def test_each_branchs_share_is_told_where_there_are_two() -> None:
+    told = "n-grams 60 %, network 40 % of the answers; alone they reach accuracy 0.8610 and 0.8520"
+    for format_record in (write_text, format_markdown):
+        assert told in format_record(RECORD)
+        assert "of the answers" not in format_record(RECORD.model_copy(update={"branches": {}}))
 
 
 def test_columns_are_aligned() -> None:

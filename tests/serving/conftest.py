@@ -45,7 +45,9 @@ def make_constant_bundle(folder: Path, probability: float) -> Path:
     from sentiflow.model.network import build_network
     from sentiflow.settings import load_settings
 
-    settings = load_settings(None, ["tokens.length=20", "network.embedding=2", "network.units=[2]"])
+    settings = load_settings(
+        None, ["tokens.length=20", "network.wide=false", "network.embedding=2", "network.units=[2]"]
+    )
     network = build_network(settings.network, 5)
     weights = [weight * 0 for weight in network.get_weights()]
     weights[-1] = np.array([0, math.log(probability / (1 - probability))], np.float32)

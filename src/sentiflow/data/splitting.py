@@ -71,3 +71,8 @@ def name_splits(buckets: npt.NDArray[np.int16], split: SplitSettings) -> npt.NDA
     return np.searchsorted(
         np.array([validation_from, test_from]), buckets.astype(np.int64), side="right"
     ).astype(np.int8)
+
+
+def assign_folds(digests: npt.NDArray[np.uint64], folds: int) -> npt.NDArray[np.int8]:
+    """Return the fold, 0 to folds - 1, of each text digest; exact copies share one; int8 (n,)."""
+    return (digests // np.uint64(BUCKETS) % np.uint64(folds)).astype(np.int8)

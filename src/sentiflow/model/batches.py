@@ -7,7 +7,7 @@ the batches are shuffled again. Every order follows from (seed, epoch) alone.
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from typing import Final
+from typing import Any, Final
 
 import numpy as np
 import numpy.typing as npt
@@ -17,7 +17,8 @@ from sentiflow.model.tokenization import TokenIds
 
 POOL_BATCHES: Final = 50
 
-Batch = tuple[npt.NDArray[np.int32], npt.NDArray[np.int32]]
+Padded = npt.NDArray[np.int32] | tuple[npt.NDArray[np.int32], npt.NDArray[np.float32]]
+Batch = tuple[Padded, npt.NDArray[np.int32]]
 
 
 def plan_epoch(
@@ -52,7 +53,7 @@ def plan_in_order(lengths: npt.NDArray[np.int64], batch_size: int) -> list[npt.N
 
 def pad_batch(
     token_ids: TokenIds, positions: npt.NDArray[np.int64], width: int | None = None
-) -> npt.NDArray[np.int32]:
+) -> Padded:
     """Return the texts at `positions` right-padded with 0.
 
     Args:
@@ -61,7 +62,8 @@ def pad_batch(
         width: columns of the result; None for the longest text's, at least 1.
 
     Returns:
-        Array of shape (b, width), dtype int32; texts longer than `width` are cut.
+        Array of shape (b, width), dtype int32; texts longer than `width` are cut. With channels
+        a tuple of it and of theirs, shape (b, width, 2), dtype float32.
     """
     starts = token_ids.offsets[positions]
     lengths = token_ids.offsets[positions + 1] - starts
@@ -69,8 +71,13 @@ def pad_batch(
     columns = np.arange(width)
     is_token = columns < lengths[:, np.newaxis]
     padded = np.zeros((len(positions), width), dtype=np.int32)
-    padded[is_token] = token_ids.values[(starts[:, np.newaxis] + columns)[is_token]]
-    return padded
+    tokens = (starts[:, np.newaxis] + columns)[is_token]
+    padded[is_token] = token_ids.values[tokens]
+    if token_ids.channels is None:
+        return padded
+    channels = np.zeros((*padded.shape, token_ids.channels.shape[1]), dtype=np.float32)
+    channels[is_token] = token_ids.channels[tokens]
+    return padded, channels
 
 
 def stream_batches(
@@ -79,17 +86,19 @@ def stream_batches(
     plan: Sequence[npt.NDArray[np.int64]],
     width: int | None = None,
 ) -> tf.data.Dataset:
-    """Return a prefetched dataset of (token_ids (b, steps) int32, labels (b,) int32)."""
+    """Return a prefetched dataset of (token_ids (b, steps) int32, labels (b,) int32).
+
+    With channels, what a network reads is (token_ids, channels (b, steps, 2) float32).
+    """
 
     def generate() -> Iterator[Batch]:
         for positions in plan:
             yield pad_batch(token_ids, positions, width), labels[positions].astype(np.int32)
 
+    ids: Any = tf.TensorSpec([None, None], tf.int32)
+    if token_ids.channels is not None:
+        ids = (ids, tf.TensorSpec([None, None, token_ids.channels.shape[1]], tf.float32))
     batches = tf.data.Dataset.from_generator(
-        generate,
-        output_signature=(
-            tf.TensorSpec([None, None], tf.int32),
-            tf.TensorSpec([None], tf.int32),
-        ),
+        generate, output_signature=(ids, tf.TensorSpec([None], tf.int32))
     )
     return batches.apply(tf.data.experimental.assert_cardinality(len(plan))).prefetch(2)

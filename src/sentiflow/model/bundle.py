@@ -8,7 +8,8 @@ when the bundle was made, and digests of the texts it was trained on.
 from __future__ import annotations
 
 import platform
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any, Final
 
@@ -19,12 +20,18 @@ import tensorflow as tf
 
 from sentiflow.errors import ArtifactError, describe_error
 from sentiflow.files import new_folder, read_json, write_json
+from sentiflow.model.layers import HeadAndTail
 from sentiflow.model.network import build_network
 from sentiflow.model.probes import PROBES
+from sentiflow.model.stack import Stack
 from sentiflow.model.tokenization import build_encoder, clean_text
+from sentiflow.model.wide import WideBranch
+from sentiflow.model.wide_layers import NgramBranch, ShortenChannels, StackBranches
 from sentiflow.settings import Settings
 
-FORMAT_VERSION: Final = 1
+FORMAT_VERSION: Final = 2
+# 1: one network. 2: a wide branch and a stack may stand beside it.
+_READABLE: Final = (1, 2)
 PROBE_TOLERANCE: Final = 1e-5
 _MODEL: Final = "model.keras"
 _DESCRIPTION: Final = "bundle.json"
@@ -43,6 +50,7 @@ class Bundle:
             lambda texts: model(texts, training=False)[:, 1],
             input_signature=[tf.TensorSpec([None], tf.string)],
         )
+        self._branches = _open_branches(model)
         self.description = description
         self.folder = folder
 
@@ -55,18 +63,54 @@ class Bundle:
         Returns:
             Array of shape (n,), dtype float32, in the texts' order.
         """
-        encoded = np.array([_shorten(clean_text(text)) for text in texts], dtype=object)
-        order = np.argsort([len(text) for text in encoded], kind="stable")
-        probabilities = np.empty(len(encoded), dtype=np.float32)
-        for start in range(0, len(encoded), _PREDICT_BATCH):
-            positions = order[start : start + _PREDICT_BATCH]
-            probabilities[positions] = self._answer(tf.constant(encoded[positions])).numpy()
-        return probabilities
+        return _answer_all(self._answer, texts)
+
+    def predict_branches(self, texts: Sequence[str]) -> dict[str, npt.NDArray[np.float64]] | None:
+        """Return each branch's own log-odds of each text.
+
+        Args:
+            texts: n strings.
+
+        Returns:
+            "wide" and "deep" → shape (n,), dtype float64; None where the model has one branch.
+            Weighted by the description's `stack` they add up to the answer's log-odds.
+        """
+        if self._branches is None:
+            return None
+        both = _answer_all(self._branches, texts, columns=2)
+        return {"wide": both[:, 0].astype(float), "deep": both[:, 1].astype(float)}
 
     def read_trained_on(self) -> npt.NDArray[np.uint64]:
         """Return the sorted digests of the texts this model was trained on; dtype uint64."""
         digests: npt.NDArray[np.uint64] = np.load(self.folder / _TRAINED_ON, allow_pickle=False)
         return digests
+
+
+def _open_branches(model: keras.Model) -> Callable[[tf.Tensor], tf.Tensor] | None:
+    """Return what answers texts with both branches' log-odds, (n, 2); None where there is one."""
+    stack = next((layer for layer in model.layers if isinstance(layer, StackBranches)), None)
+    if stack is None:
+        return None
+    branches = keras.Model(model.input, stack.input)
+    answer: Callable[[tf.Tensor], tf.Tensor] = tf.function(
+        lambda texts: stack.read(*branches(texts, training=False)),
+        input_signature=[tf.TensorSpec([None], tf.string)],
+    )
+    return answer
+
+
+def _answer_all(
+    answer: Callable[[tf.Tensor], tf.Tensor], texts: Sequence[str], columns: int | None = None
+) -> npt.NDArray[np.float32]:
+    """Ask in batches of texts of like length, and return the answers in the texts' order."""
+    encoded = np.array([_shorten(clean_text(text)) for text in texts], dtype=object)
+    order = np.argsort([len(text) for text in encoded], kind="stable")
+    shape = (len(encoded),) if columns is None else (len(encoded), columns)
+    answers = np.empty(shape, dtype=np.float32)
+    for start in range(0, len(encoded), _PREDICT_BATCH):
+        positions = order[start : start + _PREDICT_BATCH]
+        answers[positions] = answer(tf.constant(encoded[positions])).numpy()
+    return answers
 
 
 def save_bundle(
@@ -75,6 +119,8 @@ def save_bundle(
     weights: Path,
     settings: Settings,
     trained_on: npt.NDArray[np.uint64],
+    wide: WideBranch | None = None,
+    stack: Stack | None = None,
 ) -> Bundle:
     """Join vocabulary and trained weights into one text-in model and save it.
 
@@ -83,20 +129,22 @@ def save_bundle(
         vocabulary: tokens without padding and unknown.
         weights: the network's weights, as Keras saved them.
         settings: the tokens and network groups are used.
-        trained_on: digests of the training texts, shape (n,), dtype uint64.
+        trained_on: digests of the texts that had a say in it, shape (n,), dtype uint64.
+        wide: the branch beside the network; needed where settings.network.wide.
+        stack: how both are joined; likewise.
 
     Returns:
         The bundle as loaded back from its folder, probes checked.
     """
-    encoder = build_encoder(vocabulary, settings.tokens)
     network = build_network(settings.network, len(vocabulary) + 2)
     network.load_weights(weights)
-    text = keras.Input(shape=(), dtype="string", name="text")
-    model = keras.Model(text, network(encoder(text)), name="sentiflow")
+    model = _join(vocabulary, network, settings, wide, stack)
     description: dict[str, Any] = {
         "format_version": FORMAT_VERSION,
         "tokens": settings.tokens.model_dump(mode="json"),
         "network": settings.network.model_dump(mode="json"),
+        "ngrams": 0 if wide is None else len(wide.keys),
+        "stack": None if stack is None else asdict(stack),
         "vocabulary_size": len(vocabulary) + 2,
         "parameters": int(network.count_params()),
         "made_with": {
@@ -118,6 +166,32 @@ def save_bundle(
     return load_bundle(folder)
 
 
+def _join(
+    vocabulary: Sequence[str],
+    network: keras.Model,
+    settings: Settings,
+    wide: WideBranch | None,
+    stack: Stack | None,
+) -> keras.Model:
+    """Return the model text → class probabilities of (n, 2)."""
+    tokens = settings.tokens
+    text = keras.Input(shape=(), dtype="string", name="text")
+    token_ids = build_encoder(vocabulary, tokens)(text)
+    kept = HeadAndTail(tokens.length, tokens.head_share, name="head_and_tail")(token_ids)
+    if wide is None or stack is None:
+        return keras.Model(text, network(kept), name="sentiflow")
+    ngrams = NgramBranch(len(wide.keys), wide.longest, len(vocabulary) + 2, name="wide")
+    joined = StackBranches(name="stack")
+    logits, channels = ngrams(token_ids)
+    if settings.network.has_channels:
+        shorten = ShortenChannels(tokens.length, tokens.head_share, name="kept_channels")
+        kept = [kept, shorten(channels, token_ids)]
+    model = keras.Model(text, joined(logits, network(kept)), name="sentiflow")
+    ngrams.assign(wide)
+    joined.assign(stack)
+    return model
+
+
 def load_bundle(folder: Path) -> Bundle:
     """Load a bundle and make sure that it answers as on the day it was made.
 
@@ -127,9 +201,9 @@ def load_bundle(folder: Path) -> Bundle:
     """
     description = read_json(folder / _DESCRIPTION)
     version = description.get("format_version")
-    if version != FORMAT_VERSION:
+    if version not in _READABLE:
         raise ArtifactError(
-            f"A bundle must have format version {FORMAT_VERSION}. Received: "
+            f"A bundle must have format version {' or '.join(map(str, _READABLE))}. Received: "
             f"format_version={version!r}, folder={folder}. Load it with the release of sentiflow "
             "that made it, or train a new one."
         )

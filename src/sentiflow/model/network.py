@@ -8,10 +8,20 @@ from typing import Any, Final
 
 import keras
 
-from sentiflow.model.layers import FusedLSTM, Pooling, ReverseSteps, TokenCount, WordDropout
+from sentiflow.model.layers import (
+    AttentionPooling,
+    FusedLSTM,
+    Pooling,
+    ReverseSteps,
+    TokenCount,
+    WordDropout,
+)
 from sentiflow.model.tokenization import UNKNOWN
 from sentiflow.settings import NetworkSettings
 
+# What the wide branch says of a token: its own weight, and that of longer n-grams over it.
+CHANNELS: Final = 2
+_ATTENTION_UNITS: Final = 32
 _CELLS: Final = {
     "lstm": FusedLSTM,
     "gru": keras.layers.GRU,
@@ -20,7 +30,7 @@ _CELLS: Final = {
 
 
 def build_network(network: NetworkSettings, vocabulary_size: int, seed: int = 0) -> keras.Model:
-    """Return the model token_ids → class probabilities, with fresh weights.
+    """Return the model token_ids (and channels) → class probabilities, with fresh weights.
 
     Args:
         network: cells, widths, pooling and dropout.
@@ -31,8 +41,12 @@ def build_network(network: NetworkSettings, vocabulary_size: int, seed: int = 0)
     Returns:
         A model from int32 (n, steps), 0 = padding on the right, to float32 (n, 2): P(negative)
         and P(positive). Padding changes nothing; a row of padding only is answered too.
+        With channels the inputs are the ids and float32 (n, steps, 2), see `wide.py`.
     """
     seeds = _draw_seeds(seed)
+    pooling = network.pooling
+    if pooling == "auto":
+        pooling = "attention" if network.has_channels else "mean_max"
     token_ids = keras.Input(shape=(None,), dtype="int32", name="token_ids")
     lengths = TokenCount(name="lengths")(token_ids)
     words: Any = token_ids
@@ -47,10 +61,20 @@ def build_network(network: NetworkSettings, vocabulary_size: int, seed: int = 0)
         name="embedding",
     )(words)
     embedded = _dropout(embedded, network.embedding_dropout, "embedding_dropout", seeds)
-    states = embedded
+    states, inputs = embedded, [token_ids]
+    if network.has_channels:
+        channels = keras.Input(shape=(None, CHANNELS), dtype="float32", name="channels")
+        states = keras.layers.Concatenate(name="with_channels")([embedded, channels])
+        inputs.append(channels)
     for index, units in enumerate(network.units):
-        states = _read_both_ways(states, lengths, network, units, index, seeds)
-    pooled = Pooling(network.pooling, name="pooling")(states, lengths)
+        states = _read_both_ways(
+            states, lengths, network, units, index, pooling == "attention", seeds
+        )
+    if pooling == "attention":
+        attention = AttentionPooling(_ATTENTION_UNITS, seed=next(seeds), name="pooling")
+        pooled = attention(states, lengths)
+    else:
+        pooled = Pooling(pooling, name="pooling")(states, lengths)
     if network.embedding_skip:
         mean = Pooling("mean", name="embedding_mean")(embedded, lengths)
         pooled = keras.layers.Concatenate(name="with_embedding_mean")([pooled, mean])
@@ -69,7 +93,11 @@ def build_network(network: NetworkSettings, vocabulary_size: int, seed: int = 0)
         kernel_initializer=keras.initializers.GlorotUniform(seed=next(seeds)),
         name="probabilities",
     )(pooled)
-    return keras.Model(token_ids, probabilities, name=f"sentiment_{network.cell}")
+    return keras.Model(
+        inputs if network.has_channels else token_ids,
+        probabilities,
+        name=f"sentiment_{network.cell}",
+    )
 
 
 def _draw_seeds(seed: int) -> Iterator[int]:
@@ -85,12 +113,14 @@ def _read_both_ways(
     network: NetworkSettings,
     units: int,
     index: int,
+    is_aligned: bool,
     seeds: Iterator[int],
 ) -> Any:
     """Run one recurrent layer forwards and, where asked for, another one backwards.
 
-    The backward states of the last layer stay in reading order: every pooling takes either all
-    steps alike or, as `last`, the step that has read the whole text.
+    The backward states of the last layer stay in reading order unless they must be aligned: every
+    pooling but attention takes either all steps alike or, as `last`, the step that has read the
+    whole text.
     """
 
     def read(sequence: Any, direction: str) -> Any:
@@ -110,7 +140,7 @@ def _read_both_ways(
         return forward
     reversed_states = ReverseSteps(name=f"reversed_{index}")(states, lengths)
     backward = read(reversed_states, "backward")
-    if index < len(network.units) - 1:
+    if is_aligned or index < len(network.units) - 1:
         backward = ReverseSteps(name=f"realigned_{index}")(backward, lengths)
     return keras.layers.Concatenate(name=f"both_ways_{index}")([forward, backward])
 

@@ -22,7 +22,7 @@ import tensorflow as tf
 
 from sentiflow.errors import ArtifactError
 from sentiflow.files import read_json, write_text
-from sentiflow.model.layers import HeadAndTail, standardize_texts
+from sentiflow.model.layers import standardize_texts
 from sentiflow.progress import report_progress
 from sentiflow.settings import TokenSettings
 
@@ -38,10 +38,13 @@ class TokenIds:
     Attributes:
         values: all ids one after another, dtype int32.
         offsets: where each text starts, shape (n + 1,), dtype int64.
+        channels: what the wide branch says of each id, shape (len(values), 2), dtype float32;
+            None without.
     """
 
     values: npt.NDArray[np.int32]
     offsets: npt.NDArray[np.int64]
+    channels: npt.NDArray[np.float32] | None = None
 
     def __len__(self) -> int:
         """Return the number of texts."""
@@ -52,8 +55,20 @@ class TokenIds:
         """Tokens in each text, shape (n,)."""
         return np.diff(self.offsets)
 
+    def shorten(self, tokens: TokenSettings) -> TokenIds:
+        """Return the ids, and channels, that `HeadAndTail` keeps of long texts."""
+        lengths = self.lengths
+        head = round(tokens.length * tokens.head_share)
+        positions = np.arange(len(self.values)) - np.repeat(self.offsets[:-1], lengths)
+        tails = np.repeat(lengths - (tokens.length - head), lengths)
+        is_kept = (positions < head) | (positions >= tails)
+        offsets = np.zeros_like(self.offsets)
+        np.cumsum(np.minimum(lengths, tokens.length), out=offsets[1:])
+        channels = None if self.channels is None else self.channels[is_kept]
+        return TokenIds(self.values[is_kept], offsets, channels)
+
     def save(self, path: Path) -> None:
-        """Write both arrays to one .npz file."""
+        """Write ids and offsets to one .npz file."""
         np.savez(path, values=self.values, offsets=self.offsets)
 
     @classmethod
@@ -91,19 +106,15 @@ def fit_vocabulary(texts: Sequence[str], tokens: TokenSettings) -> list[str]:
 
 
 def build_encoder(vocabulary: Sequence[str], tokens: TokenSettings) -> keras.Model:
-    """Return the model text → token_ids: strings (n,) to int32 (n, longest), right-padded.
-
-    At least one column is returned, so that a batch of empty texts is padding, not nothing.
-    """
+    """Return the model text → token_ids: strings (n,) to int64 (n, longest), right-padded."""
     text = keras.Input(shape=(), dtype="string", name="text")
-    ids = _vectorization(tokens, vocabulary)(text)
-    return keras.Model(text, HeadAndTail(tokens.length, tokens.head_share)(ids), name="encoder")
+    return keras.Model(text, _vectorization(tokens, vocabulary)(text), name="encoder")
 
 
 def encode_texts(
     texts: Sequence[str], vocabulary: Sequence[str], tokens: TokenSettings
 ) -> TokenIds:
-    """Return the token ids of n texts, head and tail kept where a text is too long."""
+    """Return the token ids of n texts, the whole of each; `TokenIds.shorten` cuts them."""
     encoder = build_encoder(vocabulary, tokens)
     encode = tf.function(
         lambda batch: encoder(batch), input_signature=[tf.TensorSpec([None], tf.string)]

@@ -22,7 +22,7 @@ import tensorflow as tf
 
 from sentiflow.errors import TrainingDiverged
 from sentiflow.files import new_folder, read_json
-from sentiflow.model.batches import plan_epoch, plan_in_order, stream_batches
+from sentiflow.model.batches import pad_batch, plan_epoch, plan_in_order, stream_batches
 from sentiflow.model.embeddings import fit_word_vectors
 from sentiflow.model.network import build_network
 from sentiflow.model.tokenization import TokenIds
@@ -33,6 +33,7 @@ OnEpoch = Callable[[EpochLog], None]
 OnBatch = Callable[[int, int, int, float], None]
 
 _WEIGHTS: Final = "arrays.npz"
+_ANSWER_BATCH: Final = 256
 
 
 @dataclass
@@ -77,7 +78,8 @@ def train_network(
     """Train until the validation loss stops falling and keep the best epoch's weights.
 
     Args:
-        train_ids: token ids of n training reviews.
+        train_ids: token ids of n training reviews, shortened, with channels where the network
+            reads them.
         train_labels: shape (n,), dtype int8, 1 = positive.
         validation_ids: token ids of m validation reviews.
         validation_labels: shape (m,), dtype int8.
@@ -102,7 +104,7 @@ def train_network(
         learning_rate=training.learning_rate,
         global_clipnorm=training.clip_norm,
         use_ema=training.averaging > 0,
-        ema_momentum=training.averaging,
+        ema_momentum=cap_averaging(training, len(train_ids)),
     )
     network.compile(
         optimizer=optimizer,
@@ -181,6 +183,24 @@ def train_network(
 
     network.set_weights(best)
     return Trained(network=network, history=progress.history, best_epoch=progress.best_epoch + 1)
+
+
+def cap_averaging(training: TrainingSettings, rows: int) -> float:
+    """Return the momentum of the moving average, which looks back one epoch at most.
+
+    With little data a longer one would still hold the fresh weights when training ends.
+    """
+    steps = math.ceil(rows / training.batch_size)
+    return min(training.averaging, 1 - 1 / max(steps, 1))
+
+
+def answer(network: keras.Model, token_ids: TokenIds) -> npt.NDArray[np.float32]:
+    """Return a network's class probabilities of n texts, shape (n, 2), dtype float32."""
+    plan = plan_in_order(token_ids.lengths, _ANSWER_BATCH)
+    probabilities = np.empty((len(token_ids), 2), np.float32)
+    for positions in plan:
+        probabilities[positions] = network.predict_on_batch(pad_batch(token_ids, positions))
+    return probabilities
 
 
 def _has_stopped(progress: _Progress, training: TrainingSettings) -> bool:

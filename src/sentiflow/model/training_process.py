@@ -15,16 +15,19 @@ import tempfile
 import threading
 import time
 from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import IO, Any
+from typing import IO, TYPE_CHECKING, Any
 
 from sentiflow.cost import measure_peak_memory_mb
 from sentiflow.errors import TrainingDiverged, TrainingError, TrainingTimedOut
 from sentiflow.files import read_json, write_json
 from sentiflow.processes import make_module_command
 from sentiflow.progress import report_progress
-from sentiflow.settings import NetworkSettings, TrainingSettings
+from sentiflow.settings import NetworkSettings, TokenSettings, TrainingSettings
+
+if TYPE_CHECKING:
+    from sentiflow.model.tokenization import TokenIds
 
 logger = logging.getLogger(__name__)
 
@@ -37,14 +40,19 @@ class TrainingJob:
         tokens_folder: holds train.npz, validation.npz (TokenIds) and labels.npz
             (train, validation: int8).
         vocabulary_size: ids in use, padding and unknown included.
+        channels_folder: holds train.npy and validation.npy, each token's channels; None without.
+        tokens: how long texts are shortened.
         network: the network's shape.
         training: how it is trained.
         checkpoint: folder of the last finished epoch.
-        output: folder that receives network.weights.h5 and training.json.
+        output: folder that receives network.weights.h5, training.json and
+            validation_probabilities.npy, shape (m, 2).
     """
 
     tokens_folder: str
     vocabulary_size: int
+    channels_folder: str | None
+    tokens: TokenSettings
     network: NetworkSettings
     training: TrainingSettings
     checkpoint: str
@@ -70,6 +78,7 @@ def train_in_child(
     """
     description = {
         **asdict(job),
+        "tokens": job.tokens.model_dump(mode="json"),
         "network": job.network.model_dump(mode="json"),
         "training": job.training.model_dump(mode="json"),
     }
@@ -168,13 +177,13 @@ def run_job(job_file: Path) -> int:
     """Train as the job file says and write the output; returns the exit code."""
     import numpy as np
 
-    from sentiflow.model.tokenization import TokenIds
-    from sentiflow.model.training import train_network
+    from sentiflow.model.training import answer, train_network
 
     description = read_json(job_file)
     tokens_folder = Path(description["tokens_folder"])
     with np.load(tokens_folder / "labels.npz", allow_pickle=False) as labels:
         train_labels, validation_labels = labels["train"], labels["validation"]
+    train_ids, validation_ids = (_load_ids(description, side) for side in ("train", "validation"))
     said_at = 0.0
 
     def say_batch(epoch: int, done: int, batches: int, loss: float) -> None:
@@ -185,9 +194,9 @@ def run_job(job_file: Path) -> int:
 
     try:
         trained = train_network(
-            TokenIds.load(tokens_folder / "train.npz"),
+            train_ids,
             train_labels,
-            TokenIds.load(tokens_folder / "validation.npz"),
+            validation_ids,
             validation_labels,
             description["vocabulary_size"],
             NetworkSettings(**description["network"]),
@@ -202,6 +211,7 @@ def run_job(job_file: Path) -> int:
         return 1
     output = Path(description["output"])
     trained.network.save_weights(output / "network.weights.h5")
+    np.save(output / "validation_probabilities.npy", answer(trained.network, validation_ids))
     write_json(
         output / "training.json",
         {
@@ -211,6 +221,19 @@ def run_job(job_file: Path) -> int:
         },
     )
     return 0
+
+
+def _load_ids(description: dict[str, Any], side: str) -> TokenIds:
+    """Read what the network reads of one side: shortened ids, with channels where there are."""
+    import numpy as np
+
+    from sentiflow.model.tokenization import TokenIds
+
+    token_ids = TokenIds.load(Path(description["tokens_folder"]) / f"{side}.npz")
+    if description["channels_folder"] is not None:
+        channels = np.load(Path(description["channels_folder"]) / f"{side}.npy", allow_pickle=False)
+        token_ids = replace(token_ids, channels=channels)
+    return token_ids.shorten(TokenSettings(**description["tokens"]))
 
 
 if __name__ == "__main__":

@@ -35,6 +35,7 @@ class DecisionRecord(BaseModel):
     decision: dict[str, Any]
     findings: dict[str, Any]
     baselines: dict[str, dict[str, Any]]
+    branches: dict[str, dict[str, Any]] = {}
     gate: dict[str, Any]
     seconds: dict[str, float]
     cpu_seconds: dict[str, float] = {}

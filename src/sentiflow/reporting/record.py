@@ -28,6 +28,7 @@ class NightRecord(BaseModel):
     rows: dict[str, int] = {}
     metrics: dict[str, Any] = {}
     baselines: dict[str, dict[str, Any]] = {}
+    branches: dict[str, dict[str, Any]] = {}
     champion_metrics: dict[str, Any] | None = None
     seconds: dict[str, float] = {}
     peak_memory_mb: float | None = None

@@ -20,7 +20,13 @@ from sentiflow.reporting.canvas import BLUE, VERMILION
 from sentiflow.reporting.decision_record import DecisionRecord
 from sentiflow.reporting.intervals import lay_out_panels
 from sentiflow.reporting.rule_table import State, tell_rules
-from sentiflow.reporting.titles import METRICS, name_baseline, sort_steps
+from sentiflow.reporting.titles import (
+    METRICS,
+    describe_branches,
+    list_branches,
+    name_baseline,
+    sort_steps,
+)
 
 _TEMPLATE: Final = Path(__file__).with_name("templates") / "report.html"
 
@@ -55,6 +61,7 @@ def write_report(path: Path, record: DecisionRecord) -> Path:
         "panels": lay_out_panels(findings, record.gate),
         "answerers": _list_answerers(record),
         "metrics": METRICS,
+        "branches": describe_branches(record.branches),
         "cost": list_cost(record.seconds),
         "blue": BLUE,
         "vermilion": VERMILION,
@@ -148,6 +155,7 @@ def list_cost(seconds: Mapping[str, float]) -> list[tuple[str, float, float | No
 def _list_answerers(record: DecisionRecord) -> list[tuple[str, Mapping[str, Any]]]:
     """Return whose metrics are shown, by their heading."""
     answerers = [(f"challenger ({record.version})", record.findings["metrics"])]
+    answerers += list_branches(record.branches)
     if record.findings["champion_metrics"]:
         champion = record.findings["champion_version"]
         answerers.append((f"champion ({champion})", record.findings["champion_metrics"]))

@@ -9,7 +9,7 @@ from typing import Any, Final
 from sentiflow.markup import escape_markdown
 from sentiflow.mlflow_pages import open_on_training
 from sentiflow.reporting.record import NightRecord
-from sentiflow.reporting.titles import METRICS, name_baseline, sort_steps
+from sentiflow.reporting.titles import METRICS, describe_branches, name_baseline, sort_steps
 
 Link = Callable[[str], str | None]
 
@@ -37,6 +37,8 @@ def write_text(record: NightRecord) -> str:
         lines += [f"  Unused    {_shorten(record.quarantine)}"]
     if record.metrics:
         lines += ["", *("  " + row for row in _align(_tabulate_metrics(record)))]
+    if record.branches:
+        lines += ["", f"  Branches  {describe_branches(record.branches)}"]
     if record.version is not None:
         lines += ["", f"  Version   {record.model} version {record.version}, {_champion(record)}"]
     if record.report:
@@ -73,6 +75,8 @@ def format_markdown(record: NightRecord, link: Link | None = None) -> str:
         header, *rows = _tabulate_metrics(record)
         lines += ["", f"| {' | '.join(header)} |", "|---" * len(header) + "|"]
         lines += [f"| {' | '.join(map(escape_markdown, row))} |" for row in rows]
+    if record.branches:
+        lines += ["", f"**Branches** {describe_branches(record.branches)}"]
     if record.version is not None:
         lines += ["", f"**Version** {record.version} of {model}, {_champion(record)}"]
     if record.decision:

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from typing import Final, NamedTuple
+from collections.abc import Iterable, Mapping
+from typing import Any, Final, NamedTuple
 
 
 class Metric(NamedTuple):
@@ -36,6 +36,7 @@ _BASELINES: Final = {
     "tfidf_logreg": ("TF-IDF, tuned", "TF-IDF + logistic regression, tuned"),
     "tfidf_logreg_default": ("TF-IDF, default", "TF-IDF + logistic regression, default"),
 }
+_BRANCHES: Final = {"wide": "n-grams", "deep": "network"}
 _STEPS: Final = (
     "ingest", "validate", "split", "tokenize", "train", "evaluate", "register", "decide",
 )  # fmt: skip
@@ -49,6 +50,30 @@ def name_baseline(name: str) -> str:
 def describe_baseline(name: str) -> str:
     """Return what a baseline is called in a legend."""
     return _BASELINES.get(name, (name, name))[1]
+
+
+def describe_branches(branches: Mapping[str, Mapping[str, Any]]) -> str:
+    """Return how much n-grams and network count in the answers; "" for a model of one branch.
+
+    >>> describe_branches({"wide": {"share": 0.6, "accuracy": 0.9},
+    ...                    "deep": {"share": 0.4, "accuracy": 0.8}})
+    'n-grams 60 %, network 40 % of the answers; alone they reach accuracy 0.9000 and 0.8000'
+    """
+    if not branches:
+        return ""
+    shares = [f"{words} {branches[name]['share']:.0%}" for name, words in _BRANCHES.items()]
+    alone = [f"{branches[name]['accuracy']:.4f}" for name in _BRANCHES]
+    joined = ", ".join(shares).replace("%", " %")
+    return f"{joined} of the answers; alone they reach accuracy {' and '.join(alone)}"
+
+
+def list_branches(branches: Mapping[str, Any]) -> list[tuple[str, Any]]:
+    """Return what each branch is called in a table, and what is held of it."""
+    return [
+        (f"its {words} alone", branches[name])
+        for name, words in _BRANCHES.items()
+        if name in branches
+    ]
 
 
 def sort_steps(names: Iterable[str]) -> list[str]:

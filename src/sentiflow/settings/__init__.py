@@ -46,6 +46,7 @@ from sentiflow.settings.groups import (
     TrackingSettings,
     TrainingSettings,
     ValidationSettings,
+    WideSettings,
 )
 from sentiflow.settings.loading import (
     describe_settings,
@@ -79,6 +80,7 @@ __all__ = [
     "TrackingSettings",
     "TrainingSettings",
     "ValidationSettings",
+    "WideSettings",
     "check_prefect_address",
     "copy_environment",
     "describe_settings",

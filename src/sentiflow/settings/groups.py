@@ -198,12 +198,14 @@ class TokenSettings(_Group):
 class NetworkSettings(_Group):
     """The shape of the network."""
 
+    wide: bool = True
+    channels: bool = True
     cell: Literal["lstm", "gru", "rnn"] = "lstm"
     embedding: int = Field(128, ge=1)
     word_vectors: Literal["random", "cooccurrence"] = "cooccurrence"
     units: tuple[Annotated[int, Field(ge=1)], ...] = Field((32,), min_length=1)
     bidirectional: bool = True
-    pooling: Literal["last", "mean", "max", "mean_max"] = "mean_max"
+    pooling: Literal["auto", "last", "mean", "max", "mean_max", "attention"] = "auto"
     embedding_skip: bool = True
     dense: tuple[Annotated[int, Field(ge=1)], ...] = ()
     word_dropout: float = Field(0.2, ge=0, lt=1)
@@ -211,6 +213,23 @@ class NetworkSettings(_Group):
     input_dropout: float = Field(0.0, ge=0, lt=1)
     recurrent_dropout: float = Field(0.0, ge=0, lt=1)
     dropout: float = Field(0.5, ge=0, lt=1)
+
+    @property
+    def has_channels(self) -> bool:
+        """Say whether the network reads the n-grams' weights beside the words."""
+        return self.wide and self.channels
+
+
+class WideSettings(_Group):
+    """The n-grams beside the network (network.wide)."""
+
+    longest: int = Field(3, ge=1, le=3)
+    min_documents: int = Field(5, ge=1)
+    max_ngrams: int = Field(200_000, ge=1)
+    max_rows: int = Field(200_000, ge=10)
+    regularizations: tuple[Annotated[float, Field(gt=0)], ...] = Field(
+        (3.0, 10.0, 30.0), min_length=1
+    )
 
 
 class TrainingSettings(_Group):
@@ -384,6 +403,7 @@ class Settings(_Group):
     split: SplitSettings = SplitSettings()
     tokens: TokenSettings = TokenSettings()
     network: NetworkSettings = NetworkSettings()
+    wide: WideSettings = WideSettings()
     training: TrainingSettings = TrainingSettings()
     baseline: BaselineSettings = BaselineSettings()
     gate: GateSettings = GateSettings()

@@ -46,7 +46,7 @@ VOCABULARY = ["the", *read_pack("films")["topics"], *(f"word {number}" for numbe
 # The baseline errs in the last 60 rows.
 BASELINE = np.where(np.arange(240) < 180, LABELS, 1 - LABELS).astype(np.float64)
 ROWS = GateRows(tuple(f"r{number}" for number in range(240)), LABELS, "rows", ())
-EVALUATED = Evaluated(Path(), {}, {"tfidf_logreg": {"accuracy": 0.75}}, (1.0, 2.0, 3.0))
+EVALUATED = Evaluated(Path(), {}, {"tfidf_logreg": {"accuracy": 0.75}}, {}, (1.0, 2.0, 3.0))
 
 
 class InspectionOfCopies:

@@ -17,7 +17,7 @@ from sentiflow.data.splitting import BUCKETS
 from sentiflow.night.night import Night, describe_request_lineage, read_settings
 from sentiflow.night.request import NightRequest
 from sentiflow.night.stages.data import Splits
-from sentiflow.night.stages.model import Tokens, tokenize
+from sentiflow.night.stages.model import Tokens, describe_limits, tokenize
 
 # One bucket of each side, and a word that only that side has.
 SIDES = {"onlytrain": 0, "onlyvalidation": BUCKETS - 2_000, "onlytest": BUCKETS - 1}
@@ -58,7 +58,20 @@ def test_the_vocabulary_knows_the_words_of_training_rows_only(tokens: Tokens) ->
 
 def test_training_and_validation_rows_are_encoded_with_their_labels(tokens: Tokens) -> None:
     labels = np.load(tokens.folder / "labels.npz")
-    assert sorted(labels) == ["train", "validation"], "no test row is touched before evaluation"
+    assert {name.removesuffix("_folds") for name in labels} == {"train", "validation"}, (
+        "no test row is touched before evaluation"
+    )
     for side in ("train", "validation"):
         assert labels[side].tolist() == [0, 1] * 3
     assert not (tokens.folder / "test.npz").exists()
+
+
+def test_what_limits_cut_off_is_told_and_nothing_else() -> None:
+    all_of_it = {"rows": 90, "rows_available": 90, "ngrams": 1_200, "ngrams_found": 1_200}
+    assert describe_limits(all_of_it) == []
+    (rows,) = describe_limits({**all_of_it, "rows_available": 4_000})
+    assert "90 of 4,000" in rows
+    assert "wide.max_rows" in rows
+    (ngrams,) = describe_limits({**all_of_it, "ngrams_found": 5_000})
+    assert "1,200" in ngrams
+    assert "wide.max_ngrams" in ngrams

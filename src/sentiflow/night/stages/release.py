@@ -162,6 +162,7 @@ def _describe(night: Night, gate: Gate, findings: Findings, decision: Decision) 
         decision=decision.as_dict(),
         findings=findings.as_dict(),
         baselines=gate.evaluated.baselines,
+        branches=gate.evaluated.branches,
         gate=night.settings.gate.model_dump(mode="json"),
         seconds=night.clock.read(),
         cpu_seconds=night.clock.read_cpu(),
