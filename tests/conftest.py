@@ -34,8 +34,9 @@ LONGEST_FILES = (
     "test_retrain.py", "test_kill_matrix.py", "test_up.py", "test_releases.py",
     "test_real_reviews.py", "test_nights.py", "test_interrupted_night.py", "test_parity.py",
     "test_scoring.py", "test_ledger_races.py", "test_cli.py", "test_training.py",
-    "test_deploying.py", "test_ingest.py", "test_validation.py", "test_snapshot.py",
-    "test_evaluation.py", "test_bundle.py", "test_baseline.py", "test_figures.py",
+    "test_broken_situations.py", "test_deploying.py", "test_ingest.py", "test_validation.py",
+    "test_snapshot.py", "test_evaluation.py", "test_bundle.py", "test_baseline.py",
+    "test_figures.py",
 )  # fmt: skip
 # Beside those of flows: what needs Prefect's server.
 ON_A_SERVER = ("test_cli.py", "test_review_texts.py")

@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import shutil
 import subprocess
-import sys
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import replace
@@ -124,6 +123,7 @@ def test_a_local_copy_that_somebody_changed_is_not_served_but_fetched_anew(
 
 
 @pytest.mark.slow
+@pytest.mark.usefixtures("warm_children")
 def test_a_version_that_was_planted_cannot_be_rolled_back_to_or_promoted(
     at: ReleaseContext,
 ) -> None:
@@ -244,9 +244,9 @@ def test_a_champion_without_an_event_is_adopted_first(at: ReleaseContext) -> Non
 
 
 @pytest.mark.slow
-def test_the_command_attests_and_the_history_shows_it(at: ReleaseContext) -> None:
+def test_the_command_attests_and_the_history_shows_it(at: ReleaseContext, warm_python: str) -> None:
     forget_digests(at)
-    command = [sys.executable, "-m", "sentiflow"]
+    command = [warm_python, "-m", "sentiflow"]
 
     def run(*arguments: str) -> subprocess.CompletedProcess[str]:
         environment = {**os.environ, "SENTIFLOW_HOME": str(at.home)}
