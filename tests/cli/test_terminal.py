@@ -89,15 +89,15 @@ def test_a_reader_who_is_gone_changes_nothing(tmp_path: Path, words: tuple[str, 
 @pytest.mark.parametrize("closed", ["1>&-", "2>&-", "1>&- 2>&-"])
 def test_a_closed_stream_is_one_that_nobody_reads(tmp_path: Path, closed: str) -> None:
     answer = subprocess.run(
-        f'"{sys.executable}" -m sentiflow status --json {closed}',
+        f'"{sys.executable}" -m sentiflow history --json {closed}',
         shell=True, env=make_environment(SENTIFLOW_HOME=str(tmp_path)),
         capture_output=True, check=False,
     )  # fmt: skip
     assert (answer.returncode, answer.stderr) == (0, b"")
     if not closed.startswith("1"):
-        assert json.loads(answer.stdout)["models"] == []
+        assert json.loads(answer.stdout)["events"] == []
     # What is opened while it runs must not get the answer in it.
-    assert not [path for path in tmp_path.rglob("*") if path.is_file() and "models" in
+    assert not [path for path in tmp_path.rglob("*") if path.is_file() and '"events": []' in
                 path.read_bytes().decode("utf-8", "replace")[:200]]  # fmt: skip
 
 
