@@ -203,6 +203,31 @@ def test_behaviours_are_required_by_setting_and_never_of_the_sample(
     assert rule.required is required
 
 
+@pytest.mark.parametrize(
+    ("rows", "required"), [(3_999, False), (4_000, True), (747, False), (None, True)]
+)
+def test_a_floor_is_required_once_there_are_rows_to_learn_it_from(
+    rows: int | None, required: bool
+) -> None:
+    behaviour = make_behaviour(floor=0.9)
+    findings = replace(FINDINGS, behaviours=(behaviour,), train_rows=rows)
+    (rule,) = rule_on_behaviours(findings, GATE)
+    assert rule.required is required
+    assert not rule.passed
+    few = "" if required else f" (required from 4,000 training rows on; here are {rows:,})"
+    assert rule.sentence == (
+        f"Behaviour negation: passed 32 of 40, share 80.0 % is below the floor 90 %{few}."
+    )
+
+
+def test_falling_behind_the_years_champion_is_never_excused_by_few_rows() -> None:
+    behind = make_behaviour(limit=0.85, best_version=7, best_rate=0.9)
+    (rule,) = rule_on_behaviours(replace(FINDINGS, behaviours=(behind,), train_rows=747), GATE)
+    assert rule.required
+    assert not rule.passed
+    assert "747" not in rule.sentence
+
+
 def test_changes_and_slices_in_words() -> None:
     worse = replace(SLICE, name="3", p_adjusted=0.0312, smallest_drop=math.inf)
     better = replace(worse, name="5", value=0.0)

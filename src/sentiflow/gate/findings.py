@@ -101,6 +101,7 @@ class Findings:
         looks: decisions that have spent alpha already within the horizon.
         blockers: sentences that say why no automatic promotion may happen (a hold, a backfill).
         is_sample: whether the lineage is the embedded sample's.
+        train_rows: rows it was trained on; None when unknown.
     """
 
     rows: int
@@ -125,6 +126,7 @@ class Findings:
     looks: int = 0
     blockers: tuple[str, ...] = ()
     is_sample: bool = False
+    train_rows: int | None = None
 
     def as_dict(self) -> dict[str, Any]:
         """Return a JSON value; numbers that are none become None."""
@@ -151,6 +153,7 @@ class Findings:
             "looks": self.looks,
             "blockers": list(self.blockers),
             "is_sample": self.is_sample,
+            "train_rows": self.train_rows,
         }
 
 

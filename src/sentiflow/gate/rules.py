@@ -80,10 +80,15 @@ def rule_on_artifact(findings: Findings, gate: GateSettings) -> Iterator[Rule]:
 def rule_on_behaviours(findings: Findings, gate: GateSettings) -> Iterator[Rule]:
     """Require each behaviour's pass rate; the embedded sample's lineage only reports.
 
-    Required is the floor, or five points less than the best champion of the year passed.
+    Required is the floor, or five points less than the best champion of the year passed. With few
+    training rows the floor is only reported: no model learns from them what floors were set by.
     """
     is_required = gate.behaviours == "require" and not findings.is_sample
+    rows, least = findings.train_rows, gate.behaviour_min_rows
+    has_few = rows is not None and rows < least
+    few = f" (required from {least:,} training rows on; here are {rows:,})" if has_few else ""
     for behaviour in findings.behaviours:
+        by_champion = behaviour.limit > behaviour.floor
         yield require(
             f"behaviour_{behaviour.name}",
             f"Behaviour {behaviour.name.replace('_', ' ')}",
@@ -91,9 +96,9 @@ def rule_on_behaviours(findings: Findings, gate: GateSettings) -> Iterator[Rule]
             behaviour.pass_rate,
             ">=",
             behaviour.limit,
-            group="required" if is_required else "reported",
+            group="required" if is_required and (by_champion or not has_few) else "reported",
             words=f"{{label}}: passed {behaviour.passed} of {behaviour.cases}, share {{value}}",
-            which=_tell_limit(behaviour),
+            which=_tell_limit(behaviour) + ("" if by_champion else few),
         )
 
 

@@ -281,6 +281,7 @@ class GateSettings(_Group):
     behaviours: Literal["require", "report"] = "require"
     behaviour_pack: Literal["auto", "general", "restaurants", "films", "products"] = "auto"
     behaviour_floors: dict[str, float] = {}
+    behaviour_min_rows: int = Field(4_000, ge=0)
     max_latency_ms: float = Field(250.0, gt=0)
     max_artifact_mb: float = Field(250.0, gt=0)
     check_seconds: float = Field(300.0, gt=0)

@@ -157,6 +157,7 @@ class Gate:
             behaviour_pack=choice,
             behaviour_questions=digest_questions(checks),
             is_sample=night.lineage.name == SAMPLE_MODEL_NAME,
+            train_rows=night.record.rows.get("train"),
         )
 
     def _look_up_champion(self, state: ReleaseState) -> Version | None:
