@@ -18,11 +18,11 @@ SMALL = (
 )  # fmt: skip
 # The same for the sample and for real reviews, as a person types it.
 QUICK = (
-    "--set", "training.epochs=2", "--set", "training.averaging=0.9",
+    "--set", "training.epochs=4", "--set", "training.averaging=0.9",
     "--set", "network.embedding=16", "--set", "network.units=[8]",
     "--set", "training.learning_rate=0.01",
     "--set", "baseline.regularizations=[1.0]", "--set", "baseline.min_document_counts=[2]",
-    # Two epochs do not reach TF-IDF.
+    # Four epochs of so little do not reach TF-IDF.
     "--set", "gate.baseline_margin=0.2", "--set", "gate.resamples=200",
 )  # fmt: skip
 PRAISE = ("lovely", "great", "kind", "fresh", "perfect")

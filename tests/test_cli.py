@@ -91,7 +91,7 @@ def read_night_of_readme() -> str:
 def mask_night(printed: str) -> list[str]:
     """The lines that a night ends with, without what differs from one night to another.
 
-    Which behaviours warn depends on the training, but one does; and a night with settings of its
+    What is warned of depends on the training; and a night with settings of its
     own repeats the model's name for `status`.
     """
     for found, shown in (
@@ -100,9 +100,7 @@ def mask_night(printed: str) -> list[str]:
         (r"\b[0-9a-f]{16,64}\b", "ID"),
         (r"[+−]?\d[\d,.]*\d|\d", "N"),
         (r"(?<=of them in )\w+", "STEP"),
-        (r"(?<=  Warning: Behaviour )[a-z ]+", "NAME"),
-        (r"(?m)^(  Warning: Behaviour .*\n)+", r"\1"),
-        (r"(?m)^  Warning: (?!Behaviour).*\n", ""),
+        (r"(?m)^  Warning: .*\n", ""),
     ):
         printed = re.sub(found, shown, printed)
     return [line.rstrip() for line in printed.strip().splitlines()]

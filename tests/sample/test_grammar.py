@@ -32,12 +32,16 @@ def grammar() -> Grammar:
     return load_grammar()
 
 
+def draw_first() -> float:
+    """Draw the first of every list."""
+    return 0.0
+
+
 def find_construction(grammar: Grammar, reading: str) -> Choices:
     """Return, alone in a list, the construction that reads so with the stand-ins."""
-    draw = random.Random(1).random
     for construction in grammar.opinions:
         for choice in construction:
-            if fill([choice], STAND_INS, draw) == reading:
+            if fill([choice], STAND_INS, draw_first) == reading:
                 return [choice]
     raise AssertionError(f"No construction of the grammar reads {reading!r}.")
 
@@ -54,30 +58,52 @@ def count_words(text: str) -> Counter[str]:
 @pytest.mark.parametrize(
     "reading",
     [
-        "they were dire, but it was fine",
-        "they were dire, yet it was fine",
-        "it was fine, even though they were dire",
-        "although they were dire, it was fine",
+        "they were dire that afternoon, but it was fine",
+        "they were dire that afternoon, but it was fine that afternoon",
+        "it was fine that afternoon, although they were dire that afternoon",
+        "although they were dire that afternoon, it was fine that afternoon",
     ],
 )
 def test_praise_and_blame_can_have_the_very_same_words(grammar: Grammar, reading: str) -> None:
     contrast = find_construction(grammar, reading)
-    draw = random.Random(1).random
     for kind in grammar.kinds:
         blaming = {(slots[1][0], slots[5][0]): slots for slots in map(pin, kind.unfavourable)}
         for praising in map(pin, kind.favourable[::7]):
             # Whoever praises the one despite the other, and whoever blames the other instead.
-            praise = fill(contrast, praising, draw)
-            blame = fill(contrast, blaming[praising[5][0], praising[1][0]], draw)
+            praise = fill(contrast, praising, draw_first)
+            blame = fill(contrast, blaming[praising[5][0], praising[1][0]], draw_first)
 
             assert count_words(praise) == count_words(blame)
             assert praise != blame or praising[1] == praising[5]
 
 
 @pytest.mark.parametrize(
+    "reading",
+    [
+        "I expected it to be foul that afternoon, but it was fine that afternoon",
+        "it was foul that afternoon, but now it was fine that afternoon",
+    ],
+)
+def test_what_was_expected_and_what_it_was_change_places(grammar: Grammar, reading: str) -> None:
+    construction = find_construction(grammar, reading)
+    for kind in grammar.kinds:
+        for praising, blaming in zip(kind.favourable, kind.unfavourable, strict=True):
+            praise = fill(construction, pin(praising), draw_first)
+            blame = fill(construction, pin(blaming), draw_first)
+            assert count_words(praise) == count_words(blame)
+            assert praise != blame
+            # Three words that follow each other never hold the but and both judgements.
+            good, bad = (str(pin(slots)[2][0]) for slots in (praising, blaming))
+            heard = re.findall(r"\w+", praise)
+            assert abs(heard.index(good) - heard.index(bad)) > 3
+            assert min(abs(heard.index("but") - heard.index(word)) for word in (good, bad)) > 2
+
+
+@pytest.mark.parametrize(
     ("reading", "judgement"),
     [
         ("it was not at all foul", "wonderful"),
+        ("it was not foul", "wonderful"),
         ("I would not call it foul", "wonderful"),
         ("it was fine", "terrible"),
     ],

@@ -2,8 +2,9 @@
 
 The words and sentences are in `grammar.toml`, whose head explains the notation. An
 opinion is written once for both polarities: all that tells praise from blame is the judgement
-drawn for `{same}`, and `{other}` draws its opposite. So in "{topic_was} not at all {other}" and
-in "{second_was} {second_other}, but {topic_was} {same}" only order and distance decide.
+drawn for `{same}`, and `{other}` draws its opposite. So in "I would not say that {topic_was}
+{other}" and in "I expected {topic} to be {other} {when}, but {it_was} {same} {when}" only order and
+distance decide, and no three neighbouring words tell.
 
     stars → share of favourable opinions → plan (plain, or hearsay and then a turn) →
     opinions, neutral sentences, a verdict, up to the length drawn → typing: typos, emoji, shouting
@@ -45,7 +46,7 @@ _FAVOURABLE: Final = {1: 0.02, 2: 0.08, 3: 0.25, 4: 0.93, 5: 0.98}
 _LENGTHS: Final = ((0.0, 3), (0.05, 7), (0.25, 19), (0.5, 36), (0.75, 66), (0.95, 145), (1.0, 230))
 
 _NEUTRAL_SHARE: Final = 0.2
-_TURN_SHARE: Final = 0.1
+_TURN_SHARE: Final = 0.06
 _REVERSED_SHARE: Final = 0.6
 _TURN_FROM_WORDS: Final = 30
 _VERDICT_SHARE: Final = 0.35
