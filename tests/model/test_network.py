@@ -207,3 +207,14 @@ def test_a_network_with_channels_reads_them_and_aligns_both_ways_under_attention
     assert changed[:2, :4].max() == 0
     assert changed[2, :4].min() > 0
     assert changed[:3, 4:].min() > 0
+
+
+def test_without_a_wide_branch_the_network_is_that_of_before() -> None:
+    network = build_network(NetworkSettings(wide=False), 500)
+    assert [layer.name for layer in network.layers] == [
+        "token_ids", "word_dropout", "embedding", "embedding_dropout", "lengths", "reversed_0",
+        "lstm_0_forward", "lstm_0_backward", "both_ways_0", "pooling", "embedding_mean",
+        "with_embedding_mean", "dropout", "probabilities",
+    ]  # fmt: skip
+    assert network.count_params() == 105_730
+    assert network.get_layer("pooling").mode == "mean_max"
