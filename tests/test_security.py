@@ -223,14 +223,14 @@ def test_a_registered_pickle_is_refused_and_does_not_run(
     assert mark.exists(), "the payload would run"
 
 
-@pytest.mark.parametrize("version", [FORMAT_VERSION - 1, FORMAT_VERSION + 1])
+@pytest.mark.parametrize("version", [0, FORMAT_VERSION + 1])
 def test_a_champion_of_another_release_is_told_by_its_version(tmp_path: Path, version: int) -> None:
     # What `sentiflow predict` says before an upgrade goes on.
     folder = write_bundle(tmp_path / "bundle", b"")
     (folder / "bundle.json").write_text(json.dumps({"format_version": version}))
     with pytest.raises(ArtifactError) as caught:
         load_bundle(folder)
-    assert f"must have format version {FORMAT_VERSION}" in str(caught.value)
+    assert "must have format version 1 or 2" in str(caught.value)
     assert f"format_version={version}" in str(caught.value)
     assert "Load it with the release of sentiflow that made it" in str(caught.value)
 
