@@ -29,7 +29,7 @@ FIRST_NIGHT: Final = date(2026, 10, 1)
 MOST_OTHER_PROMOTIONS: Final = 2
 
 # A network that learns next to nothing.
-_WEAK: Final = ("training.epochs=1", "training.learning_rate=1e-9")
+_WEAK: Final = ("training.epochs=1", "training.learning_rate=1e-9", "network.wide=false")
 # The better model answers many rows otherwise than the weak one, which calls everything positive:
 # reviews of four stars it never gets wrong, so no slice of them may count.
 OVER_A_WEAK_ONE: Final = ("gate.max_churn=1", "gate.min_slice_rows=1000000")
