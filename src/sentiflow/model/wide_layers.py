@@ -8,7 +8,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from sentiflow.model.layers import find_kept
+from sentiflow.model.layers import Shortener, find_kept
 from sentiflow.model.stack import MOST_CERTAIN, Stack
 from sentiflow.model.tokenization import UNKNOWN
 from sentiflow.model.wide import WideBranch
@@ -121,19 +121,8 @@ class NgramBranch(keras.layers.Layer):  # type: ignore[misc]
 
 
 @keras.saving.register_keras_serializable(package=_PACKAGE)
-class ShortenChannels(keras.layers.Layer):  # type: ignore[misc]
-    """Keep the channels of the tokens that `HeadAndTail` keeps.
-
-    Args:
-        length: most tokens kept of a row.
-        head_share: share of `length` taken from the start, 0 to 1.
-    """
-
-    def __init__(self, length: int, head_share: float, **keywords: Any) -> None:
-        """Keep the settings."""
-        super().__init__(**keywords)
-        self.length = length
-        self.head_share = head_share
+class ShortenChannels(Shortener):
+    """Keep the channels of the tokens that `HeadAndTail` keeps; its settings are the same."""
 
     def call(self, channels: tf.Tensor, token_ids: tf.Tensor) -> tf.Tensor:
         """Shorten (n, any, 2) beside their ids (n, any) to (n, 1 to length, 2)."""
@@ -143,10 +132,6 @@ class ShortenChannels(keras.layers.Layer):  # type: ignore[misc]
     def compute_output_spec(self, channels: Any, token_ids: Any) -> keras.KerasTensor:  # noqa: ARG002
         """Return the symbolic output."""
         return keras.KerasTensor((channels.shape[0], None, 2), dtype="float32")
-
-    def get_config(self) -> dict[str, Any]:
-        """Return what the constructor needs."""
-        return {**super().get_config(), "length": self.length, "head_share": self.head_share}
 
 
 @keras.saving.register_keras_serializable(package=_PACKAGE)
